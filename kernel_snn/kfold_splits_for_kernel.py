@@ -1,0 +1,34 @@
+"""Split the training photos into four folds for the kernel net.
+
+Reads  data/train.csv, modified_data/p2bb_averaged_v1.pkl, modified_data/p2bb_averaged_playground_v1.pkl
+Writes modified_data/new_4_folds_split_train_val.pkl
+Run    python3 kernel_snn/kfold_splits_for_kernel.py
+"""
+
+from whales.folds import FoldRecipe
+from whales.labels import boxed_photos_by_identity
+from whales.pickles import load, save
+from whales.stage import Job, log, parse_arguments, run
+
+# Start of the seeds that fold 3 gives to identities of three photos.
+COUNTER = 0
+
+
+def main(argv=None):
+    args = parse_arguments(__doc__, argv)
+    ws = args.workspace
+    labels, boxes = ws.file("train_csv"), ws.file("boxes_averaged")
+    playground = ws.file("boxes_averaged_playground")
+    job = Job(args, __file__, [labels, boxes, playground], [ws.file("folds_kernel")])
+    if job.up_to_date():
+        return
+    recipe = FoldRecipe(boxed_photos_by_identity(labels, [load(boxes), load(playground)]))
+    folds = recipe.make(COUNTER)
+    save(ws.file("folds_kernel"), folds)
+    sizes = ", ".join(f"{len(fold['train'])}/{len(fold['val'])}" for fold in folds.values())
+    log(f"train/valid photos of the four folds: {sizes}")
+    job.done()
+
+
+if __name__ == "__main__":
+    run(main)

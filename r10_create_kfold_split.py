@@ -1,0 +1,39 @@
+"""Split the training photos into four folds, twice (v1 for net v5, v2 for net v6).
+
+Reads  data/train.csv, modified_data/p2bb_averaged_v1.pkl, modified_data/p2bb_averaged_playground_v1.pkl
+Writes modified_data/kfold/new_4_folds_split_train_val_v1.pkl and ..._v2.pkl
+Run    python3 r10_create_kfold_split.py
+"""
+
+from whales.folds import FoldRecipe
+from whales.labels import boxed_photos_by_identity, stem
+from whales.pickles import load, save
+from whales.stage import Job, log, parse_arguments, run
+
+# Start of the seeds that fold 3 gives to identities of three photos.
+COUNTERS = {"folds_v1": 100, "folds_v2": 200}
+
+
+def main(argv=None):
+    args = parse_arguments(__doc__, argv)
+    ws = args.workspace
+    tables = [ws.file(key) for key in ("train_csv", "boxes_averaged", "boxes_averaged_playground")]
+    job = Job(args, __file__, tables, [ws.file(key) for key in COUNTERS])
+    if job.up_to_date():
+        return
+    labels, *boxes = tables
+    photos = boxed_photos_by_identity(labels, [load(path) for path in boxes])
+    recipe = FoldRecipe(
+        {who: [f"{stem(name)}.npy" for name in names] for who, names in photos.items()}
+    )
+    # v2 is made from the lists as v1 left them: the order of COUNTERS matters.
+    for key, counter in COUNTERS.items():
+        folds = recipe.make(counter)
+        save(ws.file(key), folds)
+        for name, fold in folds.items():
+            log(f"{key} {name}: {len(fold['train'])} train, {len(fold['val'])} valid")
+    job.done()
+
+
+if __name__ == "__main__":
+    run(main)

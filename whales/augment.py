@@ -1,0 +1,179 @@
+"""Augmentation of training photos, in today's albumentations, with the strengths of 2019's.
+
+| then                                | now                                                        |
+|-------------------------------------|------------------------------------------------------------|
+| IAAAdditiveGaussianNoise()          | GaussNoise(std .01-.05 of 255, one noise for all channels) |
+| GaussNoise(var 10-50)               | GaussNoise(std sqrt(10)-sqrt(50) of 255, per channel)      |
+| IAASharpen(), IAAEmboss()           | Sharpen, Emboss, same ranges                               |
+| JpegCompression(a, b)               | ImageCompression(quality a-b)                              |
+| RandomBrightness, RandomContrast    | RandomBrightnessContrast, the other limit 0                |
+| ShiftScaleRotate, mirrored border   | `ShiftScaleRotate` below                                   |
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Sequence
+
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # read at import; it would use the network
+
+import albumentations as A
+import cv2
+import numpy as np
+from albumentations.augmentations.geometric import functional as geometric
+
+from whales.photos import Box, crop_window, cut
+
+# Training crops leave this margin around the box, as a share of its sides.
+MARGIN_RANGE = (0.01, 0.09)
+# The kernel net's extra crop keeps this share of each side.
+EXTRA_CROP = (0.7, 0.9)
+
+Transforms = list[A.BasicTransform | A.BaseCompose]
+
+
+class ShiftScaleRotate(A.Affine):
+    """Shift, scale and rotate with a mirrored border, moving a box once.
+
+    With mirrored borders albumentations also returns the box's mirror images; the fluke's own box
+    alone is wanted here.
+    """
+
+    def __init__(self, shift: float, scale: float, rotate: float, p: float) -> None:
+        """`shift`: share of the photo's sides, `scale`: share, `rotate`: degrees, all both ways."""
+        super().__init__(
+            translate_percent={"x": (-shift, shift), "y": (-shift, shift)},
+            scale=(1 - scale, 1 + scale),
+            keep_ratio=True,
+            rotate=(-rotate, rotate),
+            border_mode=cv2.BORDER_REFLECT_101,
+            p=p,
+        )
+
+    def apply_to_bboxes(self, bboxes, bbox_matrix, output_shape, **params):
+        """Move the boxes as if the border were constant."""
+        return geometric.bboxes_affine(
+            bboxes,
+            bbox_matrix,
+            self.rotate_method,
+            params["shape"][:2],
+            cv2.BORDER_CONSTANT,
+            output_shape,
+        )
+
+
+def noises() -> Transforms:
+    """The two Gaussian noises."""
+    return [
+        A.GaussNoise(std_range=(0.01, 0.05), per_channel=False),
+        A.GaussNoise(std_range=(math.sqrt(10) / 255, math.sqrt(50) / 255), per_channel=True),
+    ]
+
+
+def blurs(each: float = 0.5) -> Transforms:
+    """Motion, median and box blur, the last two of 3 pixels."""
+    return [
+        A.MotionBlur(p=each),
+        A.MedianBlur(blur_limit=(3, 3), p=each),
+        A.Blur(blur_limit=(3, 3), p=each),
+    ]
+
+
+def details() -> Transforms:
+    """Local contrast, sharpening, embossing."""
+    return [A.CLAHE(clip_limit=2.0), A.Sharpen(), A.Emboss()]
+
+
+def colours(shift: int) -> Transforms:
+    """Shift of each channel by up to `shift` of 255, or hue and saturation."""
+    return [
+        A.RGBShift(r_shift_limit=shift, g_shift_limit=shift, b_shift_limit=shift),
+        A.HueSaturationValue(),
+    ]
+
+
+def brightness(limit: float, p: float = 0.5) -> A.BasicTransform:
+    """Brightness alone, up to `limit` of the range."""
+    return A.RandomBrightnessContrast(brightness_limit=limit, contrast_limit=(0, 0), p=p)
+
+
+def contrast(limit: float, p: float = 0.5) -> A.BasicTransform:
+    """Contrast alone, up to `limit` of itself."""
+    return A.RandomBrightnessContrast(brightness_limit=(0, 0), contrast_limit=limit, p=p)
+
+
+def jpeg(lowest: int, p: float) -> A.BasicTransform:
+    """JPEG compression at a quality from `lowest` to 99."""
+    return A.ImageCompression(quality_range=(lowest, 99), p=p)
+
+
+def fluke_transforms(flip: float, rotate: float, rgb: int, lowest_jpeg: int) -> Transforms:
+    """What nets v5 and v6 share (method, section 4); they differ in these four numbers."""
+    return [
+        A.HorizontalFlip(p=flip),
+        A.VerticalFlip(p=flip),
+        A.RandomRotate90(p=flip),
+        A.OneOf(noises(), p=0.1),
+        A.OneOf(blurs(), p=0.1),
+        ShiftScaleRotate(shift=0.02, scale=0.05, rotate=rotate, p=0.9),
+        A.OneOf(details(), p=0.1),
+        A.OneOf(colours(rgb), p=0.5),
+        jpeg(lowest_jpeg, p=0.2),
+        A.ToGray(p=0.05),
+    ]
+
+
+class Augmenter:
+    """Augmented crops of photos: the whole photo and the crop box move together, then the crop is cut.
+
+    Not safe to share between threads: make one a thread.
+    """
+
+    def __init__(self, transforms: Callable[[], Transforms], extra_crop: bool = False) -> None:
+        """`extra_crop`: half the time, cut a random 70-90% of each side out of the crop."""
+        self._pipeline = A.Compose(
+            transforms(),
+            bbox_params=A.BboxParams(
+                format="pascal_voc", min_area=1, min_visibility=0.1, label_fields=[], clip=True
+            ),
+            strict=True,
+        )
+        self._extra_crop = extra_crop
+
+    def crop(self, pixels: np.ndarray, box: Box | None, size: int, seed: int) -> np.ndarray:
+        """One augmented crop: (size, size, 3) uint8, a function of its arguments alone.
+
+        `pixels`: (h, w, 3) uint8, `box`: x1, y1, x2, y2 in pixels or None for the whole frame.
+        """
+        rng = np.random.default_rng(seed)
+        height, width = pixels.shape[:2]
+        window = crop_window(box, width, height, margin=rng.uniform(*MARGIN_RANGE))
+        self._pipeline.set_random_seed(int(rng.integers(2**31)))
+        # OpenCV 5's warps refuse read-only arrays.
+        moved = self._pipeline(image=pixels, bboxes=np.array([window], np.float32))
+        if len(moved["bboxes"]):
+            inner = _whole_pixels(moved["bboxes"][0], moved["image"].shape)
+            if inner is not None:
+                pixels, window = moved["image"], inner
+        if self._extra_crop and rng.random() < 0.5:
+            window = _part_of(window, rng)
+        return cut(pixels, window, size)
+
+
+def _whole_pixels(box: Sequence[float], shape: Sequence[int]) -> tuple[int, ...] | None:
+    """Integer window of a moved box inside a photo of `shape` (h, w, ..), None if nothing is left."""
+    x1, y1 = max(int(box[0]), 0), max(int(box[1]), 0)
+    x2, y2 = min(int(box[2]), shape[1]), min(int(box[3]), shape[0])
+    return (x1, y1, x2, y2) if x2 > x1 and y2 > y1 else None
+
+
+def _part_of(window: Sequence[int], rng: np.random.Generator) -> tuple[int, ...]:
+    """A random window of 70-90% of each side inside `window` (x1, y1, x2, y2)."""
+    low, high = [], []
+    for start, end in ((window[0], window[2]), (window[1], window[3])):
+        length = max(1, round((end - start) * rng.uniform(*EXTRA_CROP)))
+        begin = int(rng.integers(start, end - length + 1))
+        low.append(begin)
+        high.append(begin + length)
+    return low[0], low[1], high[0], high[1]

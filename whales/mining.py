@@ -1,0 +1,129 @@
+"""Hard pairs by linear assignment (method, section 5). Pure: scores, identities, generator in; pairs out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import lap
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+# Cost of a pair that must not be taken: one identity, or mates of an earlier epoch of the round.
+FORBIDDEN = 10000.0
+
+
+def segments(count: int, parts: int) -> list[slice]:
+    """`parts` contiguous slices over `count` photos, each of ceil(count / parts), the last shorter.
+
+    >>> segments(10, 4)
+    [slice(0, 3, None), slice(3, 6, None), slice(6, 9, None), slice(9, 10, None)]
+    """
+    length = -(-count // parts)
+    return [slice(start, min(start + length, count)) for start in range(0, count, length)]
+
+
+def derangement(count: int, rng: np.random.Generator) -> np.ndarray:
+    """A uniformly drawn permutation of range(count) without a fixed point, (count,) int.
+
+    Drawn by rejection: about e tries, whatever the count. Raises ValueError below two.
+    """
+    if count < 2:
+        raise ValueError(f"expected at least two photos of an identity, received {count}")
+    places = np.arange(count)
+    while True:
+        drawn = rng.permutation(count)
+        if not (drawn == places).any():
+            return drawn
+
+
+def matches(identities: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Every photo paired with another of its identity: (n, 2) int indices.
+
+    `identities`: (n,) int codes, each at least twice. Each photo stands once on either side.
+    """
+    order = np.argsort(identities, kind="stable")
+    starts = np.flatnonzero(np.diff(identities[order], prepend=-1))
+    mates = [group[derangement(len(group), rng)] for group in np.split(order, starts[1:])]
+    return np.stack([order, np.concatenate(mates)], axis=1)
+
+
+def assign(cost: np.ndarray, solver: str = "scipy") -> np.ndarray:
+    """Column of each row in an assignment of least total cost, (n,) int; `cost`: (n, n) float.
+
+    `solver`: "scipy" or "lap"; both find the same optimum.
+    """
+    if solver == "lap":
+        return lap.lapjv(np.ascontiguousarray(cost, np.float64))[1]
+    if solver != "scipy":
+        raise ValueError(f"expected solver scipy or lap, received {solver}")
+    return linear_sum_assignment(cost)[1]
+
+
+class HardPairs:
+    """The mismatches of one round: hard negatives, each photo once a side, mates never repeated."""
+
+    def __init__(
+        self,
+        scores: Sequence[np.ndarray],
+        identities: np.ndarray,
+        amplitude: float,
+        rng: np.random.Generator,
+    ) -> None:
+        """`scores`: one (k, k) float32 matrix a segment, photos in order; `identities`: (n,) int codes.
+
+        Uniform noise of [0, amplitude) is added to every score.
+        """
+        self.costs: list[np.ndarray] = []
+        start = 0
+        for block in scores:
+            own = identities[start : start + len(block)]
+            cost = -(block + amplitude * rng.random(block.shape, dtype=np.float32))
+            cost[own[:, None] == own[None, :]] = FORBIDDEN
+            self.costs.append(cost.astype(np.float32))
+            start += len(block)
+        if start != len(identities):
+            raise ValueError(f"expected scores of {len(identities)} photos, received {start}")
+
+    def next_epoch(self, solver: str = "scipy") -> np.ndarray:
+        """Pairs of different identities of the least cost, then forbidden: (<= n, 2) int indices.
+
+        Fewer than n where identities are so few that some photo has no mate left.
+        """
+        pairs = []
+        start = 0
+        for cost in self.costs:
+            columns = assign(cost, solver)
+            rows = np.flatnonzero(cost[np.arange(len(cost)), columns] < FORBIDDEN)
+            chosen = np.stack([rows, columns[rows]], axis=1)
+            pairs.append(chosen + start)
+            self._forbid(cost, chosen)
+            start += len(cost)
+        return np.concatenate(pairs)
+
+    def forbid(self, pairs: np.ndarray) -> None:
+        """Forbid the pairs (and mirror images) of an epoch already trained, for a resumed round."""
+        start = 0
+        for cost in self.costs:
+            inside = (pairs[:, 0] >= start) & (pairs[:, 0] < start + len(cost))
+            self._forbid(cost, pairs[inside] - start)
+            start += len(cost)
+
+    @staticmethod
+    def _forbid(cost: np.ndarray, pairs: np.ndarray) -> None:
+        cost[pairs[:, 0], pairs[:, 1]] = FORBIDDEN
+        cost[pairs[:, 1], pairs[:, 0]] = FORBIDDEN
+
+
+def epoch_pairs(
+    matched: np.ndarray, mismatched: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Shuffle both kinds of pairs and alternate them: match, mismatch, match, ...
+
+    Returns pairs (2k, 2) int and labels (2k,) float32 (1 = same whale), k the smaller count.
+    """
+    count = min(len(matched), len(mismatched))
+    pairs = np.empty((2 * count, 2), dtype=np.int64)
+    pairs[0::2] = rng.permutation(matched)[:count]
+    pairs[1::2] = rng.permutation(mismatched)[:count]
+    labels = np.tile(np.array([1, 0], dtype=np.float32), count)
+    return pairs, labels

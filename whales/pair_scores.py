@@ -1,0 +1,130 @@
+"""Branch features to score matrices: the head, evaluated on every pair without building the pairs.
+
+The head (method, section 3) is a small function of two numbers, summed over features:
+score = sigmoid(bias + sum_c w_c (b2 + sum_k v_k relu(m_k ab + s_k (a+b) + d_k |a-b| + q_k (a-b)^2 + b_k))).
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numba
+import numpy as np
+from tqdm import tqdm
+
+# Rows of the gallery that one inner loop runs over: a tile's operands stay in the first-level cache.
+_TILE = 64
+# Queries between two looks at the progress bar.
+_CHUNK = 256
+
+
+class HeadWeights(NamedTuple):
+    """The head's weights as the compiled kernel takes them, all float32."""
+
+    rows: np.ndarray  # (5, k): for a*b, a+b, |a-b|, (a-b)^2, bias
+    mix: np.ndarray  # (k,) second convolution
+    features: np.ndarray  # (d,) weighted average
+    constant: np.float32  # all biases after the rectifier, summed
+
+
+def head_weights(head: Any) -> HeadWeights:
+    """Take the weights out of a Keras head with layers named as the published ones."""
+    kernel1, bias1 = map(np.asarray, _weights(head, "hm_conv_2d_1"))
+    kernel2, bias2 = map(np.asarray, _weights(head, "hm_conv_2d_2"))
+    average, bias = map(np.asarray, _weights(head, "weighted-average"))
+    rows = np.concatenate([kernel1[:, 0, 0, :], bias1[None]]).astype(np.float32)
+    features = average[:, 0].astype(np.float32)
+    constant = np.float32(bias[0] + bias2[0] * features.sum(dtype=np.float64))
+    return HeadWeights(rows, kernel2[0, :, 0, 0].astype(np.float32), features, constant)
+
+
+def _weights(head: Any, layer: str) -> list[np.ndarray]:
+    return head.get_layer(layer).get_weights()
+
+
+def score_matrix(
+    head: Any, queries: np.ndarray, gallery: np.ndarray | None = None, progress: str | None = None
+) -> np.ndarray:
+    """Pair scores of all queries against all of the gallery.
+
+    `head`: the network's head (Keras model) or its `HeadWeights`; `queries`: (n, d) and `gallery`:
+    (m, d) branch features; without `gallery`, queries against themselves (each pair scored once).
+    Returns (n, m) float32 probabilities. `progress`: name of a progress bar. ValueError where d
+    differs from the head's.
+    """
+    weights = head if isinstance(head, HeadWeights) else head_weights(head)
+    symmetric = gallery is None
+    queries = np.ascontiguousarray(queries, np.float32)
+    gallery = queries if symmetric else np.asarray(gallery, np.float32)
+    for features in (queries, gallery):
+        if features.ndim != 2 or features.shape[1] != len(weights.features):
+            raise ValueError(
+                f"expected features (n, {len(weights.features)}), received {features.shape}"
+            )
+    tiles = _tiled(gallery)
+    scores = np.empty((len(queries), len(gallery)), np.float32)
+    with tqdm(total=len(queries), desc=progress, disable=progress is None, leave=False) as bar:
+        for start in range(0, len(queries), _CHUNK):
+            block = scores[start : start + _CHUNK]
+            first = start if symmetric else -1
+            _score_rows(queries[start : start + _CHUNK], tiles, *weights, first, block)
+            bar.update(len(block))
+    if symmetric:
+        _mirror(scores)
+    return scores
+
+
+def _mirror(scores: np.ndarray) -> None:
+    """Copy the upper triangle of (n, n) below the diagonal, in blocks."""
+    for start in range(0, len(scores), _CHUNK):
+        block = slice(start, start + _CHUNK)
+        scores[block, :start] = scores[:start, block].T
+        corner = scores[block, block]
+        lower = np.tril_indices(len(corner), -1)
+        corner[lower] = corner.T[lower]
+
+
+def _tiled(gallery: np.ndarray) -> np.ndarray:
+    """(m, d) -> (tiles, d, _TILE), the last tile padded with zeros: one feature's values side by side."""
+    count, width = gallery.shape
+    tiles = -(-count // _TILE)
+    padded = np.zeros((tiles * _TILE, width), np.float32)
+    padded[:count] = gallery
+    return np.ascontiguousarray(padded.reshape(tiles, _TILE, width).transpose(0, 2, 1))
+
+
+@numba.njit(parallel=True, fastmath=True, cache=True, error_model="numpy")
+def _score_rows(queries, tiles, rows, mix, features, constant, first, scores):
+    """Fill `scores` (n, m); with `first` >= 0 leave out tiles wholly left of the diagonal."""
+    tile_count, width, lanes = tiles.shape
+    units = rows.shape[1]
+    for job in numba.prange(len(queries)):
+        total = np.empty(lanes, np.float32)
+        distance = np.empty(lanes, np.float32)
+        square = np.empty(lanes, np.float32)
+        inner = np.empty(lanes, np.float32)
+        for tile in range(tile_count):
+            if first >= 0 and (tile + 1) * lanes <= first + job:
+                continue
+            total[:] = constant
+            for c in range(width):
+                a = queries[job, c]
+                b = tiles[tile, c]
+                for j in range(lanes):
+                    distance[j] = abs(a - b[j])
+                    square[j] = distance[j] * distance[j]
+                    inner[j] = np.float32(0.0)
+                for k in range(units):
+                    slope = rows[0, k] * a + rows[1, k]
+                    offset = rows[1, k] * a + rows[4, k]
+                    by_distance, by_square, weight = rows[2, k], rows[3, k], mix[k]
+                    for j in range(lanes):
+                        unit = (
+                            slope * b[j] + by_distance * distance[j] + by_square * square[j] + offset
+                        )
+                        inner[j] += weight * max(unit, np.float32(0.0))
+                for j in range(lanes):
+                    total[j] += features[c] * inner[j]
+            base = tile * lanes
+            for j in range(min(lanes, scores.shape[1] - base)):
+                scores[job, base + j] = np.float32(1.0) / (np.float32(1.0) + np.exp(-total[j]))

@@ -1,0 +1,112 @@
+"""Decode photos and cut the fluke out of them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pyvips
+
+from whales.errors import UserError
+
+log = logging.getLogger(__name__)
+
+Box = Sequence[float]  # x1, y1, x2, y2 in pixels of the original photo
+
+CROP_MARGIN = 0.05
+ANISOTROPY = 2.15  # width : height of a fluke, from the method
+
+
+def read_photo(path: Path | str) -> np.ndarray:
+    """Decode a photo to (h, w, 3) uint8 RGB.
+
+    One- and two-channel photos repeat their first channel, more than three channels lose the rest; no
+    colour conversion and no rotation, since boxes are given in the stored pixels.
+    Raises `UserError` with path and reason where the file cannot be read to its end.
+    """
+    try:
+        image = pyvips.Image.new_from_file(str(path), access="sequential", fail_on="truncated")
+        pixels = image.numpy()
+    except pyvips.Error as error:
+        raise UserError(_unreadable(path, error)) from error
+    if pixels.ndim == 2:
+        pixels = pixels[..., None]
+    if pixels.dtype == np.uint16:
+        pixels = (pixels >> 8).astype(np.uint8)
+    elif pixels.dtype != np.uint8:
+        raise UserError(
+            f"{path}: expected 8 or 16 bits a channel, received {pixels.dtype}; "
+            "convert the photo to JPEG"
+        )
+    if pixels.shape[2] < 3:
+        pixels = np.repeat(pixels[..., :1], 3, axis=2)
+    return np.ascontiguousarray(pixels[..., :3])
+
+
+def photo_size(path: Path | str) -> tuple[int, int]:
+    """(width, height) in pixels, from the file's header alone."""
+    try:
+        image = pyvips.Image.new_from_file(str(path))
+    except pyvips.Error as error:
+        raise UserError(_unreadable(path, error)) from error
+    return image.width, image.height
+
+
+def _unreadable(path: Path | str, error: Exception) -> str:
+    reason = " ".join(str(getattr(error, "detail", error) or error).split())
+    return (
+        f"photo {path} cannot be read ({reason}); "
+        "replace it, or leave it out with --skip-broken-photos"
+    )
+
+
+def crop_window(
+    box: Box | None, width: int, height: int, margin: float = CROP_MARGIN
+) -> tuple[int, int, int, int]:
+    """Window to cut out of a photo for a fluke's box (method, section 4).
+
+    `box`: x1, y1, x2, y2 in pixels, or None for the whole frame; an inverted or empty one means the
+    whole frame too. The box grows by `margin` of its sides (and one pixel right and below), is
+    clipped, widened about its centre to width:height 2.15 on its too small side, clipped and truncated.
+    Returns x1, y1, x2, y2, integers inside the photo, never empty.
+    """
+    if box is None or box[2] <= box[0] or box[3] <= box[1]:
+        box = (0, 0, width, height)
+    x1, y1, x2, y2 = (float(value) for value in box)
+    grow_x, grow_y = (x2 - x1) * margin, (y2 - y1) * margin
+    x1, x2 = max(x1 - grow_x, 0.0), min(x2 + grow_x + 1, float(width))
+    y1, y2 = max(y1 - grow_y, 0.0), min(y2 + grow_y + 1, float(height))
+    if x2 - x1 > (y2 - y1) * ANISOTROPY:
+        half = ((x2 - x1) / ANISOTROPY - (y2 - y1)) / 2
+        y1, y2 = y1 - half, y2 + half
+    else:
+        half = ((y2 - y1) * ANISOTROPY - (x2 - x1)) / 2
+        x1, x2 = x1 - half, x2 + half
+    window = int(max(x1, 0)), int(max(y1, 0)), int(min(x2, width)), int(min(y2, height))
+    if window[2] <= window[0] or window[3] <= window[1]:
+        return 0, 0, width, height  # the box lies outside the photo
+    return window
+
+
+def cut(pixels: np.ndarray, window: Sequence[int], size: int) -> np.ndarray:
+    """Cut a window (x1, y1, x2, y2) out of (h, w, 3) uint8 and squeeze it to (size, size, 3)."""
+    x1, y1, x2, y2 = window
+    return cv2.resize(pixels[y1:y2, x1:x2], (size, size), interpolation=cv2.INTER_LINEAR)
+
+
+def read_crop(path: Path | str, box: Box | None, size: int) -> np.ndarray:
+    """The unaugmented crop of one photo: (size, size, 3) uint8 RGB. `box` as in `crop_window`."""
+    pixels = read_photo(path)
+    height, width = pixels.shape[:2]
+    return cut(pixels, crop_window(box, width, height), size)
+
+
+def check_boxes(boxes: dict[str, Box], photos: Sequence[str]) -> None:
+    """Name in the log the photos of `photos` whose box is inverted or empty: their whole frame is used."""
+    for photo in photos:
+        box = boxes.get(photo)
+        if box is not None and (box[2] <= box[0] or box[3] <= box[1]):
+            log.warning("photo %s: box %s is empty, the whole frame is used", photo, tuple(box))
