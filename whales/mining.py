@@ -84,6 +84,19 @@ class HardPairs:
         if start != len(identities):
             raise ValueError(f"expected scores of {len(identities)} photos, received {start}")
 
+    @classmethod
+    def resumed(cls, costs: list[np.ndarray], used: Sequence[np.ndarray]) -> HardPairs:
+        """A round taken up again: its first costs, and the mismatches of the epochs already trained."""
+        mined = cls([], np.zeros(0, int), 0, np.random.default_rng(0))
+        mined.costs = costs
+        for pairs in used:
+            start = 0
+            for cost in costs:
+                inside = (pairs[:, 0] >= start) & (pairs[:, 0] < start + len(cost))
+                cls._forbid(cost, pairs[inside] - start)
+                start += len(cost)
+        return mined
+
     def next_epoch(self, solver: str = "scipy") -> np.ndarray:
         """Pairs of different identities of the least cost, then forbidden: (<= n, 2) int indices.
 
@@ -99,14 +112,6 @@ class HardPairs:
             self._forbid(cost, chosen)
             start += len(cost)
         return np.concatenate(pairs)
-
-    def forbid(self, pairs: np.ndarray) -> None:
-        """Forbid the pairs (and mirror images) of an epoch already trained, for a resumed round."""
-        start = 0
-        for cost in self.costs:
-            inside = (pairs[:, 0] >= start) & (pairs[:, 0] < start + len(cost))
-            self._forbid(cost, pairs[inside] - start)
-            start += len(cost)
 
     @staticmethod
     def _forbid(cost: np.ndarray, pairs: np.ndarray) -> None:

@@ -63,7 +63,7 @@ def score_matrix(
             )
     tiles = _tiled(gallery)
     scores = np.empty((len(queries), len(gallery)), np.float32)
-    with tqdm(total=len(queries), desc=progress, disable=progress is None, leave=False) as bar:
+    with tqdm(total=len(queries), desc=progress, disable=None if progress else True, leave=False) as bar:
         for start in range(0, len(queries), _CHUNK):
             block = scores[start : start + _CHUNK]
             first = start if symmetric else -1
@@ -120,7 +120,10 @@ def _score_rows(queries, tiles, rows, mix, features, constant, first, scores):
                     by_distance, by_square, weight = rows[2, k], rows[3, k], mix[k]
                     for j in range(lanes):
                         unit = (
-                            slope * b[j] + by_distance * distance[j] + by_square * square[j] + offset
+                            slope * b[j]
+                            + by_distance * distance[j]
+                            + by_square * square[j]
+                            + offset
                         )
                         inner[j] += weight * max(unit, np.float32(0.0))
                 for j in range(lanes):

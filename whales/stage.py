@@ -40,11 +40,13 @@ def parse_arguments(
     if fold:
         usage = f"{fold[0]} to {fold[1]}"
         optional = {} if default_fold is None else {"nargs": "?", "default": default_fold}
-        parser.add_argument("fold", metavar="FOLD", type=_fold_type(fold), help=usage, **optional)
+        parser.add_argument("fold", metavar="FOLD", type=fold_type(fold), help=usage, **optional)
     parser.add_argument("--profile", choices=PROFILE_CHOICES, default="full", help="default: full")
     parser.add_argument("--force", action="store_true", help="run even if up to date")
     parser.add_argument("--seed", type=int, default=0, help="of all that is random (default 0)")
-    parser.add_argument("--device", default="auto", help="auto, cpu, or GPU numbers such as 0 or 0,1")
+    parser.add_argument(
+        "--device", default="auto", help="auto, cpu, or GPU numbers such as 0 or 0,1"
+    )
     parser.add_argument(
         "--workers", type=int, default=os.cpu_count(), help="threads that read and augment photos"
     )
@@ -95,22 +97,29 @@ class Job:
         script: str,
         reads: Sequence[Path],
         writes: Sequence[Path],
-        suffix: str = "",
+        fold: int | None = None,
+        part: str = "",
     ) -> None:
-        """`script`: the stage's `__file__`; `suffix` tells apart calls by fold.
+        """`script`: the stage's `__file__`; `fold` and `part` tell apart the calls of one script.
 
         Raises `UserError` for the first of `reads` that is missing, with who makes it.
         """
-        path = Path(script).resolve()
-        top = path.parent == Path(__file__).resolve().parents[1]
-        self.name = f"{'' if top else path.parent.name + '/'}{path.stem}{suffix}"
+        self.key = self.key_of(script, fold) + (f"_{part}" if part else "")
+        self.name = " ".join(filter(None, (Path(script).stem, _fold_text(fold), part)))
         self.args, self.reads, self.writes = args, list(reads), list(writes)
-        self.key = self.name.replace("/", ".")
         self._stamp = args.workspace.file("stamp", stage=self.key)
         self._begin = time.monotonic()
         for path in self.reads:
             require(args.workspace, path)
         self.inputs = self._describe()
+
+    @staticmethod
+    def key_of(script: str, fold: int | None = None) -> str:
+        """Name of a call of a stage in file names: folder, script and fold."""
+        path = Path(script).resolve()
+        top = path.parent == Path(__file__).resolve().parents[1]
+        name = path.stem if top else f"{path.parent.name}.{path.stem}"
+        return name if fold is None else f"{name}_fold_{fold}"
 
     def up_to_date(self) -> bool:
         """Whether there is nothing to do (said in one line), unless `--force`."""
@@ -165,12 +174,18 @@ def run(main: Callable[[], object]) -> None:
         sys.exit(2)
 
 
+def _fold_text(fold: int | None) -> str:
+    return "" if fold is None else f"fold {fold}"
+
+
 def _fingerprint(path: Path) -> list[int]:
     status = path.stat()
     return [] if path.is_dir() else [status.st_size, status.st_mtime_ns]
 
 
-def _fold_type(fold: tuple[int, int]) -> Callable[[str], int]:
+def fold_type(fold: tuple[int, int]) -> Callable[[str], int]:
+    """Parser of an argument that is a fold from `fold[0]` to `fold[1]`."""
+
     def parse(text: str) -> int:
         if not text.isdigit() or not fold[0] <= int(text) <= fold[1]:
             raise argparse.ArgumentTypeError(

@@ -56,6 +56,10 @@ _FILES: dict[str, tuple[str, str]] = {
         "modified_data/cache_retinanet_resnet152_kfold_{part}/{name}.pklz",
         "retinanet/r31_get_vectors_backbone_resnet152_kfold.py",
     ),
+    "detections_weights": (
+        "cache/detections/{part}_fold_{fold}.json",
+        "retinanet/r31_get_vectors_backbone_resnet152_kfold.py {fold}",
+    ),
     "boxes_retinanet": (
         "modified_data/p2bb_retinanet_resnet152_cropping.pkl",
         "retinanet/r31_get_vectors_backbone_resnet152_kfold.py",

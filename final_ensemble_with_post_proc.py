@@ -1,0 +1,49 @@
+"""Blend the three nets' scores, rank identities, post-process, and write the submission.
+
+Reads  data/train.csv, data/sample_submission.csv, boxes,
+       features/cv-analysis-fs14-LB959-densenet121-512px-sparse-test.pkl,
+       features/cv-analysis-fs16-LB959-seresnext50-384px-sparse-test.pkl,
+       features/Res_kernel_1024_averged_score_matrix_res_test_vs_train.pkl
+Writes submission/final_submit_with_post_proc.csv
+Run    python3 final_ensemble_with_post_proc.py
+"""
+
+from whales.dataset import known_photos, load_boxes, test_photos, training_identities
+from whales.ensemble import blend
+from whales.inference import write_submission
+from whales.ranking import ENSEMBLE_THRESHOLD, post_process, rank
+from whales.stage import Job, log, parse_arguments, run
+
+# Key of a matrix, name of its scores, weight in the blend.
+NETS = (
+    ("features_test_v5", "test_vs_train_mat_sparse", 0.3),
+    ("features_test_v6", "test_vs_train_mat_sparse", 0.3),
+    ("features_test_kernel", "score", 0.4),
+)
+TABLES = ("train_csv", "sample_submission", "boxes_averaged", "boxes_averaged_playground")
+
+
+def main(argv=None):
+    args = parse_arguments(__doc__, argv)
+    ws = args.workspace
+    parts = [(ws.file(key), scores, weight) for key, scores, weight in NETS]
+    reads = [ws.file(key) for key in TABLES] + [path for path, _, _ in parts]
+    job = Job(args, __file__, reads, [ws.file("submission")])
+    if job.up_to_date():
+        return
+    boxes, names, identity_of = load_boxes(ws), test_photos(ws), training_identities(ws)
+    rows = [name for name in names if name in boxes]
+    columns = known_photos(identity_of, boxes)
+    scores = blend(parts, rows, columns)
+    identities = [identity_of[name] for name in columns]
+    answers = rank(scores, identities, ENSEMBLE_THRESHOLD)
+    answers, swapped = post_process(answers, scores, identities)
+    log(
+        f"{len(rows)} photos answered, {swapped} first answers swapped, {len(names) - len(rows)} boxless"
+    )
+    write_submission(job.writes[0], names, dict(zip(rows, answers, strict=True)))
+    job.done()
+
+
+if __name__ == "__main__":
+    run(main)

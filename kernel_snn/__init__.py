@@ -1,0 +1,1 @@
+"""The kernel net: its model, training and scores."""

@@ -1,0 +1,35 @@
+"""Augmentation of the kernel net's training photos (method, section 4)."""
+
+import albumentations as A
+
+from whales.augment import (
+    ShiftScaleRotate,
+    Transforms,
+    blurs,
+    brightness,
+    colours,
+    contrast,
+    details,
+    jpeg,
+    noises,
+)
+
+# Half the time a random 70-90% of each side of the crop.
+EXTRA_CROP = True
+
+
+def transforms() -> Transforms:
+    """The transforms in order: stronger than those of v5 and v6."""
+    return [
+        ShiftScaleRotate(shift=0.1, scale=0.3, rotate=5, p=0.2),
+        A.HorizontalFlip(p=0.005),
+        A.VerticalFlip(p=0.005),
+        ShiftScaleRotate(shift=0, scale=0, rotate=30, p=0.7),
+        A.RandomRotate90(p=0.02),
+        A.OneOf([*noises(), contrast(0.9, p=0.9)], p=0.5),
+        A.OneOf(blurs(), p=0.1),
+        A.OneOf(details(), p=0.1),
+        A.OneOf([*colours(30), brightness(0.2)], p=0.95),
+        jpeg(20, p=0.4),
+        A.ToGray(p=0.3),
+    ]

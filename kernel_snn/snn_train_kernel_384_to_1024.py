@@ -1,0 +1,61 @@
+"""Train the kernel net on one fold: 384 px, then 768 px, then 1024 px.
+
+Reads  data/train.csv, boxes, modified_data/new_4_folds_split_train_val.pkl,
+       modified_data/mpiotte-standard.model (optional one-channel warm start)
+Writes saved_models/PLAN21/mpiotte-standard_PLAN21_martinAsWarmStart_384to1024_fold_F_tempK.model_weights
+       and saved_models/PLAN21/PLAN21_martinAsWarmStart_384to1024_fold_F_final_SCORE.model_weights
+Run    python3 kernel_snn/snn_train_kernel_384_to_1024.py --RUN_FOLD F --CUDA_VISIBLE_DEVICES 0,1
+"""
+
+from kernel_snn.a00_net_kernel import NET
+from kernel_snn.training_chain import training_chain
+from whales.plan import Block, Plan
+from whales.stage import run
+
+
+def temp(lr, rounds, epochs, amplitude, **more):
+    return Block("temp", lr, rounds, epochs, amplitude, **more)
+
+
+def late_rate(i):
+    return (8e-6, 4e-6, 2e-6, 1e-6)[min(i // 4, 3)]
+
+
+FULL_384 = (
+    *(temp(8e-5, 1, 10, 1), temp(8e-5, 1, 20, 1), temp(4e-5, 5, 5, 0.5)),
+    *(temp(2e-5, 5, 5, 0.25), temp(2e-5, 5, 5, 0.25), temp(1e-5, 5, 5, 0.1)),
+)
+FULL_768 = (
+    *(temp(8e-5, 1, 10, 1, frozen=True), temp(8e-5, 1, 10, 1, new_adam=True)),
+    *(temp(8e-5, 1, 20, 1), temp(4e-5, 4, 5, 0.5), temp(4e-5, 4, 5, 0.25)),
+    *(temp(2e-5, 4, 5, 0.25), temp(2e-5, 4, 5, 0.1), temp(2e-5, 4, 5, 0.05)),
+)
+FULL_1024 = (
+    *(temp(8e-5, 1, 15, 1, frozen=True), temp(8e-5, 1, 20, 1, new_adam=True)),
+    *(temp(8e-5, 4, 5, 0.5), temp(4e-5, 4, 5, 0.25), temp(2e-5, 4, 5, 0.25)),
+    *(temp(2e-5, 4, 5, 0.1), temp(2e-5, 4, 5, 0.05)),
+    Block("final", late_rate, 20, 5, lambda i: 0.25 * (20 - i) / 20, each_round=True),
+)
+SMOKE_64 = (temp(3e-4, 1, 6, 1), temp(2e-4, 1, 4, 0.5))
+SMOKE_80 = (temp(2e-4, 1, 1, 1, frozen=True), temp(2e-4, 1, 4, 0.5, new_adam=True))
+SMOKE_96 = (temp(2e-4, 1, 4, 0.5), Block("final", 1e-4, 1, 4, 0.25, each_round=True))
+
+# The second and third plans start from the best and the last weights of the plan before.
+FULL = (
+    Plan(384, batch=64, segments=2, blocks=FULL_384),
+    Plan(768, batch=20, segments=2, blocks=FULL_768),
+    Plan(1024, batch=20, segments=2, blocks=FULL_1024, data_parallel=True),
+)
+SMOKE = (
+    Plan(64, batch=32, segments=2, blocks=SMOKE_64),
+    Plan(80, batch=32, segments=2, blocks=SMOKE_80),
+    Plan(96, batch=32, segments=2, blocks=SMOKE_96, data_parallel=True),
+)
+
+
+def main(argv=None):
+    training_chain(__doc__, __file__, argv, NET, {"full": FULL, "smoke": SMOKE})
+
+
+if __name__ == "__main__":
+    run(main)

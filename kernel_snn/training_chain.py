@@ -1,0 +1,87 @@
+"""The kernel net's training of one fold: three plans, each from the weights of the one before."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from kernel_snn.a00_net_kernel import NAME
+from whales.dataset import training_reads
+from whales.plan import Plan
+from whales.siamese import WEIGHTS_SUFFIX, Net, file_of, train
+from whales.stage import Job, fold_type, log, parse_arguments
+
+
+def training_chain(
+    doc: str | None,
+    script: str,
+    argv: Sequence[str] | None,
+    net: Net,
+    plans: dict[str, tuple[Plan, ...]],
+) -> None:
+    """The whole stage; the published flags choose fold and GPUs."""
+
+    def extra(parser: argparse.ArgumentParser) -> None:
+        add = parser.add_argument
+        add("--RUN_FOLD", type=fold_type((0, 3)), required=True, metavar="F", help="0 to 3")
+        add("--CUDA_VISIBLE_DEVICES", dest="device", default="auto", help="as --device")
+        add("--weights", metavar="none|FILE", help="start from these instead of the warm start")
+
+    args = parse_arguments(doc, argv, extra=extra)
+    ws, fold = args.workspace, args.RUN_FOLD
+    warm_start = ws.file("kernel_warm_start")
+    start = args.weights or (warm_start if warm_start.exists() else None)
+    chain = numbered(plans[args.profile])
+    histories = [
+        ws.file("history", stage=Job.key_of(script, fold) + part_of(plan)) for plan in chain
+    ]
+    job = Job(args, script, training_reads(ws, net.folds, fold) + file_of(start), histories, fold)
+    if job.up_to_date():
+        return
+    if start is None:
+        log(f"{warm_start} is not there: the net starts from nothing (README, 'The data')")
+    names = Names(ws.file("models_kernel"), fold)
+    for number, plan in enumerate(chain):
+        earlier = [names.temporary, names.final] if number == 0 else []
+        saved = train(job, net, plan, start, names.save_as, fold, earlier, part_of(plan))
+        best, last = max(saved, key=lambda item: item[1])[0], saved[-1][0]
+        start = best if number == 0 else last
+    for plan in chain:
+        shutil.rmtree(ws.file("checkpoint", stage=job.key + part_of(plan)), ignore_errors=True)
+    job.done([best])
+
+
+def part_of(plan: Plan) -> str:
+    """Name of a plan among the chain's."""
+    return f"_{plan.size}px"
+
+
+def numbered(plans: Sequence[Plan]) -> list[Plan]:
+    """The plans with their blocks tagged temp0, temp1, ... through the chain, as the files are named."""
+    result, count = [], 0
+    for plan in plans:
+        blocks = []
+        for block in plan.blocks:
+            temporary = block.tag == "temp"
+            blocks.append(replace(block, tag=f"temp{count}") if temporary else block)
+            count += temporary
+        result.append(replace(plan, blocks=tuple(blocks)))
+    return result
+
+
+class Names:
+    """The published names of one fold's weight files."""
+
+    def __init__(self, folder: Path, fold: int) -> None:
+        self.folder = folder
+        self.final = f"{NAME}_fold_{fold}_"
+        self.temporary = f"mpiotte-standard_{NAME}_fold_{fold}_"
+
+    def save_as(self, tag: str, score: float) -> Path:
+        """File of a block's weights: numbered on the way, with the score at the end."""
+        if tag.startswith("temp"):
+            return self.folder / f"{self.temporary}{tag}{WEIGHTS_SUFFIX}"
+        return self.folder / f"{self.final}{tag}_{score:.6f}{WEIGHTS_SUFFIX}"

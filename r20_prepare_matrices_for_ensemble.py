@@ -1,0 +1,44 @@
+"""Gather the score matrices of nets v5 and v6 for the ensemble, sparse, and print their MAP@5.
+
+Reads  data/train.csv, data/sample_submission.csv and, in modified_data/ of both nets,
+       full_valid_vs_full_train_matrix_fold_F.pkl (4 folds) and full_test_vs_train_matrix_avg.pkl
+Writes features/cv-analysis-fs14-LB959-densenet121-512px-sparse.pkl and ...-sparse-test.pkl,
+       features/cv-analysis-fs16-LB959-seresnext50-384px-sparse.pkl and ...-sparse-test.pkl
+Run    python3 r20_prepare_matrices_for_ensemble.py
+"""
+
+from whales.dataset import test_photos, training_identities
+from whales.ensemble import gather_validation
+from whales.folds import FOLDS
+from whales.matrices import cut_small, load_tuple, save_dict
+from whales.stage import Job, log, parse_arguments, run
+
+NETS = ("v5", "v6")
+LEAST_SCORE = 1e-5
+
+
+def main(argv=None):
+    args = parse_arguments(__doc__, argv)
+    ws = args.workspace
+    for net in NETS:
+        folds = [ws.file(f"valid_matrix_{net}", fold=fold) for fold in range(FOLDS)]
+        test = ws.file(f"test_matrix_{net}")
+        tables = [ws.file("train_csv"), ws.file("sample_submission")]
+        writes = [ws.file(f"features_{net}"), ws.file(f"features_test_{net}")]
+        job = Job(args, __file__, [*tables, *folds, test], writes, part=net)
+        if job.up_to_date():
+            continue
+        identity_of = training_identities(ws)
+        gathered, scores = gather_validation(folds, identity_of, test_photos(ws), LEAST_SCORE)
+        for fold, score in enumerate(scores.folds):
+            log(f"{net} fold {fold}: MAP@5 {score:.6f}")
+        log(f"{net} all folds: MAP@5 {scores.overall:.6f}")
+        save_dict(writes[0], gathered, "val_vs_train_mat_sparse", overall_score=scores.overall)
+        matrix = load_tuple(test)
+        sparse = matrix._replace(scores=cut_small(matrix.scores, LEAST_SCORE))
+        save_dict(writes[1], sparse, "test_vs_train_mat_sparse")
+        job.done()
+
+
+if __name__ == "__main__":
+    run(main)

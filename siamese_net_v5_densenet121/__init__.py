@@ -1,0 +1,1 @@
+"""The v5 net (DenseNet121): its model, training and scores."""

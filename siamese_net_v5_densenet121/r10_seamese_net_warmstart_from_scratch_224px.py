@@ -1,0 +1,46 @@
+"""Net v5, first warm start: 224 px on the playground's whales, from ImageNet.
+
+Reads  data/playground/train.csv, boxes, the v1 folds (validated on fold 0)
+Writes models/Res_v5_densenet121/densenet121_224px_warmstart_TAG_SCORE
+Run    python3 siamese_net_v5_densenet121/r10_seamese_net_warmstart_from_scratch_224px.py
+"""
+
+from siamese_net_v5_densenet121.a00_net_v5 import NET
+from whales.plan import Block, Plan
+from whales.siamese import training_stage
+from whales.stage import run
+
+FULL = Plan(
+    size=224,
+    batch=12,
+    segments=1,
+    weights="imagenet",
+    blocks=(
+        Block("temp0", 8e-5, rounds=1, epochs=20, amplitude=1),
+        Block("temp1", 8e-5, rounds=4, epochs=5, amplitude=0.5, new_adam=True),
+        Block("temp04_{i}", 2e-5, rounds=4, epochs=5, amplitude=1, new_adam=True, each_round=True),
+        Block("temp1", 1e-5, rounds=4, epochs=5, amplitude=0.5),
+        Block("temp2", 1e-5, rounds=4, epochs=5, amplitude=0.25),
+        Block("temp3", 1e-5, rounds=4, epochs=5, amplitude=0.25),
+        Block("temp4", 1e-5, rounds=4, epochs=5, amplitude=0.25),
+        Block("final", 8e-6, rounds=20, epochs=5, amplitude=0.25, each_round=True),
+    ),
+)
+SMOKE = Plan(
+    size=64,
+    batch=32,
+    segments=1,
+    blocks=(
+        Block("temp0", 1e-3, rounds=1, epochs=8, amplitude=1),
+        Block("final", 3e-4, rounds=1, epochs=4, amplitude=0.5, each_round=True),
+    ),
+)
+
+
+def main(argv=None):
+    plans = {"full": FULL, "smoke": SMOKE}
+    training_stage(__doc__, __file__, argv, NET, plans, "densenet121_224px_warmstart", folds=False)
+
+
+if __name__ == "__main__":
+    run(main)

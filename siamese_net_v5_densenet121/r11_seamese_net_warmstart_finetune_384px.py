@@ -1,0 +1,38 @@
+"""Net v5, second warm start: 384 px on the playground's whales, from the best 224 px weights.
+
+Reads  data/playground/train.csv, boxes, the v1 folds (validated on fold 0),
+       models/Res_v5_densenet121/densenet121_224px_warmstart_* (the best)
+Writes models/Res_v5_densenet121/densenet121_384px_warmstart_TAG_SCORE
+Run    python3 siamese_net_v5_densenet121/r11_seamese_net_warmstart_finetune_384px.py
+"""
+
+from siamese_net_v5_densenet121.a00_net_v5 import NET
+from whales.plan import WARM_START, Block, Plan
+from whales.siamese import BestOf, training_stage
+from whales.stage import run
+
+FULL = Plan(size=384, batch=6, segments=1, blocks=WARM_START)
+SMOKE = Plan(
+    size=64,
+    batch=32,
+    segments=1,
+    blocks=(
+        Block("temp0_{i}", 1e-3, rounds=1, epochs=1, amplitude=1000, frozen=True, each_round=True),
+        Block("final", 5e-4, rounds=1, epochs=4, amplitude=0.5, new_adam=True, each_round=True),
+    ),
+)
+START = BestOf(
+    # The published 384 px stage looks for the second name, the 224 px stage writes the first.
+    prefixes=("densenet121_224px_warmstart", "densenet_224px_warmstart"),
+    maker="siamese_net_v5_densenet121/r10_seamese_net_warmstart_from_scratch_224px.py",
+)
+
+
+def main(argv=None):
+    plans = {"full": FULL, "smoke": SMOKE}
+    prefix = "densenet121_384px_warmstart"
+    training_stage(__doc__, __file__, argv, NET, plans, prefix, START, folds=False)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,39 @@
+"""Net v5, one fold at 512 px, from the fold's best 384 px weights.
+
+Reads  data/train.csv, boxes, the v1 folds,
+       models/Res_v5_densenet121/ft_v5_384px_finetune_FOLD_* (the best)
+Writes models/Res_v5_densenet121/ft_v5_512px_finetune_FOLD_TAG_SCORE
+Run    python3 siamese_net_v5_densenet121/r15_seamese_net_train_v5_finetune_512px.py FOLD
+"""
+
+from siamese_net_v5_densenet121.a00_net_v5 import NET
+from whales.plan import Block, Plan, fold_finetune
+from whales.siamese import BestOf, training_stage
+from whales.stage import run
+
+FULL = Plan(
+    size=512,
+    batch=4,
+    segments=4,
+    validate_first=True,
+    blocks=fold_finetune(last_epochs=lambda i: 5 + i // 5),
+)
+SMOKE = Plan(
+    size=96,
+    batch=32,
+    segments=2,
+    blocks=(Block("final_v2", 5e-4, rounds=1, epochs=lambda i: 3 + i // 5, amplitude=0.25),),
+)
+START = BestOf(
+    prefixes=("ft_v5_384px_finetune_{fold}_",),
+    maker="siamese_net_v5_densenet121/r15_seamese_net_train_v5_finetune_384px.py {fold}",
+)
+
+
+def main(argv=None):
+    plans = {"full": FULL, "smoke": SMOKE}
+    training_stage(__doc__, __file__, argv, NET, plans, "ft_v5_512px_finetune_{fold}", START)
+
+
+if __name__ == "__main__":
+    run(main)

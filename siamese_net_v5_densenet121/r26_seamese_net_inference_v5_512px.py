@@ -1,0 +1,28 @@
+"""Net v5, inference at 512 px: pair scores of valid and of test photos against all known photos.
+
+Reads  data/train.csv, data/sample_submission.csv, boxes, the v1 folds,
+       models/Res_v5_densenet121/ft_v5_512px_finetune_FOLD_* (the best of each fold)
+Writes modified_data/seamese_net_v5_rgb_densenet121_512px/: full_valid_vs_full_train_matrix_fold_F.pkl,
+       full_test_vs_train_matrix_fold_F.pkl, and once all folds are there their mean,
+       full_test_vs_train_matrix_avg.pkl; tuples (row names, column names, scores)
+Run    python3 siamese_net_v5_densenet121/r26_seamese_net_inference_v5_512px.py [FOLD]
+"""
+
+from siamese_net_v5_densenet121.a00_net_v5 import NET
+from whales.inference import inference_stage
+from whales.siamese import BestOf
+from whales.stage import run
+
+SIZES = {"full": 512, "smoke": 96}
+WEIGHTS = BestOf(
+    prefixes=("ft_v5_512px_finetune_{fold}_",),
+    maker="siamese_net_v5_densenet121/r15_seamese_net_train_v5_finetune_512px.py {fold}",
+)
+
+
+def main(argv=None):
+    inference_stage(__doc__, __file__, argv, NET, SIZES, WEIGHTS)
+
+
+if __name__ == "__main__":
+    run(main)

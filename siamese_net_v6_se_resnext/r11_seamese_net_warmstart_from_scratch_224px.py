@@ -1,0 +1,31 @@
+"""Net v6, first warm start: 224 px on the playground's whales, from ImageNet.
+
+Reads  data/playground/train.csv, boxes, the v2 folds (validated on fold 0)
+Writes models/Res_v6_seresnext50/seresnext50_224px_warmstart_TAG_SCORE
+Run    python3 siamese_net_v6_se_resnext/r11_seamese_net_warmstart_from_scratch_224px.py
+"""
+
+from siamese_net_v6_se_resnext.a00_net_v6 import NET
+from whales.plan import WARM_START, Block, Plan
+from whales.siamese import training_stage
+from whales.stage import run
+
+FULL = Plan(size=224, batch=6, segments=1, weights="imagenet", blocks=WARM_START)
+SMOKE = Plan(
+    size=64,
+    batch=32,
+    segments=1,
+    blocks=(
+        Block("temp04_{i}", 1e-3, rounds=1, epochs=8, amplitude=1, each_round=True),
+        Block("final", 3e-4, rounds=1, epochs=4, amplitude=0.5),
+    ),
+)
+
+
+def main(argv=None):
+    plans = {"full": FULL, "smoke": SMOKE}
+    training_stage(__doc__, __file__, argv, NET, plans, "seresnext50_224px_warmstart", folds=False)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,29 @@
+"""Net v6, second warm start: 384 px on the playground's whales, from the best 224 px weights.
+
+Reads  data/playground/train.csv, boxes, the v2 folds (validated on fold 0),
+       models/Res_v6_seresnext50/seresnext50_224px_warmstart_* (the best)
+Writes models/Res_v6_seresnext50/seresnext50_384px_warmstart_TAG_SCORE
+Run    python3 siamese_net_v6_se_resnext/r12_seamese_net_warmstart_from_scratch_384px.py
+"""
+
+from siamese_net_v6_se_resnext.a00_net_v6 import NET
+from whales.plan import WARM_START, Block, Plan
+from whales.siamese import BestOf, training_stage
+from whales.stage import run
+
+FULL = Plan(size=384, batch=4, segments=1, blocks=WARM_START)
+SMOKE = Plan(64, 32, 1, (Block("final", 5e-4, rounds=1, epochs=4, amplitude=0.5),))
+START = BestOf(
+    prefixes=("seresnext50_224px_warmstart",),
+    maker="siamese_net_v6_se_resnext/r11_seamese_net_warmstart_from_scratch_224px.py",
+)
+
+
+def main(argv=None):
+    plans = {"full": FULL, "smoke": SMOKE}
+    prefix = "seresnext50_384px_warmstart"
+    training_stage(__doc__, __file__, argv, NET, plans, prefix, START, folds=False)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,36 @@
+"""Net v6, one fold at 384 px, from the best 384 px warm start.
+
+Reads  data/train.csv, boxes, the v2 folds,
+       models/Res_v6_seresnext50/seresnext50_384px_warmstart_* (the best)
+Writes models/Res_v6_seresnext50/ft_v6_384px_finetune_FOLD_TAG_SCORE
+Run    python3 siamese_net_v6_se_resnext/r15_seamese_net_train_v6_finetune_384px.py FOLD
+"""
+
+from siamese_net_v6_se_resnext.a00_net_v6 import NET
+from whales.plan import Block, Plan, fold_finetune
+from whales.siamese import BestOf, training_stage
+from whales.stage import run
+
+FULL = Plan(384, batch=4, segments=4, validate_first=True, blocks=fold_finetune(last_epochs=5))
+SMOKE = Plan(
+    size=96,
+    batch=32,
+    segments=2,
+    blocks=(
+        Block("temp0", 1e-3, rounds=1, epochs=1, amplitude=1, frozen=True),
+        Block("final_v2", 1e-3, rounds=2, epochs=4, amplitude=0.5, new_adam=True),
+    ),
+)
+START = BestOf(
+    prefixes=("seresnext50_384px_warmstart",),
+    maker="siamese_net_v6_se_resnext/r12_seamese_net_warmstart_from_scratch_384px.py",
+)
+
+
+def main(argv=None):
+    plans = {"full": FULL, "smoke": SMOKE}
+    training_stage(__doc__, __file__, argv, NET, plans, "ft_v6_384px_finetune_{fold}", START)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,28 @@
+"""Net v6, inference at 384 px: pair scores of valid and of test photos against all known photos.
+
+Reads  data/train.csv, data/sample_submission.csv, boxes, the v2 folds,
+       models/Res_v6_seresnext50/ft_v6_384px_finetune_FOLD_* (the best of each fold)
+Writes modified_data/seamese_net_v6_rgb_seresnext50_384px/: full_valid_vs_full_train_matrix_fold_F.pkl,
+       full_test_vs_train_matrix_fold_F.pkl, and once all folds are there their mean,
+       full_test_vs_train_matrix_avg.pkl; tuples (row names, column names, scores)
+Run    python3 siamese_net_v6_se_resnext/r16_seamese_net_inference_v6_384px.py [FOLD]
+"""
+
+from siamese_net_v6_se_resnext.a00_net_v6 import NET
+from whales.inference import inference_stage
+from whales.siamese import BestOf
+from whales.stage import run
+
+SIZES = {"full": 384, "smoke": 96}
+WEIGHTS = BestOf(
+    prefixes=("ft_v6_384px_finetune_{fold}_",),
+    maker="siamese_net_v6_se_resnext/r15_seamese_net_train_v6_finetune_384px.py {fold}",
+)
+
+
+def main(argv=None):
+    inference_stage(__doc__, __file__, argv, NET, SIZES, WEIGHTS)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,21 @@
+"""Net v6 alone: five answers a test photo.
+
+Reads  data/train.csv, data/sample_submission.csv,
+       modified_data/seamese_net_v6_rgb_seresnext50_384px/full_test_vs_train_matrix_avg.pkl
+Writes subm/siamese_net_v6_seresnext50_384px_THR_0.85.csv
+Run    python3 siamese_net_v6_se_resnext/r18_seamese_net_create_submission_v6_384px.py
+"""
+
+from siamese_net_v6_se_resnext.a00_net_v6 import NET
+from whales.inference import submission_stage
+from whales.stage import run
+
+THRESHOLD = 0.85
+
+
+def main(argv=None):
+    submission_stage(__doc__, __file__, argv, NET, THRESHOLD)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,154 @@
+"""Boxes in plain NumPy: overlap, merging the detections of two views, averaging, precision.
+
+Every box is (x1, y1, x2, y2), x to the right and y down; pixels of the original photo, or shares of
+its sides where that is said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+Box = Sequence[float]
+Detections = tuple[np.ndarray, np.ndarray, np.ndarray]  # boxes (n, 4), scores (n,), labels (n,)
+
+MIN_SCORE = 0.01  # below it lies only the detector's padding (-1)
+JOIN_IOU = 0.55
+VIEW_WEIGHT = 0.5  # of one of the two views
+MAX_MERGED = 4
+PRECISION_IOUS = tuple(step / 100 for step in range(50, 100, 5))
+MAX_DETECTIONS = 100
+
+
+def iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Intersection over union of every pair.
+
+    first: (n, 4), second: (m, 4), one unit for both. Returns (n, m) float64 in [0, 1]; 0 where a
+    box is empty or inverted.
+    """
+    first = np.asarray(first, np.float64).reshape(-1, 1, 4)
+    second = np.asarray(second, np.float64).reshape(1, -1, 4)
+    low = np.maximum(first[..., :2], second[..., :2])
+    high = np.minimum(first[..., 2:], second[..., 2:])
+    shared = np.prod(np.maximum(high - low, 0), axis=-1)
+    union = _area(first) + _area(second) - shared
+    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+
+
+def _area(boxes: np.ndarray) -> np.ndarray:
+    return np.prod(np.maximum(boxes[..., 2:] - boxes[..., :2], 0), axis=-1)
+
+
+def mirror(boxes: np.ndarray) -> np.ndarray:
+    """Boxes (n, 4), in shares of the photo's sides, as they lie in the photo's mirror image."""
+    boxes = np.asarray(boxes, np.float64).reshape(-1, 4)
+    return np.stack([1 - boxes[:, 2], boxes[:, 1], 1 - boxes[:, 0], boxes[:, 3]], axis=1)
+
+
+def merge_views(upright: Detections, mirrored: Detections) -> list[list[float]]:
+    """Merge the detections in a photo with those in its mirror image (method, section 1.4).
+
+    Boxes in shares of the sides, each view's in its own frame, padding (score -1) included. Returns
+    at most four `[label, score, x1, y1, x2, y2]`, the photo's box first; empty where nothing was
+    detected.
+    """
+    merged = [[*entry, VIEW_WEIGHT] for entry in _entries(*upright)]
+    boxes, scores, labels = mirrored
+    for entry in _entries(mirror(boxes), scores, labels):
+        match = _best_match(merged, entry)
+        if match is None:
+            merged.append([*entry, VIEW_WEIGHT])
+        else:
+            _join(match, entry)
+    result = [
+        [label, score * weight, *coordinates] for label, score, *coordinates, weight in merged
+    ]
+    if len(result) > MAX_MERGED:
+        result = sorted(result, key=lambda entry: -entry[1])[:MAX_MERGED]
+    return result
+
+
+def _entries(boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray) -> list[list[float]]:
+    """`[label, score, x1, y1, x2, y2]` of every detection that is not padding."""
+    return [
+        [int(label), float(score), *(float(value) for value in box)]
+        for box, score, label in zip(boxes, scores, labels, strict=True)
+        if score >= MIN_SCORE
+    ]
+
+
+def _best_match(merged: list[list[float]], entry: list[float]) -> list[float] | None:
+    same = [other for other in merged if other[0] == entry[0]]
+    if not same:
+        return None
+    overlaps = iou(np.array([entry[2:6]]), np.array([other[2:6] for other in same]))[0]
+    best = int(np.argmax(overlaps))
+    return same[best] if overlaps[best] > JOIN_IOU else None
+
+
+def _join(match: list[float], entry: list[float]) -> None:
+    """Move `match` to the weighted mean of both, score and box, and let its weight grow."""
+    weight = match[6]
+    total = weight + VIEW_WEIGHT
+    for i in range(1, 6):
+        match[i] = (match[i] * weight + entry[i] * VIEW_WEIGHT) / total
+    match[6] = total
+
+
+def to_pixels(box: Box, width: int, height: int) -> tuple[int, int, int, int]:
+    """A box in shares of the sides, in pixels, truncated (not rounded) to whole numbers."""
+    sides = np.array([width, height, width, height])
+    x1, y1, x2, y2 = (np.asarray(box, np.float64) * sides).astype(np.int32).tolist()
+    return x1, y1, x2, y2
+
+
+def average_boxes(first: Mapping[str, Box], second: Mapping[str, Box]) -> dict[str, Box]:
+    """For each photo of `first`, the mean with its box in `second`, in whole pixels.
+
+    Halves go to the even neighbour (Python's `round`). A photo that only `first` has keeps its box;
+    one that only `second` has is left out.
+    """
+    return {
+        name: _mean_box(box, second[name]) if name in second else box for name, box in first.items()
+    }
+
+
+def _mean_box(first: Box, second: Box) -> tuple[int, ...]:
+    return tuple(round((float(a) + float(b)) / 2) for a, b in zip(first, second, strict=True))
+
+
+def mean_average_precision(
+    detections: Sequence[tuple[np.ndarray, np.ndarray]], truths: np.ndarray
+) -> float:
+    """Average precision of one-box photos, averaged over IoU .50, .55, .. .95 (COCO's measure).
+
+    detections: one (boxes (n, 4), scores (n,)) a photo, of which the 100 best count; truths:
+    (photos, 4) in the same unit. Precision is made monotonous from the right and integrated over
+    recall. 0 without photos.
+    """
+    scores, overlaps, photos = [], [], []
+    for photo, (boxes, photo_scores) in enumerate(detections):
+        order = np.argsort(-photo_scores, kind="stable")[:MAX_DETECTIONS]
+        scores.append(photo_scores[order])
+        overlaps.append(iou(boxes[order], truths[photo])[:, 0])
+        photos.append(np.full(len(order), photo))
+    if not scores or not sum(map(len, scores)):
+        return 0.0
+    order = np.argsort(-np.concatenate(scores), kind="stable")
+    overlap, photo = np.concatenate(overlaps)[order], np.concatenate(photos)[order]
+    precisions = [
+        _average_precision(overlap >= least, photo, len(truths)) for least in PRECISION_IOUS
+    ]
+    return float(np.mean(precisions))
+
+
+def _average_precision(hits: np.ndarray, photos: np.ndarray, truths: int) -> float:
+    """hits, photos: (n,), by falling score; only a photo's first hit is true."""
+    true = np.zeros(len(hits), bool)
+    where = np.flatnonzero(hits)
+    true[where[np.unique(photos[where], return_index=True)[1]]] = True
+    found = np.cumsum(true)
+    precision = found / np.arange(1, len(hits) + 1)
+    envelope = np.maximum.accumulate(precision[::-1])[::-1]
+    return float(envelope[true].sum() / truths)

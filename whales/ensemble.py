@@ -1,0 +1,73 @@
+"""Gather fold matrices for the ensemble, and blend the nets' test matrices (method, sections 6, 7)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from scipy import sparse
+
+from whales.matrices import ScoreMatrix, cut_small, load_dict, load_tuple
+from whales.ranking import validation_map
+
+
+class ValidationScores(NamedTuple):
+    """MAP@5 of each fold, and over all rows of all folds."""
+
+    folds: list[float]
+    overall: float
+
+
+def gather_validation(
+    paths: Sequence[Path], identity_of: dict[str, str], test: Sequence[str], least: float
+) -> tuple[ScoreMatrix, ValidationScores]:
+    """Stack the folds' valid-vs-known matrices.
+
+    Rows and columns are sorted by name within each fold, folds follow in order (a photo valid in two
+    folds has two rows); columns of test photos are dropped, scores of a photo with itself and those
+    below `least` become 0. Returns the CSR and the MAP@5 of folds and of all rows.
+    """
+    tests = set(test)
+    parts: list[sparse.csr_matrix] = []
+    rows: list[str] = []
+    columns: list[str] = []
+    means: list[float] = []
+    for path in paths:
+        matrix = load_tuple(path)
+        columns = columns or sorted(name for name in matrix.columns if name not in tests)
+        matrix = matrix.aligned(sorted(matrix.rows), columns, path)
+        means.append(validation_map(*matrix, identity_of))
+        parts.append(cut_small(_without_self(matrix), least))
+        rows += matrix.rows
+    counts = [part.shape[0] for part in parts]
+    overall = float(np.average(means, weights=counts)) if sum(counts) else 0.0
+    stacked = sparse.vstack(parts, format="csr", dtype=np.float32)
+    return ScoreMatrix(stacked, rows, columns), ValidationScores(means, overall)
+
+
+def _without_self(matrix: ScoreMatrix) -> np.ndarray:
+    """The dense scores with 0 where a photo meets itself."""
+    place_of = {name: place for place, name in enumerate(matrix.columns)}
+    scores = matrix.scores.copy()
+    for row, name in enumerate(matrix.rows):
+        if name in place_of:
+            scores[row, place_of[name]] = 0
+    return scores
+
+
+def blend(
+    parts: Sequence[tuple[Path, str, float]], rows: Sequence[str], columns: Sequence[str]
+) -> np.ndarray:
+    """Weighted sum of matrices: (n, m) float32 for these rows and columns (stems).
+
+    `parts`: file, key of its scores, weight. `UserError` where a file lacks one of the photos.
+    """
+    total = np.zeros((len(rows), len(columns)), np.float32)
+    for path, key, weight in parts:
+        matrix = load_dict(path, key).aligned(rows, columns, path)
+        scores = sparse.csr_matrix(matrix.scores)
+        entries = scores.tocoo()
+        total[entries.row, entries.col] += np.float32(weight) * entries.data
+    return total

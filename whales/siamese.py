@@ -1,0 +1,218 @@
+"""What the stages of every Siamese net share: whom they train on, with which weights, and how."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import re
+import shutil
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from whales.dataset import load_boxes, training_data, training_reads
+from whales.errors import UserError
+from whales.plan import Plan
+from whales.stage import Job, log, parse_arguments, require
+
+WEIGHTS_SUFFIX = ".model_weights"
+_SCORE = re.compile(r"_(\d\.\d{2,})(\.[a-z_0-9]+)?$")
+
+
+@dataclass(frozen=True)
+class Net:
+    """What the library must know of a net; its modules by name, since importing them takes seconds.
+
+    name: as in the work root's keys; models: module with `build_network`; augmentation: module with
+    `transforms()` and `EXTRA_CROP`; folds: key of its splits.
+    """
+
+    name: str
+    models: str
+    augmentation: str
+    folds: str
+
+    def build(self, size: int, weights: Path | str | None, profile: str) -> Any:
+        """The network, see `build_network` in the net's own module."""
+        return importlib.import_module(self.models).build_network(size, weights, profile)
+
+    def augmenter(self) -> Any:
+        """A new `whales.augment.Augmenter` with the net's transforms."""
+        from whales.augment import Augmenter
+
+        module = importlib.import_module(self.augmentation)
+        return Augmenter(module.transforms, module.EXTRA_CROP)
+
+
+@dataclass(frozen=True)
+class BestOf:
+    """Start of a training: the best-scoring weights of an earlier stage.
+
+    prefixes: of the file names, `{fold}` filled in; maker: the script that writes them.
+    """
+
+    prefixes: tuple[str, ...]
+    maker: str
+
+    def find(self, folder: Path, fold: int | None = None) -> Path:
+        """The file whose name ends in the best MAP@5; `UserError` naming the maker if there is none."""
+        prefixes = tuple(prefix.format(fold=fold) for prefix in self.prefixes)
+        scored = [
+            (float(found[1]), path.name, path)
+            for path in (folder.iterdir() if folder.is_dir() else ())
+            if path.name.startswith(prefixes) and (found := _SCORE.search(path.name))
+        ]
+        if not scored:
+            maker = self.maker.format(fold=fold)
+            raise UserError(f"no weights {prefixes[0]}..._SCORE in {folder}; run {maker}")
+        return max(scored)[2]
+
+
+def training_stage(
+    doc: str | None,
+    script: str,
+    argv: Sequence[str] | None,
+    net: Net,
+    plans: dict[str, Plan],
+    prefix: str,
+    start: BestOf | None = None,
+    folds: bool = True,
+) -> None:
+    """A whole stage of v5 or v6: one plan, trained on a fold, or on the playground (`folds` False).
+
+    Weights are saved as `PREFIX_TAG_SCORE`, `{fold}` of the prefix filled in. `start`: None for the
+    plan's first weights, which `--weights` can replace.
+    """
+
+    def extra(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument(
+            "--weights", metavar="imagenet|none|FILE", help="start from these weights"
+        )
+
+    args = parse_arguments(doc, argv, fold=(0, 3) if folds else None, extra=extra)
+    ws, fold = args.workspace, args.fold if folds else None
+    plan, folder = plans[args.profile], ws.file(f"models_{net.name}")
+    first: Path | str | None = args.weights or plan.weights
+    if start and not args.weights:
+        for path in training_reads(ws, net.folds, fold):
+            require(ws, path)
+        first = start.find(folder, fold)
+    prefix = prefix.format(fold=fold)
+    reads = training_reads(ws, net.folds, fold) + file_of(first)
+    history = ws.file("history", stage=Job.key_of(script, fold))
+    job = Job(args, script, reads, [history], fold)
+    if job.up_to_date():
+        return
+    saved = train(
+        job, net, plan, first, lambda tag, score: folder / f"{prefix}_{tag}_{score:.6f}{WEIGHTS_SUFFIX}",
+        fold, earlier=[f"{prefix}_"],
+    )  # fmt: skip
+    shutil.rmtree(ws.file("checkpoint", stage=job.key), ignore_errors=True)
+    job.done([max(saved, key=lambda item: item[1])[0]])
+
+
+def file_of(weights: Path | str | None) -> list[Path]:
+    """The file that first weights come from, if they come from one."""
+    return [] if weights in (None, "none", "imagenet") else [Path(weights).resolve()]
+
+
+def train(
+    job: Job,
+    net: Net,
+    plan: Plan,
+    start: Path | str | None,
+    save_as: Callable[[str, float], Path],
+    fold: int | None,
+    earlier: Sequence[str] = (),
+    part: str = "",
+) -> list[tuple[Path, float]]:
+    """Train a net by one plan and return the files written with their MAP@5, in order.
+
+    start: first weights (None or "none": random, "imagenet", or a file); save_as: file for a block's
+    tag and score; fold: None for the playground; earlier: prefixes of files of an earlier run, set
+    aside where the training starts anew; part: name of the plan in a stage of several.
+    """
+    from whales.feeding import PhotoFeed
+    from whales.photos import check_boxes
+    from whales.training import Trainer
+
+    args, ws, key = job.args, job.args.workspace, job.key + part
+    boxes = load_boxes(ws)
+    data = training_data(ws, net.folds, fold, boxes)
+    check_boxes(boxes, [*data.train, *data.rows])
+    feed = PhotoFeed(ws.photo, boxes, plan.size, args.workers, net.augmenter)
+    if args.skip_broken_photos:
+        data = data.only(set(feed.readable(sorted({*data.train, *data.rows, *data.columns}))))
+    with device_scope(plan.data_parallel) as devices:
+        import keras
+
+        keras.utils.set_random_seed(args.seed)
+        trainer = Trainer(
+            net.build(plan.size, start, args.profile),
+            plan,
+            feed,
+            data,
+            seed=args.seed,
+            checkpoint=ws.file("checkpoint", stage=key),
+            history_csv=ws.file("history", stage=key),
+            description={**job.inputs, "plan": part, "start": str(start)},
+            tensorboard=ws.file("tensorboard", stage=key) if args.tensorboard else None,
+        )
+        log(
+            f"{job.name}: {len(data.train)} photos of {len(set(data.train.values()))} identities, "
+            f"{plan.size} px, start: {start or 'none'}{devices}"
+        )
+        if args.force or not trainer.resume():
+            _set_aside(save_as("", 0).parent, earlier)
+        saved = trainer.run(save_as)
+    feed.close()
+    return saved
+
+
+def _set_aside(folder: Path, prefixes: Sequence[str]) -> None:
+    """Move weights of an earlier run to `earlier/`: later stages choose the best by its name."""
+    for prefix in prefixes:
+        for path in folder.glob(f"{prefix}*"):
+            (folder / "earlier").mkdir(exist_ok=True)
+            path.replace(folder / "earlier" / path.name)
+            log(f"{path.name} of an earlier run moved to {folder / 'earlier'}")
+
+
+def device_scope(data_parallel: bool) -> AbstractContextManager[str]:
+    """Where to build and train: over all visible devices if asked and there are several."""
+    if not data_parallel:
+        return nullcontext("")
+    import keras
+
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        devices = tf.config.list_logical_devices("GPU")
+        if len(devices) > 1:
+            return _mirrored(tf.distribute.MirroredStrategy(devices))
+    elif keras.backend.backend() == "jax" and len(keras.distribution.list_devices()) > 1:
+        keras.distribution.set_distribution(keras.distribution.DataParallel())
+    return nullcontext("")
+
+
+@contextmanager
+def _mirrored(strategy: Any):
+    with strategy.scope():
+        yield f", over {strategy.num_replicas_in_sync} devices"
+
+
+def features_of(
+    args: argparse.Namespace, net: Net, size: int, weights: Path, names: Sequence[str]
+) -> tuple[Any, np.ndarray]:
+    """(network, features (n, d) float32) of photos, by stem, with one weight file."""
+    from whales.feeding import PhotoFeed, branch_features
+
+    feed = PhotoFeed(args.workspace.photo, load_boxes(args.workspace), size, args.workers)
+    network = net.build(size, weights, args.profile)
+    features = branch_features(network, feed, names, "features")
+    feed.close()
+    return network, features

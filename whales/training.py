@@ -1,0 +1,258 @@
+"""Train a Siamese net by rounds and blocks, from hard pairs, so that it survives being killed.
+
+`Trainer` runs a stage's `Plan`; after every epoch a checkpoint holds weights, optimizer, progress and random state, so that a
+run that was stopped at any moment ends with the same files as one left alone.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from whales.dataset import TrainingData
+from whales.feeding import PhotoFeed, branch_features
+from whales.mining import HardPairs, epoch_pairs, matches, segments
+from whales.pair_scores import head_weights, score_matrix
+from whales.pickles import load, save, write_text
+from whales.plan import Block, Plan, at
+from whales.ranking import validation_map
+from whales.stage import log
+
+
+@dataclass
+class Progress:
+    """Where a training stands: everything but weights, optimizer and random state."""
+
+    block: int = 0
+    round: int = 0
+    epoch: int = 0  # epochs of this round that are trained
+    order: list[int] = field(default_factory=list)  # photos as shuffled for this round
+    mates: list[np.ndarray] = field(default_factory=list)  # mismatches of those epochs
+    history: list[dict[str, object]] = field(default_factory=list)
+    saved: list[tuple[str, float]] = field(default_factory=list)  # file name, MAP@5
+
+
+class Trainer:
+    """Runs a plan on a network; see the module's docstring."""
+
+    def __init__(
+        self,
+        network: Any,
+        plan: Plan,
+        feed: PhotoFeed,
+        data: TrainingData,
+        seed: int,
+        checkpoint: Path,
+        history_csv: Path,
+        description: dict[str, object],
+        tensorboard: Path | None = None,
+    ) -> None:
+        """`data`: whom to train and validate on; `checkpoint`: a folder.
+
+        `description` of options and inputs: a checkpoint with another one is not resumed.
+        """
+        self.network, self.plan, self.feed, self.data = network, plan, feed, data
+        self.photos = list(data.train)
+        self.codes = np.unique(list(data.train.values()), return_inverse=True)[1]
+        self.rng = np.random.default_rng(seed)
+        self.progress = Progress()
+        self.description = description
+        self._state = checkpoint / "state.pkl"
+        self._costs = checkpoint / "round.pkl"
+        self._history_csv = history_csv
+        self._tensorboard = tensorboard
+        self._frozen: bool | None = None
+        self._resumed: dict[str, Any] | None = None
+
+    def resume(self) -> bool:
+        """Take up the checkpoint of the same training, if there is one; said in one line."""
+        if not self._state.exists():
+            return False
+        state = load(self._state)
+        if state["description"] != self.description:
+            return False
+        self.progress = Progress(**state["progress"])
+        self.rng.bit_generator.state = state["rng"]
+        for variable, value in zip(self._variables(), state["weights"], strict=True):
+            variable.assign(value)
+        self._resumed = state
+        here = self.progress
+        log(f"resumed in block {here.block}, round {here.round}, after epoch {here.epoch}")
+        return True
+
+    def run(self, save_as: Callable[[str, float], Path]) -> list[tuple[Path, float]]:
+        """Train to the end of the plan.
+
+        `save_as(tag, score)` names the file for weights with that MAP@5. Returns every file written
+        and its score, in order.
+        """
+        if self.plan.validate_first and not self.progress.history:
+            log(f"start: MAP@5 {self.validate():.6f}")
+        for index in range(self.progress.block, len(self.plan.blocks)):
+            block = self.plan.blocks[index]
+            for i in range(
+                self.progress.round if index == self.progress.block else 0, block.rounds
+            ):
+                if (index, i) != (self.progress.block, self.progress.round):
+                    self.progress.block, self.progress.round = index, i
+                    self.progress.epoch, self.progress.mates = 0, []
+                self._prepare(block, i)
+                self._round(block, i)
+                if block.each_round or i == block.rounds - 1:
+                    self._validate_and_save(block, i, save_as)
+        return [(Path(name), score) for name, score in self.progress.saved]
+
+    def validate(self) -> float:
+        """MAP@5 of the validation photos with the weights as they are."""
+        data = self.data
+        rows = branch_features(self.network, self.feed, data.rows, "valid features")
+        columns = branch_features(self.network, self.feed, data.columns, "features")
+        scores = score_matrix(self.network.head, rows, columns, progress="valid scores")
+        return validation_map(scores, data.rows, data.columns, data.identity_of)
+
+    def _prepare(self, block: Block, i: int) -> None:
+        """Compile where the method starts a new Adam, else only set the learning rate."""
+        import keras
+
+        fresh = block.new_adam and i == 0 and self.progress.epoch == 0
+        if self._frozen != block.frozen or fresh:
+            self.network.set_branch_trainable(not block.frozen)
+            self.network.model.compile(
+                optimizer=keras.optimizers.Adam(at(block.lr, i)),
+                loss="binary_crossentropy",
+                metrics=["accuracy"],
+                # XLA compiles for minutes on a CPU; elsewhere Keras decides.
+                jit_compile="auto" if keras.backend.backend() == "jax" else False,
+            )
+            self._frozen = block.frozen
+        optimizer = self.network.model.optimizer
+        if self._resumed is not None:
+            optimizer.build(self.network.model.trainable_variables)
+            stored = self._resumed.pop("optimizer")
+            for variable, value in zip(optimizer.variables, stored, strict=True):
+                variable.assign(value)
+            self._resumed = None
+        optimizer.learning_rate = at(block.lr, i)
+
+    def _round(self, block: Block, i: int) -> None:
+        """Mine with the present net, then train the round's epochs."""
+        here = self.progress
+        epochs = int(at(block.epochs, i))
+        if here.epoch >= epochs:
+            return  # killed between the last epoch and the validation
+        mined = self._mine(at(block.amplitude, i))
+        while here.epoch < epochs:
+            begin = time.monotonic()
+            order = np.asarray(here.order)
+            mismatched = mined.next_epoch()
+            here.mates.append(mismatched)
+            pairs, labels = epoch_pairs(matches(self.codes[order], self.rng), mismatched, self.rng)
+            seeds = self.rng.integers(2**31, size=pairs.shape)
+            measured = self._fit(order[pairs], labels, seeds, block.batch or self.plan.batch)
+            here.epoch += 1
+            self._log_epoch(block, i, at(block.lr, i), measured, len(labels), begin)
+            self._checkpoint()
+
+    def _mine(self, amplitude: float) -> HardPairs:
+        """The round's costs: read back if the round had begun, else scored anew and kept."""
+        here = self.progress
+        if here.epoch:
+            return HardPairs.resumed(load(self._costs)["costs"], here.mates)
+        order = self.rng.permutation(len(self.photos))
+        here.order = order.tolist()
+        names = [self.photos[index] for index in order]
+        features = branch_features(self.network, self.feed, names, "features")
+        head = head_weights(self.network.head)
+        parts = segments(len(names), self.plan.segments)
+        scores = [score_matrix(head, features[part], progress="mining") for part in parts]
+        mined = HardPairs(scores, self.codes[order], amplitude, self.rng)
+        save(self._costs, {"costs": mined.costs})
+        return mined
+
+    def _fit(
+        self, pairs: np.ndarray, labels: np.ndarray, seeds: np.ndarray, batch: int
+    ) -> dict[str, float]:
+        """One epoch over `pairs` (n, 2) of photo indices: mean loss and accuracy."""
+        steps = -(-len(labels) // batch)
+        crops = self.feed.pair_batches(self.photos, pairs, seeds, batch)
+        preprocess = self.network.preprocess
+
+        def batches():
+            for step, (left, right) in enumerate(crops):
+                part = labels[step * batch : step * batch + batch, None]
+                yield (preprocess(left), preprocess(right)), part
+
+        fitted = self.network.model.fit(
+            batches(), steps_per_epoch=steps, epochs=1, verbose=0, shuffle=False
+        )
+        return {key: values[-1] for key, values in fitted.history.items()}
+
+    def _log_epoch(
+        self, block: Block, i: int, lr: float, measured: dict[str, float], pairs: int, begin: float
+    ) -> None:
+        here = self.progress
+        row = {
+            "block": here.block, "tag": block.tag, "round": i, "epoch": here.epoch, "lr": lr,
+            "loss": measured["loss"], "accuracy": measured["accuracy"], "pairs": pairs,
+            "seconds": round(time.monotonic() - begin, 1), "map5": "",
+        }  # fmt: skip
+        here.history.append(row)
+        log(
+            f"block {here.block} ({block.tag}) round {i} epoch {here.epoch}: "
+            f"loss {row['loss']:.4f}, accuracy {row['accuracy']:.4f}, {pairs} pairs, "
+            f"{row['seconds']:.1f} s"
+        )
+        self._write_history()
+        if self._tensorboard:
+            _tensorboard_scalars(self._tensorboard, len(here.history), measured)
+
+    def _validate_and_save(
+        self, block: Block, i: int, save_as: Callable[[str, float], Path]
+    ) -> None:
+        score = self.validate()
+        path = save_as(block.tag.format(i=i), score)
+        self.network.save_weights(path)
+        self.progress.saved.append((str(path), score))
+        self.progress.history[-1]["map5"] = f"{score:.6f}"
+        log(f"block {self.progress.block} round {i}: MAP@5 {score:.6f}, {path.name}")
+        self._write_history()
+        if self._tensorboard:
+            _tensorboard_scalars(self._tensorboard, len(self.progress.history), {"map5": score})
+
+    def _write_history(self) -> None:
+        text = io.StringIO()
+        writer = csv.DictWriter(text, list(self.progress.history[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.progress.history)
+        write_text(self._history_csv, text.getvalue())
+
+    def _variables(self) -> list[Any]:
+        return [*self.network.branch.variables, *self.network.head.variables]
+
+    def _checkpoint(self) -> None:
+        from keras import ops
+
+        optimizer = self.network.model.optimizer
+        state = {
+            "description": self.description,
+            "progress": vars(self.progress),
+            "rng": self.rng.bit_generator.state,
+            "weights": [ops.convert_to_numpy(variable) for variable in self._variables()],
+            "optimizer": [ops.convert_to_numpy(variable) for variable in optimizer.variables],
+        }
+        save(self._state, state)
+
+
+def _tensorboard_scalars(folder: Path, step: int, values: dict[str, float]) -> None:
+    import tensorflow as tf
+
+    with tf.summary.create_file_writer(str(folder)).as_default():
+        for key, value in values.items():
+            tf.summary.scalar(key, value, step=step)
