@@ -75,6 +75,8 @@ def _read(path: Path | str, columns: tuple[str, ...]) -> pd.DataFrame:
         raise UserError(f"{path} is missing") from None
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as reason:
         raise UserError(f"{path} is not a table with a header: {str(reason).strip()}") from reason
+    if not isinstance(table.index, pd.RangeIndex):  # else pandas takes the first field for an index
+        raise UserError(f"{path}, line 2: more fields than the header has; take them out")
     missing = [column for column in columns if column not in table.columns]
     if missing:
         raise UserError(

@@ -84,15 +84,20 @@ def load(path: Path | str) -> Any:
     path = Path(path)
     try:
         with _open(path) as source:
-            return _PlainUnpickler(source).load()
+            content = _PlainUnpickler(source).load()
+            source.read(1)  # gzip compares its checksum only at the end
+            return content
     except FileNotFoundError:
         raise UserError(f"{path} is missing") from None
     except (
         pickle.UnpicklingError, EOFError, OSError, zlib.error, AttributeError, ImportError,
         IndexError, KeyError, TypeError, ValueError,
+        # Damaged bytes can ask for any length, and NumPy has inner errors of its own.
+        MemoryError, OverflowError, RuntimeError,
     ) as reason:  # fmt: skip
+        told = " ".join(str(reason).split()) or type(reason).__name__
         raise UserError(
-            f"{path} cannot be read as a pickle ({reason}); delete it and run the stage that makes it"
+            f"{path} cannot be read as a pickle ({told}); delete it and run the stage that makes it"
         ) from reason
 
 

@@ -35,7 +35,8 @@ class Plan:
     """One training of a net: photo size in pixels, pairs a step, segments of mining, blocks.
 
     weights: first weights of a chain of stages ("imagenet", or None: random);
-    validate_first: print the MAP@5 of the start; data_parallel: split each step over all devices.
+    momentum: of batch normalization's moving statistics, which a training of few steps must let
+    follow faster than Keras's .99 (None); validate_first: print the MAP@5 of the start; data_parallel: split each step over all devices.
     """
 
     size: int
@@ -43,6 +44,7 @@ class Plan:
     segments: int
     blocks: tuple[Block, ...]
     weights: str | None = None
+    momentum: float | None = None
     validate_first: bool = False
     data_parallel: bool = False
 
@@ -65,7 +67,7 @@ WARM_START = (
     Block("temp1", 1e-5, rounds=4, epochs=5, amplitude=0.5),
     Block("temp2", 1e-5, rounds=4, epochs=5, amplitude=0.25, each_round=True),
     Block("temp3", 1e-5, rounds=4, epochs=5, amplitude=0.25, each_round=True),
-    Block("temp4", 1e-5, rounds=4, epochs=5, amplitude=0.25),
+    Block("temp4", 1e-5, rounds=4, epochs=5, amplitude=0.25, each_round=True),
     Block("final", 8e-6, rounds=20, epochs=5, amplitude=0.25, each_round=True),
 )
 

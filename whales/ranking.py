@@ -98,7 +98,7 @@ def post_process(
     """
     claims = _claims(scores, identities)
     firsts = Counter(row[0] for row in answers)
-    seconds = Counter(row[1] for row in answers)
+    seconds = Counter(row[1] for row in answers if len(row) > 1)
     swapped = 0
     result = [list(row) for row in answers]
     for test_photo, (claimed, score) in claims.items():

@@ -62,6 +62,9 @@ class Trainer:
         self.photos = list(data.train)
         self.codes = np.unique(list(data.train.values()), return_inverse=True)[1]
         self.rng = np.random.default_rng(seed)
+        for layer in network.branch.layers if plan.momentum else ():
+            if hasattr(layer, "momentum"):
+                layer.momentum = plan.momentum
         self.progress = Progress()
         self.description = description
         self._state = checkpoint / "state.pkl"

@@ -44,13 +44,13 @@ _FILES: dict[str, tuple[str, str]] = {
         "models/retinanet2/resnet152_fold_{fold}_last.h5",
         "retinanet/r30_train_backbone_resnet152_kfold.py {fold}",
     ),
-    "retinanet_best": (
-        "models/retinanet2/resnet152_fold_{fold}_{epoch:02d}_{iou:.4f}.h5",
-        "retinanet/r30_train_backbone_resnet152_kfold.py {fold}",
-    ),
     "retinanet_converted": (
         "models/retinanet2/resnet152_fold_{fold}_last_converted.h5",
         "retinanet/r31_convert_retinanet_model.py {fold}",
+    ),
+    "retinanet_best": (
+        "models/retinanet2/resnet152_fold_{fold}_{epoch:02d}_{iou:.4f}.h5",
+        "retinanet/r30_train_backbone_resnet152_kfold.py {fold}",
     ),
     "detections_cache": (
         "modified_data/cache_retinanet_resnet152_kfold_{part}/{name}.pklz",

@@ -1,0 +1,34 @@
+# Each command sets up .venv by itself; PYTHON names the interpreter (3.11 to 3.13).
+PYTHON ?= python3
+ROOT ?= demo_root
+BIN := .venv/bin
+
+.PHONY: demo test lint format clean
+
+demo: .venv/installed
+	$(BIN)/python demo.py --root "$(ROOT)"
+
+test: .venv/installed-dev
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: .venv/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: .venv/installed-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.venv/bin/pip:
+	$(PYTHON) -m venv .venv
+
+.venv/installed: requirements.txt pyproject.toml packaging/opencv-python/pyproject.toml | .venv/bin/pip
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
+	touch $@
+
+.venv/installed-dev: requirements-dev.txt .venv/installed
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	touch $@
+
+clean:
+	rm -rf .venv demo_root

@@ -1,0 +1,137 @@
+"""Run the whole pipeline in README order with the small numbers of the smoke profile, and score it.
+
+Without data of your own: `make demo`. On a work root: `make demo ROOT=FOLDER`.
+Run again, it picks up where it stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from whales.errors import UserError
+from whales.stage import PROFILE_CHOICES, log, run
+from whales.workspace import Workspace
+
+HERE = Path(__file__).resolve().parent
+V5, V6 = "siamese_net_v5_densenet121", "siamese_net_v6_se_resnext"
+FOLDS = ("0", "1", "2", "3")
+
+# README order; {} stands for each fold.
+STAGES = (
+    "retinanet/r10_create_csv_for_retinanet.py",
+    "retinanet/r30_train_backbone_resnet152_kfold.py 1",
+    "retinanet/r31_convert_retinanet_model.py 1",
+    "retinanet/r31_get_vectors_backbone_resnet152_kfold.py 1",
+    "retinanet/r32_average_boxes.py",
+    "r10_create_kfold_split.py",
+    f"{V5}/r10_seamese_net_warmstart_from_scratch_224px.py",
+    f"{V5}/r11_seamese_net_warmstart_finetune_384px.py",
+    f"{V5}/r15_seamese_net_train_v5_finetune_384px.py {{}}",
+    f"{V5}/r15_seamese_net_train_v5_finetune_512px.py {{}}",
+    f"{V5}/r26_seamese_net_inference_v5_512px.py",
+    f"{V5}/r28_seamese_net_create_submission_v5_512px.py",
+    f"{V6}/r11_seamese_net_warmstart_from_scratch_224px.py",
+    f"{V6}/r12_seamese_net_warmstart_from_scratch_384px.py",
+    f"{V6}/r15_seamese_net_train_v6_finetune_384px.py {{}}",
+    f"{V6}/r16_seamese_net_inference_v6_384px.py",
+    f"{V6}/r18_seamese_net_create_submission_v6_384px.py",
+    "r20_prepare_matrices_for_ensemble.py",
+    "kernel_snn/kfold_splits_for_kernel.py",
+    "kernel_snn/snn_train_kernel_384_to_1024.py --RUN_FOLD {}",
+    "kernel_snn/snn_inference_kernel_1024.py",
+    "final_ensemble_with_post_proc.py",
+)
+# What the sample must reach; the best constant guess gives a MAP@5 of .31 there.
+LEAST_MAP5, LEAST_IOU = 0.60, 0.70
+
+
+def commands() -> list[list[str]]:
+    """Every call of a stage, script first."""
+    calls = []
+    for stage in STAGES:
+        folds = FOLDS if "{}" in stage else ("",)
+        calls += [stage.format(fold).split() for fold in folds]
+    return calls
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--root", default="demo_root", help="work root (default: demo_root)")
+    parser.add_argument("--profile", choices=PROFILE_CHOICES, default="smoke")
+    args = parser.parse_args(argv)
+    root = Path(args.root).resolve()
+    sample = not (root / "data").exists() or (root / "sample.json").exists()
+    if root.exists() and not sample and not (root / "data/train.csv").exists():
+        raise UserError(f"{root} has no data/train.csv; see README, 'The data'")
+    os.environ["WHALES_ROOT"] = str(root)
+    begin = time.monotonic()
+    calls = [["-m", "sample_data", str(root)]] if sample else []
+    calls += [[str(HERE / call[0]), *call[1:], "--profile", args.profile] for call in commands()]
+    for number, call in enumerate(calls, start=1):
+        run_stage(root, call, f"[{number:2}/{len(calls)}]")
+    log(f"all stages: {time.monotonic() - begin:.0f} s")
+    if not report(Workspace(root)) and sample:
+        sys.exit(1)
+
+
+def run_stage(root: Path, call: list[str], progress: str) -> None:
+    """One stage in a process of its own; its output goes to logs/, a progress line here."""
+    name = " ".join([Path(call[0]).stem, *call[1:]]).removesuffix(f" {root}").replace("-m ", "")
+    logs = root / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    file = logs / (name.split(" --profile")[0].replace("--", "").replace(" ", "_") + ".log")
+    begin = time.monotonic()
+    print(f"{progress} {name} ... ", end="", flush=True)
+    with open(file, "w") as out:
+        code = subprocess.run(
+            [sys.executable, *call], cwd=HERE, stdout=out, stderr=subprocess.STDOUT, check=False
+        ).returncode
+    last = (file.read_text(errors="replace").strip().splitlines() or [""])[-1]
+    if code:
+        log("failed")
+        log(f"{last}\nits whole output: {file}")
+        sys.exit(code)
+    log("up to date" if last.endswith("up to date") else f"{time.monotonic() - begin:.1f} s")
+
+
+def report(workspace: Workspace) -> bool:
+    """Print scores and where the files are; whether the sample's bars are met."""
+    from whales import scoring
+
+    table = scoring.fold_scores(workspace)
+    truth = scoring.test_answers(workspace)
+    ensemble = 1.0
+    if truth:
+        table += [
+            scoring.submission_score(workspace, "submission_v5", truth),
+            scoring.submission_score(workspace, "submission_v6", truth),
+            scoring.kernel_score(workspace, truth),
+            scoring.submission_score(workspace, "submission", truth),
+            *scoring.known_scores(workspace, truth),
+        ]
+        ensemble = next(row.map5 for row in table if row.net == "ensemble")
+    log("\nnet       fold    photos  MAP@5")
+    for row in table:
+        log(f"{row.net:9} {row.fold:6} {row.photos:7}  {row.map5:.4f}")
+    log("(test: five answers with new_whale; known: test photos of known whales, without new_whale)")
+    detection, overlap = scoring.detection_score(workspace), 1.0
+    if detection:
+        overlap, photos, missed = detection
+        log(f"detection: mean IoU {overlap:.4f} on {photos} photos, {missed} not found")
+    log(f"submission: {workspace.file('submission')}\nlogs:       {workspace.root / 'logs'}")
+    met = ensemble >= LEAST_MAP5 and overlap >= LEAST_IOU
+    if truth and detection:
+        log(
+            f"ensemble MAP@5 {ensemble:.4f} (sample's bar {LEAST_MAP5:.2f}), "
+            f"IoU {overlap:.4f} (bar {LEAST_IOU:.2f}): {'met' if met else 'not met'}"
+        )
+    return met
+
+
+if __name__ == "__main__":
+    run(main)

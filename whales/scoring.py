@@ -1,0 +1,119 @@
+"""Score a finished work root whose answers are known: detection, nets, ensemble."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from whales.boxes import iou
+from whales.dataset import test_photos, training_identities
+from whales.folds import FOLDS
+from whales.labels import NEW_WHALE, identities_of, read_labels, stem
+from whales.matrices import ScoreMatrix, load_dict, load_tuple
+from whales.metrics import mapk
+from whales.pickles import load
+from whales.ranking import ANSWERS, ENSEMBLE_THRESHOLD, rank, validation_map
+from whales.workspace import Workspace
+
+
+class NetScore(NamedTuple):
+    """One line of the table: MAP@5 of a net on one fold, or on the test photos."""
+
+    net: str
+    fold: str
+    photos: int
+    map5: float
+
+
+def fold_scores(workspace: Workspace) -> list[NetScore]:
+    """MAP@5 of every net and fold on valid photos: from the matrices, the kernel's from its files."""
+    identity_of = training_identities(workspace)
+    table = []
+    for net in ("v5", "v6"):
+        for fold in range(FOLDS):
+            matrix = load_tuple(workspace.file(f"valid_matrix_{net}", fold=fold))
+            score = validation_map(*matrix, identity_of)
+            table.append(NetScore(net, str(fold), len(matrix.rows), score))
+    folds = load(workspace.file("folds_kernel"))
+    for fold in range(FOLDS):
+        pattern = re.compile(rf"_fold_{fold}_final_(\d\.\d+)\.")
+        names = [path.name for path in workspace.file("models_kernel").glob("*")]
+        scores = [float(found[1]) for found in map(pattern.search, names) if found]
+        table.append(NetScore("kernel", str(fold), len(folds[f"fold_{fold}"]["val"]), max(scores)))
+    return table
+
+
+def test_answers(workspace: Workspace) -> dict[str, str] | None:
+    """True answers of the test photos, stem -> identity or `new_whale`, where the root has them."""
+    path = workspace.root / "test_labels.csv"
+    return identities_of(read_labels(path)) if path.exists() else None
+
+
+def submission_score(workspace: Workspace, key: str, truth: dict[str, str]) -> NetScore:
+    """MAP@5 of a submission file on all test photos."""
+    table = read_labels(workspace.file(key))
+    answers = [row.split(" ") for row in table.Id]
+    names = {"submission_v5": "v5", "submission_v6": "v6", "submission": "ensemble"}
+    score = mapk([truth[stem(name)] for name in table.Image], answers)
+    return NetScore(names[key], "test", len(table), score)
+
+
+def kernel_score(workspace: Workspace, truth: dict[str, str]) -> NetScore:
+    """MAP@5 of the kernel net alone on the test photos with a box, at the ensemble's threshold."""
+    matrix = load_dict(workspace.file("features_test_kernel"), "score")
+    identity_of = training_identities(workspace)
+    columns = [identity_of[name] for name in matrix.columns]
+    answers = rank(matrix.scores.toarray(), columns, ENSEMBLE_THRESHOLD)
+    score = mapk([truth[name] for name in matrix.rows], answers)
+    return NetScore("kernel", "test", len(matrix.rows), score)
+
+
+def known_score(
+    net: str, matrix: ScoreMatrix, identity_of: dict[str, str], truth: dict[str, str]
+) -> NetScore:
+    """MAP@5 of test photos of known whales, identities ranked by their best score, no `new_whale`."""
+    scores = matrix.scores if isinstance(matrix.scores, np.ndarray) else matrix.scores.toarray()
+    known = [row for row, name in enumerate(matrix.rows) if truth[name] != NEW_WHALE]
+    columns = [identity_of[name] for name in matrix.columns]
+    # Above every score: nothing is summed, and the place of `new_whale`, the first, is left out.
+    answers = [row[1:] for row in rank(scores[known], columns, threshold=2.0)]
+    truths = [truth[matrix.rows[row]] for row in known]
+    return NetScore(net, "known", len(known), mapk(truths, answers, ANSWERS))
+
+
+def known_scores(workspace: Workspace, truth: dict[str, str]) -> list[NetScore]:
+    """`known_score` of the three nets' mean matrices."""
+    identity_of = training_identities(workspace)
+    matrices = [(net, load_tuple(workspace.file(f"test_matrix_{net}"))) for net in ("v5", "v6")]
+    matrices.append(("kernel", load_dict(workspace.file("features_test_kernel"), "score")))
+    return [known_score(net, matrix, identity_of, truth) for net, matrix in matrices]
+
+
+def detection_score(workspace: Workspace) -> tuple[float, int, int] | None:
+    """Mean IoU of the detector's boxes with the true ones, photos, photos not found.
+
+    Over the photos the detector predicted without having trained on them: the valid photos of the
+    folds that ran, and all test and playground photos. A photo without a box counts 0. None where
+    the root has no `reference_boxes.pkl`.
+    """
+    path = workspace.root / "reference_boxes.pkl"
+    if not path.exists():
+        return None
+    truth = load(path)
+    playground = load(workspace.file("boxes_retinanet_playground"))
+    found = {**load(workspace.file("boxes_retinanet")), **playground}
+    names = _predicted(workspace, found)
+    overlaps = [iou(found[name], truth[name]) if name in found else 0.0 for name in names & set(truth)]
+    return float(np.mean(overlaps)), len(overlaps), len(names - set(found))
+
+
+def _predicted(workspace: Workspace, found: dict[str, Sequence[int]]) -> set[str]:
+    tables = (
+        workspace.file("playground_train_csv"),
+        workspace.file("playground_sample_submission"),
+    )
+    names = {stem(name) for path in tables for name in read_labels(path).Image}
+    return names | set(test_photos(workspace)) | set(found)
