@@ -101,7 +101,9 @@ def run_stage(root: Path, call: list[str], progress: str) -> None:
 
 def report(workspace: Workspace) -> bool:
     """Print scores and where the files are; whether the sample's bars are met."""
+    from final_ensemble_with_post_proc import blended
     from whales import scoring
+    from whales.report import answers_picture
 
     table = scoring.fold_scores(workspace)
     truth = scoring.test_answers(workspace)
@@ -118,12 +120,18 @@ def report(workspace: Workspace) -> bool:
     log("\nnet       fold    photos  MAP@5")
     for row in table:
         log(f"{row.net:9} {row.fold:6} {row.photos:7}  {row.map5:.4f}")
-    log("(test: five answers with new_whale; known: test photos of known whales, without new_whale)")
+    log(
+        "(test: five answers with new_whale; known: test photos of known whales, without new_whale)"
+    )
     detection, overlap = scoring.detection_score(workspace), 1.0
     if detection:
         overlap, photos, missed = detection
         log(f"detection: mean IoU {overlap:.4f} on {photos} photos, {missed} not found")
-    log(f"submission: {workspace.file('submission')}\nlogs:       {workspace.root / 'logs'}")
+    picture = workspace.root / "report" / "answers.png"
+    answers_picture(workspace, picture, blended(workspace), truth)
+    log(
+        f"submission: {workspace.file('submission')}\npicture:    {picture}\nlogs:       {workspace.root / 'logs'}"
+    )
     met = ensemble >= LEAST_MAP5 and overlap >= LEAST_IOU
     if truth and detection:
         log(

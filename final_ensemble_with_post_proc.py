@@ -26,23 +26,26 @@ TABLES = ("train_csv", "sample_submission", "boxes_averaged", "boxes_averaged_pl
 def main(argv=None):
     args = parse_arguments(__doc__, argv)
     ws = args.workspace
-    parts = [(ws.file(key), scores, weight) for key, scores, weight in NETS]
-    reads = [ws.file(key) for key in TABLES] + [path for path, _, _ in parts]
+    reads = [ws.file(key) for key in (*TABLES, *(key for key, _, _ in NETS))]
     job = Job(args, __file__, reads, [ws.file("submission")])
     if job.up_to_date():
         return
-    boxes, names, identity_of = load_boxes(ws), test_photos(ws), training_identities(ws)
-    rows = [name for name in names if name in boxes]
-    columns = known_photos(identity_of, boxes)
-    scores = blend(parts, rows, columns)
-    identities = [identity_of[name] for name in columns]
-    answers = rank(scores, identities, ENSEMBLE_THRESHOLD)
-    answers, swapped = post_process(answers, scores, identities)
-    log(
-        f"{len(rows)} photos answered, {swapped} first answers swapped, {len(names) - len(rows)} boxless"
-    )
-    write_submission(job.writes[0], names, dict(zip(rows, answers, strict=True)))
+    identity_of, names = training_identities(ws), test_photos(ws)
+    matrix = blended(ws)
+    identities = [identity_of[name] for name in matrix.columns]
+    answers = rank(matrix.scores, identities, ENSEMBLE_THRESHOLD)
+    answers, swapped = post_process(answers, matrix.scores, identities)
+    log(f"{len(answers)} of {len(names)} photos have a box; first answers swapped: {swapped}")
+    write_submission(job.writes[0], names, dict(zip(matrix.rows, answers, strict=True)))
     job.done()
+
+
+def blended(ws):
+    """The three nets' scores of boxed test photos against boxed known photos, sorted by name."""
+    boxes = load_boxes(ws)
+    rows = [name for name in test_photos(ws) if name in boxes]
+    columns = known_photos(training_identities(ws), boxes)
+    return blend([(ws.file(key), scores, weight) for key, scores, weight in NETS], rows, columns)
 
 
 if __name__ == "__main__":

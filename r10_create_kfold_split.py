@@ -1,6 +1,6 @@
 """Split the training photos into four folds, twice (v1 for net v5, v2 for net v6).
 
-Reads  data/train.csv, modified_data/p2bb_averaged_v1.pkl, modified_data/p2bb_averaged_playground_v1.pkl
+Reads  data/train.csv, modified_data/p2bb_averaged_v1.pkl, p2bb_averaged_playground_v1.pkl
 Writes modified_data/kfold/new_4_folds_split_train_val_v1.pkl and ..._v2.pkl
 Run    python3 r10_create_kfold_split.py
 """

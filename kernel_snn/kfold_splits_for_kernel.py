@@ -1,6 +1,6 @@
 """Split the training photos into four folds for the kernel net.
 
-Reads  data/train.csv, modified_data/p2bb_averaged_v1.pkl, modified_data/p2bb_averaged_playground_v1.pkl
+Reads  data/train.csv, modified_data/p2bb_averaged_v1.pkl, p2bb_averaged_playground_v1.pkl
 Writes modified_data/new_4_folds_split_train_val.pkl
 Run    python3 kernel_snn/kfold_splits_for_kernel.py
 """

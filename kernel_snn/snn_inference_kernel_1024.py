@@ -1,9 +1,10 @@
 """Kernel net, inference at 1024 px: pair scores of test photos against all known photos, mean of 4.
 
-Reads  data/train.csv, data/sample_submission.csv, boxes,
-       saved_models/PLAN21/PLAN21_martinAsWarmStart_384to1024_fold_F_final_* (the best of each fold)
-Writes features/Res_kernel_1024_averged_score_matrix_res_test_vs_train.pkl: dict score, row_names, col_names
-Run    python3 kernel_snn/snn_inference_kernel_1024.py [--model_weights_1 FILE .. --model_weights_4 FILE]
+Reads  data/train.csv, data/sample_submission.csv, boxes, and in saved_models/PLAN21/ the best of
+       PLAN21_martinAsWarmStart_384to1024_fold_F_final_* of each fold
+Writes features/Res_kernel_1024_averged_score_matrix_res_test_vs_train.pkl:
+       dict score (CSR), row_names, col_names
+Run    python3 kernel_snn/snn_inference_kernel_1024.py [--model_weights_1 FILE .. _4 FILE]
 """
 
 from pathlib import Path

@@ -2,8 +2,9 @@
 
 Reads  data/train.csv, boxes, modified_data/new_4_folds_split_train_val.pkl,
        modified_data/mpiotte-standard.model (optional one-channel warm start)
-Writes saved_models/PLAN21/mpiotte-standard_PLAN21_martinAsWarmStart_384to1024_fold_F_tempK.model_weights
-       and saved_models/PLAN21/PLAN21_martinAsWarmStart_384to1024_fold_F_final_SCORE.model_weights
+Writes in saved_models/PLAN21/:
+       mpiotte-standard_PLAN21_martinAsWarmStart_384to1024_fold_F_tempK.model_weights
+       PLAN21_martinAsWarmStart_384to1024_fold_F_final_SCORE.model_weights
 Run    python3 kernel_snn/snn_train_kernel_384_to_1024.py --RUN_FOLD F --CUDA_VISIBLE_DEVICES 0,1
 """
 

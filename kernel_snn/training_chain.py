@@ -60,7 +60,7 @@ def part_of(plan: Plan) -> str:
 
 
 def numbered(plans: Sequence[Plan]) -> list[Plan]:
-    """The plans with their blocks tagged temp0, temp1, ... through the chain, as the files are named."""
+    """The plans with their blocks tagged temp0, temp1, ... through the chain, for file names."""
     result, count = [], 0
     for plan in plans:
         blocks = []

@@ -2,8 +2,9 @@
 
 Reads  data/train.csv, data/sample_submission.csv, boxes, the v2 folds,
        models/Res_v6_seresnext50/ft_v6_384px_finetune_FOLD_* (the best of each fold)
-Writes modified_data/seamese_net_v6_rgb_seresnext50_384px/: full_valid_vs_full_train_matrix_fold_F.pkl,
-       full_test_vs_train_matrix_fold_F.pkl, and once all folds are there their mean,
+Writes in modified_data/seamese_net_v6_rgb_seresnext50_384px/:
+       full_valid_vs_full_train_matrix_fold_F.pkl, full_test_vs_train_matrix_fold_F.pkl,
+       and once all folds are there their mean,
        full_test_vs_train_matrix_avg.pkl; tuples (row names, column names, scores)
 Run    python3 siamese_net_v6_se_resnext/r16_seamese_net_inference_v6_384px.py [FOLD]
 """

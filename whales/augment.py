@@ -163,8 +163,9 @@ class Augmenter:
 
 def _whole_pixels(box: Sequence[float], shape: Sequence[int]) -> tuple[int, ...] | None:
     """Integer window of a moved box inside a photo of `shape` (h, w, ..), None if nothing is left."""
-    x1, y1 = max(int(box[0]), 0), max(int(box[1]), 0)
-    x2, y2 = min(int(box[2]), shape[1]), min(int(box[3]), shape[0])
+    # albumentations scales boxes to 0..1 and back in float32: 63 may return as 62.99999.
+    x1, y1, x2, y2 = (int(value + 0.01) for value in box[:4])
+    x1, y1, x2, y2 = max(x1, 0), max(y1, 0), min(x2, shape[1]), min(y2, shape[0])
     return (x1, y1, x2, y2) if x2 > x1 and y2 > y1 else None
 
 

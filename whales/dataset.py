@@ -10,6 +10,7 @@ from whales.errors import UserError
 from whales.folds import require_fold
 from whales.labels import (
     NEW_WHALE,
+    check_labelled,
     identities_of,
     photos_by_identity,
     read_labels,
@@ -72,9 +73,7 @@ def training_data(
     path = workspace.file(folds)
     split = require_fold(load(path), fold or 0, path)
     rows, columns = ([stem(name) for name in split[part]] for part in ("val", "train"))
-    unknown = [name for name in rows + columns if name not in identity_of]
-    if unknown:
-        raise UserError(f"{path}: photo {unknown[0]} is not in train.csv; run the fold stage again")
+    check_labelled(rows + columns, identity_of, path)
     if fold is None:
         playground = identities_of(read_labels(workspace.file("playground_train_csv")))
         train = {name: playground[name] for name in known_photos(playground, boxes)}

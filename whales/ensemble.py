@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
+from whales.labels import check_labelled
 from whales.matrices import ScoreMatrix, cut_small, load_dict, load_tuple
 from whales.ranking import validation_map
 
@@ -38,6 +39,7 @@ def gather_validation(
         matrix = load_tuple(path)
         columns = columns or sorted(name for name in matrix.columns if name not in tests)
         matrix = matrix.aligned(sorted(matrix.rows), columns, path)
+        check_labelled(matrix.rows + columns, identity_of, path)
         means.append(validation_map(*matrix, identity_of))
         parts.append(cut_small(_without_self(matrix), least))
         rows += matrix.rows
@@ -59,8 +61,8 @@ def _without_self(matrix: ScoreMatrix) -> np.ndarray:
 
 def blend(
     parts: Sequence[tuple[Path, str, float]], rows: Sequence[str], columns: Sequence[str]
-) -> np.ndarray:
-    """Weighted sum of matrices: (n, m) float32 for these rows and columns (stems).
+) -> ScoreMatrix:
+    """Weighted sum of matrices: dense float32 scores for these rows and columns (stems).
 
     `parts`: file, key of its scores, weight. `UserError` where a file lacks one of the photos.
     """
@@ -70,4 +72,4 @@ def blend(
         scores = sparse.csr_matrix(matrix.scores)
         entries = scores.tocoo()
         total[entries.row, entries.col] += np.float32(weight) * entries.data
-    return total
+    return ScoreMatrix(total, list(rows), list(columns))

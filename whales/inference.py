@@ -10,7 +10,7 @@ import numpy as np
 
 from whales.dataset import known_photos, load_boxes, test_photos, training_identities
 from whales.folds import FOLDS, require_fold
-from whales.labels import NEW_WHALE, stem, with_jpg
+from whales.labels import NEW_WHALE, check_labelled, read_labels, stem, with_jpg
 from whales.matrices import ScoreMatrix, load_tuple, save_tuple
 from whales.pickles import load, write_text
 from whales.ranking import ANSWERS, rank, validation_map
@@ -120,6 +120,7 @@ def submission_stage(
     identity_of, names = training_identities(ws), test_photos(ws)
     matrix = load_tuple(reads[2])
     matrix = matrix.aligned(names, matrix.columns, reads[2])
+    check_labelled(matrix.columns, identity_of, reads[2])
     answers = rank(matrix.scores, [identity_of[name] for name in matrix.columns], threshold)
     write_submission(job.writes[0], names, dict(zip(names, answers, strict=True)))
     job.done()
@@ -133,3 +134,10 @@ def write_submission(path: Path, names: Sequence[str], answers: dict[str, list[s
     without = [NEW_WHALE] * ANSWERS
     rows = [f"{with_jpg(name)},{' '.join(answers.get(name, without))}" for name in names]
     write_text(path, "\n".join(["Image,Id", *rows]) + "\n")
+
+
+def read_answers(path: Path) -> dict[str, list[str]]:
+    """Read a submission: test photo (stem) -> its answers, in file order."""
+    table = read_labels(path)
+    rows = zip(table.Image, table.Id, strict=True)
+    return {stem(name): answers.split(" ") for name, answers in rows}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -66,6 +66,15 @@ def boxed_photos_by_identity(
     labels = read_labels(path)
     rows = zip(labels.Image, labels.Id, strict=True)
     return photos_by_identity((name, who) for name, who in rows if stem(name) in boxed)
+
+
+def check_labelled(names: Iterable[str], identity_of: Mapping[str, str], source: object) -> None:
+    """Raise `UserError` naming `source` if one of `names` (stems) has no label."""
+    unknown = [name for name in names if name not in identity_of]
+    if unknown:
+        raise UserError(
+            f"{source}: photo {unknown[0]} is not in train.csv; run the stage that makes it again"
+        )
 
 
 def _read(path: Path | str, columns: tuple[str, ...]) -> pd.DataFrame:

@@ -130,4 +130,6 @@ def _score_rows(queries, tiles, rows, mix, features, constant, first, scores):
                     total[j] += features[c] * inner[j]
             base = tile * lanes
             for j in range(min(lanes, scores.shape[1] - base)):
-                scores[job, base + j] = np.float32(1.0) / (np.float32(1.0) + np.exp(-total[j]))
+                # Beyond 80 the exponential overflows, which fastmath turns into NaN.
+                logit = min(max(total[j], np.float32(-80.0)), np.float32(80.0))
+                scores[job, base + j] = np.float32(1.0) / (np.float32(1.0) + np.exp(-logit))

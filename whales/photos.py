@@ -91,10 +91,17 @@ def crop_window(
     return window
 
 
-def cut(pixels: np.ndarray, window: Sequence[int], size: int) -> np.ndarray:
-    """Cut a window (x1, y1, x2, y2) out of (h, w, 3) uint8 and squeeze it to (size, size, 3)."""
+def cut(
+    pixels: np.ndarray, window: Sequence[int], width: int, height: int | None = None
+) -> np.ndarray:
+    """Cut a window (x1, y1, x2, y2) out of (h, w, 3) uint8 and squeeze it to (height, width, 3).
+
+    Without `height` the result is square, as the nets want it.
+    """
     x1, y1, x2, y2 = window
-    return cv2.resize(pixels[y1:y2, x1:x2], (size, size), interpolation=cv2.INTER_LINEAR)
+    return cv2.resize(
+        pixels[y1:y2, x1:x2], (width, height or width), interpolation=cv2.INTER_LINEAR
+    )
 
 
 def read_crop(path: Path | str, box: Box | None, size: int) -> np.ndarray:

@@ -11,6 +11,7 @@ import numpy as np
 from whales.boxes import iou
 from whales.dataset import test_photos, training_identities
 from whales.folds import FOLDS
+from whales.inference import read_answers
 from whales.labels import NEW_WHALE, identities_of, read_labels, stem
 from whales.matrices import ScoreMatrix, load_dict, load_tuple
 from whales.metrics import mapk
@@ -54,11 +55,10 @@ def test_answers(workspace: Workspace) -> dict[str, str] | None:
 
 def submission_score(workspace: Workspace, key: str, truth: dict[str, str]) -> NetScore:
     """MAP@5 of a submission file on all test photos."""
-    table = read_labels(workspace.file(key))
-    answers = [row.split(" ") for row in table.Id]
+    answers = read_answers(workspace.file(key))
     names = {"submission_v5": "v5", "submission_v6": "v6", "submission": "ensemble"}
-    score = mapk([truth[stem(name)] for name in table.Image], answers)
-    return NetScore(names[key], "test", len(table), score)
+    score = mapk([truth[name] for name in answers], list(answers.values()))
+    return NetScore(names[key], "test", len(answers), score)
 
 
 def kernel_score(workspace: Workspace, truth: dict[str, str]) -> NetScore:
@@ -106,7 +106,9 @@ def detection_score(workspace: Workspace) -> tuple[float, int, int] | None:
     playground = load(workspace.file("boxes_retinanet_playground"))
     found = {**load(workspace.file("boxes_retinanet")), **playground}
     names = _predicted(workspace, found)
-    overlaps = [iou(found[name], truth[name]) if name in found else 0.0 for name in names & set(truth)]
+    overlaps = [
+        iou(found[name], truth[name]) if name in found else 0.0 for name in names & set(truth)
+    ]
     return float(np.mean(overlaps)), len(overlaps), len(names - set(found))
 
 

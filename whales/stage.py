@@ -158,7 +158,8 @@ class Job:
 def require(workspace: Workspace, path: Path) -> Path:
     """Return `path` if it exists, else raise `UserError` with the stage or download that makes it."""
     if not path.exists():
-        origin = workspace.origin(path)
+        inside = path.resolve().is_relative_to(workspace.root)
+        origin = workspace.origin(path) if inside else ""
         raise UserError(f"{path} is missing" + (f"; {origin}" if origin else ""))
     return path
 

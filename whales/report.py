@@ -1,0 +1,81 @@
+"""Pictures of a finished work root."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from whales.dataset import load_boxes, training_identities
+from whales.inference import read_answers
+from whales.matrices import ScoreMatrix
+from whales.pickles import atomic_path
+from whales.photos import crop_window, cut, read_photo
+from whales.workspace import Workspace
+
+_THUMBNAIL = (215, 100)  # width and height, pixels: a fluke's own shape
+_RIGHT, _WRONG = "#2a9d4e", "#b8bec4"
+
+
+def answers_picture(
+    workspace: Workspace,
+    path: Path,
+    matrix: ScoreMatrix,
+    truth: dict[str, str] | None,
+    lines: int = 8,
+) -> None:
+    """Draw test photos, each with its five answers beside it, right ones framed in green; a PNG.
+
+    matrix: the ensemble's scores, which choose the training photo that stands for an answer;
+    truth: stem -> identity where known.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    answers, boxes = read_answers(workspace.file("submission")), load_boxes(workspace)
+    best = best_photos(matrix, training_identities(workspace))
+    chosen = [name for name in answers if name in best][:: max(1, len(best) // lines)][:lines]
+    figure, axes = plt.subplots(len(chosen), 6, figsize=(13, 1.25 * len(chosen)), squeeze=False)
+    for line, name in zip(axes, chosen, strict=True):
+        _draw(line[0], thumbnail(workspace, boxes, name), f"{name}.jpg", None)
+        for axis, identity in zip(line[1:], answers[name], strict=True):
+            photo = best[name].get(identity)
+            pixels = thumbnail(workspace, boxes, photo) if photo else None
+            _draw(axis, pixels, identity, truth and truth[name] == identity)
+    figure.tight_layout(pad=0.3)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=80)
+    plt.close(figure)
+
+
+def best_photos(matrix: ScoreMatrix, identity_of: dict[str, str]) -> dict[str, dict[str, str]]:
+    """For each row's photo and each identity the column's photo with the best score (stems)."""
+    best: dict[str, dict[str, str]] = {}
+    for name, row in zip(matrix.rows, matrix.scores, strict=True):
+        mine = best.setdefault(name, {})
+        for column in np.argsort(-row, kind="stable"):
+            photo = matrix.columns[column]
+            mine.setdefault(identity_of[photo], photo)
+    return best
+
+
+def thumbnail(workspace: Workspace, boxes: dict[str, Sequence[int]], name: str) -> np.ndarray:
+    """The fluke of a photo (stem), in a fluke's shape: (100, 215, 3) uint8."""
+    pixels = read_photo(workspace.photo(name))
+    window = crop_window(boxes.get(name), pixels.shape[1], pixels.shape[0])
+    return cut(pixels, window, *_THUMBNAIL)
+
+
+def _draw(axis, pixels: np.ndarray | None, title: str, right: bool | None) -> None:
+    axis.set_xticks([])
+    axis.set_yticks([])
+    axis.set_title(title, fontsize=8, pad=2)
+    if pixels is None:
+        pixels = np.full((*_THUMBNAIL[::-1], 3), 245, np.uint8)
+    axis.imshow(pixels)
+    for side in axis.spines.values():
+        side.set_color(_RIGHT if right else _WRONG)
+        side.set_linewidth(4 if right else 1)
