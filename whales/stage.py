@@ -127,7 +127,9 @@ class Job:
             return False
         try:
             stamp = json.loads(self._stamp.read_text())
-        except (FileNotFoundError, json.JSONDecodeError):
+        except (FileNotFoundError, ValueError):  # none yet, or damaged
+            return False
+        if not isinstance(stamp, dict):
             return False
         outputs = stamp.pop("outputs", [])
         same = stamp == self.inputs and all(Path(path).exists() for path in outputs)

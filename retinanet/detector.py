@@ -1,0 +1,301 @@
+"""The detector: its geometry in both profiles, building, saving, loading, predicting.
+
+Boxes are (x1, y1, x2, y2). Photos enter as the library wants them: BGR, ImageNet's mean subtracted
+(caffe style).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import h5py
+import numpy as np
+
+from retinanet.legacy_keras import legacy_keras
+from whales.errors import UserError
+from whales.pickles import atomic_path
+
+Key = TypeVar("Key")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+Predict = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]
+
+MAX_WAITING = 64
+NOTE = "whales"  # the HDF5 attribute that says what a model file is
+
+
+@dataclass(frozen=True)
+class Detector:
+    """Everything that training, conversion and detection must agree on.
+
+    backbone: 'resnet152', or 'small', a one-block-a-stage ResNet of `width` channels. sizes,
+    strides: pixels, one each a pyramid level; ratios: height / width; scales: times size.
+    short_side, long_side: the photo is resized to the short side unless the long side then exceeds
+    its limit.
+    """
+
+    backbone: str
+    sizes: tuple[int, ...]
+    strides: tuple[int, ...]
+    ratios: tuple[float, ...]
+    scales: tuple[float, ...]
+    levels: tuple[int, ...]
+    short_side: int
+    long_side: int
+    width: int = 256
+
+    def anchor_parameters(self) -> Any:
+        """The library's own record of the anchors."""
+        legacy_keras()
+        from keras_retinanet.utils.anchors import AnchorParameters
+
+        return AnchorParameters(
+            sizes=list(self.sizes),
+            strides=list(self.strides),
+            ratios=np.array(self.ratios, np.float32),
+            scales=np.array(self.scales, np.float32),
+        )
+
+
+FULL = Detector(
+    backbone="resnet152",
+    sizes=(16, 32, 64, 128, 256),
+    strides=(8, 16, 32, 64, 128),
+    ratios=(0.1, 0.5, 1, 2, 4, 8),
+    scales=(1, 1.25, 1.5, 1.75),
+    levels=(3, 4, 5, 6, 7),
+    short_side=600,
+    long_side=800,
+)
+SMOKE = Detector(
+    backbone="small",
+    sizes=(30, 60, 80),
+    strides=(8, 16, 32),
+    ratios=(0.2, 0.35, 0.6, 1),
+    scales=(1, 1.35, 1.75),
+    levels=(3, 4, 5),
+    short_side=120,
+    long_side=160,
+    width=48,
+)
+DETECTORS = {"full": FULL, "smoke": SMOKE}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The numbers of a training run.
+
+    epoch_rate: factor on the learning rate after every epoch; plateau_factor, plateau_patience: on
+    top of it, when the loss has not improved for so many epochs. weights: 'imagenet', 'none', or
+    the path of an HDF5 file. small_photos: resize before augmenting, and keep the photos in memory.
+    """
+
+    epochs: int
+    steps: int
+    batch: int
+    learning_rate: float
+    clipnorm: float
+    plateau_factor: float
+    plateau_patience: int
+    weights: str
+    epoch_rate: float = 1.0
+    small_photos: bool = False
+
+
+def build(detector: Detector) -> Any:
+    """A new training model: `regression` (n, anchors, 4), `classification` (n, anchors, 1)."""
+    keras = legacy_keras()
+    from keras_retinanet.models import retinanet as library
+
+    warnings.filterwarnings("ignore", message="The initializer RandomNormal is unseeded")
+    inputs = keras.layers.Input(shape=(None, None, 3))
+    stages = _backbone_stages(detector, inputs)
+    anchors = detector.anchor_parameters().num_anchors()
+    width = detector.width
+    submodels = [
+        ("regression", library.default_regression_model(4, anchors, width, width)),
+        (
+            "classification",
+            library.default_classification_model(
+                1, anchors, width, classification_feature_size=width
+            ),
+        ),
+    ]
+    _redraw(submodels[0][1])
+    pyramid = partial(vars(library)["__create_pyramid_features"], feature_size=width)
+    return library.retinanet(
+        inputs,
+        dict(zip(("C2", "C3", "C4", "C5"), stages, strict=True)),
+        num_classes=1,
+        num_anchors=anchors,
+        create_pyramid_features=pyramid,
+        pyramid_levels=list(detector.levels),
+        submodels=submodels,
+    )
+
+
+def _redraw(submodel: Any) -> None:
+    """Draw each kernel anew: the library shares one initializer, which today repeats itself."""
+    keras = legacy_keras()
+    for layer in submodel.layers:
+        if isinstance(layer, keras.layers.Conv2D):
+            layer.kernel.assign(keras.initializers.RandomNormal(0.0, 0.01)(layer.kernel.shape))
+
+
+def _backbone_stages(detector: Detector, inputs: Any) -> list:
+    import keras_resnet.blocks
+    import keras_resnet.models
+
+    if detector.backbone == "resnet152":
+        return keras_resnet.models.ResNet152(inputs, include_top=False, freeze_bn=True).outputs
+    narrow = detector.width
+
+    def block(features: int, *args, **kwargs):
+        return keras_resnet.blocks.basic_2d(features * narrow // 128, *args, **kwargs)
+
+    net = keras_resnet.models.ResNet2D(
+        inputs, [1, 1, 1, 1], block, include_top=False, freeze_bn=False
+    )
+    return net.outputs
+
+
+def network_input(pixels: np.ndarray, detector: Detector) -> np.ndarray:
+    """(h, w, 3) uint8 RGB as the network wants it: resized, float32 BGR, mean subtracted."""
+    from keras_retinanet.utils.image import preprocess_image
+
+    return preprocess_image(resized(pixels, detector)[..., ::-1], mode="caffe")
+
+
+def resized(pixels: np.ndarray, detector: Detector) -> np.ndarray:
+    """(h, w, 3) uint8 at the network's size: the short side as given, if the long one allows."""
+    from keras_retinanet.utils.image import resize_image
+
+    return resize_image(pixels, detector.short_side, detector.long_side)[0]
+
+
+def with_detections(model: Any, detector: Detector) -> Any:
+    """The training model plus box regression, clipping and the library's filter.
+
+    Score > .05, non-maximum suppression at .5, 300 boxes by falling score, the rest padding (-1):
+    the library's defaults.
+    """
+    from keras_retinanet.models import convert_model
+
+    return convert_model(
+        model, anchor_params=detector.anchor_parameters(), pyramid_levels=list(detector.levels)
+    )
+
+
+def predictor(model: Any) -> Predict:
+    """Compile a model of `with_detections` once for photos of any size.
+
+    The function takes (n, h, w, 3) float32 of `network_input` and returns boxes (n, 300, 4) float32
+    in shares of the sides, scores (n, 300) float32 and labels (n, 300) int32; padding is -1
+    throughout.
+    """
+    import tensorflow as tf
+
+    @tf.function(input_signature=[tf.TensorSpec((None, None, None, 3), tf.float32)])
+    def graph(images):
+        return model(images, training=False)
+
+    def predict(images: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        boxes, scores, labels = (output.numpy() for output in graph(images))
+        height, width = images.shape[1:3]
+        shares = boxes / np.array([width, height, width, height], np.float32)
+        shares[scores < 0] = -1
+        return shares, scores, labels
+
+    return predict
+
+
+def read_ahead(
+    read: Callable[[Item], Result], items: Iterable[Item], workers: int
+) -> Iterator[Result]:
+    """`read` of every item, in order, by threads that run only a few items ahead."""
+    with ThreadPoolExecutor(workers) as pool:
+        waiting: deque[Future[Result]] = deque()
+        for item in items:
+            waiting.append(pool.submit(read, item))
+            if len(waiting) > 2 * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def by_shape(
+    photos: Iterable[tuple[Key, np.ndarray]], size: int
+) -> Iterator[tuple[list[Key], np.ndarray]]:
+    """Batch up to `size` photos of one shape: padding would move the border that clips boxes.
+
+    Not more than MAX_WAITING photos wait for others of their shape.
+    """
+    waiting: dict[tuple[int, ...], list[tuple[Key, np.ndarray]]] = {}
+    for key, pixels in photos:
+        group = waiting.setdefault(pixels.shape, [])
+        group.append((key, pixels))
+        if len(group) == size:
+            yield _stack(waiting.pop(pixels.shape))
+        elif sum(map(len, waiting.values())) > MAX_WAITING:
+            yield _stack(waiting.pop(max(waiting, key=lambda shape: len(waiting[shape]))))
+    for group in waiting.values():
+        yield _stack(group)
+
+
+def _stack(group: list[tuple[Key, np.ndarray]]) -> tuple[list[Key], np.ndarray]:
+    return [key for key, _ in group], np.stack([pixels for _, pixels in group])
+
+
+def save_model(path: Path, model: Any, note: dict[str, object]) -> None:
+    """Write a Keras-2 HDF5 model, with its optimizer if any, and `note` as a JSON attribute."""
+    warnings.filterwarnings("ignore", message="You are saving your model as an HDF5 file")
+    with atomic_path(path) as temporary:
+        model.save(temporary, save_format="h5")
+        with h5py.File(temporary, "a") as file:
+            file.attrs[NOTE] = json.dumps(note)
+
+
+def read_note(path: Path) -> dict[str, Any]:
+    """The note of a model file, empty for other makers' files; UserError if it is no HDF5."""
+    try:
+        with h5py.File(path, "r") as file:
+            return json.loads(file.attrs.get(NOTE, "{}"))
+    except OSError as reason:
+        raise UserError(f"{path} cannot be read as an HDF5 model ({reason})") from reason
+
+
+def load_model(path: Path, profile: str, training: bool = False) -> Any:
+    """Read a model of `save_model` or keras-retinanet, with its optimizer if it is to train.
+
+    Raises UserError for a file of the other profile and for anything but a RetinaNet model.
+    """
+    made = read_note(path).get("profile", profile)
+    if made != profile:
+        raise UserError(
+            f"{path} was made with --profile {made}, not {profile}; "
+            "run this stage with the same profile, or the training again"
+        )
+    keras = legacy_keras()
+    from keras_retinanet.models import backbone
+
+    try:
+        return keras.models.load_model(
+            path, custom_objects=backbone("resnet152").custom_objects, compile=training
+        )
+    except (OSError, ValueError) as reason:
+        raise UserError(f"{path} is not a RetinaNet model ({reason})") from reason
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file: tells detections of these weights from those of others."""
+    with open(path, "rb") as source:
+        return hashlib.file_digest(source, "sha256").hexdigest()

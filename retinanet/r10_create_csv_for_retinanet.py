@@ -1,0 +1,56 @@
+"""Split the training photos into five folds and write the detector's tables of photos and boxes.
+
+Reads  data/train.csv, modified_data/p2bb_v5.pkl
+Writes modified_data/kfold_retinanet_5.pklz, modified_data/retinanet/fold_{1..5}_{train,valid}.csv,
+       modified_data/retinanet/classes.txt
+Run    python3 retinanet/r10_create_csv_for_retinanet.py
+"""
+
+from retinanet.first_boxes import (
+    CLASS,
+    FOLDS,
+    annotation_table,
+    degenerate_boxes,
+    split_by_identity,
+)
+from whales.labels import read_labels, stem
+from whales.pickles import load, save, write_text
+from whales.stage import Job, log, parse_arguments, run
+
+
+def main(argv=None):
+    args = parse_arguments(__doc__, argv)
+    ws = args.workspace
+    tables = {
+        (fold, part): ws.file("retinanet_fold_csv", fold=fold, part=part)
+        for fold in range(1, FOLDS + 1)
+        for part in ("train", "valid")
+    }
+    folds_file, classes = ws.file("retinanet_folds"), ws.file("retinanet_classes")
+    reads = [ws.file("train_csv"), ws.file("boxes_v5")]
+    job = Job(args, __file__, reads, [folds_file, classes, *tables.values()])
+    if job.up_to_date():
+        return
+    labels, boxes = read_labels(reads[0]), load(reads[1])
+    folds = split_by_identity(labels)
+    save(folds_file, folds)
+    bad = degenerate_boxes(boxes, map(stem, labels.Image))
+    if bad:
+        log(f"{len(bad)} photos left out, their boxes are empty or inverted: {', '.join(bad)}")
+    usable = boxes.keys() - set(bad)
+    log(f"{sum(stem(name) in usable for name in labels.Image)} of {len(labels)} photos have a box")
+    for (fold, part), path in tables.items():
+        names = [stem(name) for name in folds[fold - 1][part == "valid"]]
+        rows = [
+            (str(ws.train_photo(name)), tuple(int(value) for value in boxes[name]))
+            for name in names
+            if name in usable
+        ]
+        write_text(path, annotation_table(rows))
+        log(f"fold {fold} {part}: {len(rows)} photos")
+    write_text(classes, f"{CLASS},0\n")
+    job.done()
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,80 @@
+"""Train the RetinaNet detector (ResNet-152 backbone) on one of the five folds.
+
+Reads  modified_data/retinanet/fold_{FOLD}_train.csv, fold_{FOLD}_valid.csv, the photos they name
+Writes models/retinanet2/resnet152_fold_{FOLD}_last.h5 after each epoch and
+       resnet152_fold_{FOLD}_{epoch}_{IOU}.h5 when IOU improves,
+       cache/history/retinanet.r30_..._fold_{FOLD}.csv
+Run    python3 retinanet/r30_train_backbone_resnet152_kfold.py [FOLD=1]
+"""
+
+from argparse import ArgumentTypeError
+from dataclasses import replace
+from pathlib import Path
+
+from retinanet.detector import Settings
+from whales.stage import Job, parse_arguments, run
+
+# Anchors and photo sizes are in retinanet/detector.py: conversion and detection need the same.
+FULL = Settings(
+    epochs=50,
+    steps=10_000,
+    batch=1,
+    learning_rate=1e-5,
+    clipnorm=0.001,
+    plateau_factor=0.9,
+    plateau_patience=5,
+    weights="imagenet",
+)
+SMOKE = Settings(
+    epochs=8,
+    steps=200,
+    batch=4,
+    learning_rate=1.5e-3,
+    clipnorm=0.001,
+    plateau_factor=0.9,
+    plateau_patience=5,
+    weights="none",
+    epoch_rate=0.65,
+    small_photos=True,
+)
+PROFILES = {"full": FULL, "smoke": SMOKE}
+NO_FILE = (None, "imagenet", "none")
+
+
+def existing(text):
+    path = Path(text).resolve()
+    if not path.is_file():
+        raise ArgumentTypeError(f"{path} is missing")
+    return str(path)
+
+
+def options(parser):
+    parser.add_argument(
+        "--weights",
+        type=lambda text: text if text in NO_FILE else existing(text),
+        help="imagenet, none, or an HDF5 file of backbone weights",
+    )
+    parser.add_argument("--snapshot", type=existing, help="resume from this snapshot")
+
+
+def main(argv=None):
+    args = parse_arguments(__doc__, argv, fold=(1, 5), default_fold=1, extra=options)
+    ws, fold = args.workspace, args.fold
+    reads = [ws.file("retinanet_fold_csv", fold=fold, part=part) for part in ("train", "valid")]
+    reads += [Path(path) for path in (args.snapshot, args.weights) if path not in NO_FILE]
+    history = ws.file("history", stage=Job.key_of(__file__, fold))
+    writes = [ws.file("retinanet_last", fold=fold), history]
+    job = Job(args, __file__, reads, writes, fold)
+    if job.up_to_date():
+        return
+    from retinanet.detector_training import Run, train
+
+    settings = PROFILES[args.profile]
+    if args.weights:
+        settings = replace(settings, weights=args.weights)
+    train(Run(args, settings, job.key))
+    job.done()
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,49 @@
+"""Average the first boxes with the detector's; hand-drawn playground boxes win over both.
+
+Reads  modified_data/p2bb_v5.pkl, modified_data/p2bb_playground_v2.pkl (if there is one),
+       modified_data/p2bb_retinanet_resnet152_cropping.pkl, ..._cropping_playground.pkl,
+       modified_data/retinanet/cropping_train_v2.csv
+Writes modified_data/p2bb_averaged_v1.pkl, modified_data/p2bb_averaged_playground_v1.pkl
+Run    python3 retinanet/r32_average_boxes.py
+"""
+
+from retinanet.first_boxes import read_annotations
+from whales.boxes import average_boxes
+from whales.labels import stem
+from whales.pickles import load, save
+from whales.stage import Job, log, parse_arguments, run
+
+READS = ("boxes_v5", "boxes_retinanet", "boxes_retinanet_playground", "cropping_train_v2")
+WRITES = ("boxes_averaged", "boxes_averaged_playground")
+
+
+def main(argv=None):
+    args = parse_arguments(__doc__, argv)
+    ws = args.workspace
+    reads, writes = [ws.file(key) for key in READS], [ws.file(key) for key in WRITES]
+    playground_first = ws.file("boxes_playground_v2")
+    if playground_first.exists():
+        reads.append(playground_first)
+    job = Job(args, __file__, reads, writes)
+    if job.up_to_date():
+        return
+    first, detected, playground = (load(path) for path in reads[:3])
+    averaged = average_boxes(first, detected)
+    log(
+        f"{len(averaged)} boxes, {len(first.keys() & detected.keys())} of them averaged; "
+        f"{len(detected.keys() - first.keys())} photos left out that only the detector has"
+    )
+    save(writes[0], averaged)
+    if playground_first.exists():
+        playground = average_boxes(load(playground_first), playground)
+    else:
+        log(f"{playground_first.name} is not there: the playground's boxes are the detector's")
+    drawn = {stem(path): box for path, box in read_annotations(ws.file("cropping_train_v2"))}
+    playground.update(drawn)
+    log(f"{len(playground)} playground boxes, {len(drawn)} of them drawn by hand")
+    save(writes[1], playground)
+    job.done()
+
+
+if __name__ == "__main__":
+    run(main)
