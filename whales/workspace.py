@@ -178,6 +178,8 @@ class Workspace:
 
     def origin(self, path: Path | str) -> str:
         """Say who makes `path`: a stage to run, or a download. Empty for an unknown path."""
+        if not Path(path).resolve().is_relative_to(self.root):
+            return ""
         relative = Path(path).resolve().relative_to(self.root).as_posix()
         for pattern, maker in _FILES.values():
             fields = re.split(r"\{(\w+)[^}]*\}", pattern)

@@ -1,0 +1,96 @@
+"""Fixtures that all tests share: the shared data, a work root, and stage scripts as modules."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
+
+import numpy as np
+import pytest
+from hypothesis import settings
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+settings.register_profile("repository", derandomize=True, deadline=None, database=None)
+settings.load_profile("repository")
+
+
+def pytest_addoption(parser):
+    parser.addoption("--slow", action="store_true", help="run the tests marked slow as well")
+
+
+def pytest_collection_modifyitems(config, items):
+    if not config.getoption("--slow"):
+        skip = pytest.mark.skip(reason="slow: run with --slow")
+        for item in items:
+            if "slow" in item.keywords:
+                item.add_marker(skip)
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The project folder."""
+    return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The shared data: `WHALES_SHARED`, else the folder `shared` beside the project."""
+    folder = Path(os.environ.get("WHALES_SHARED") or REPOSITORY.parent / "shared")
+    if not folder.is_dir():
+        pytest.skip(f"needs the shared data at {folder} (or WHALES_SHARED)")
+    return folder
+
+
+@pytest.fixture
+def work_root(tmp_path, monkeypatch) -> Path:
+    """An empty work root that the stages see."""
+    root = tmp_path / "root"
+    root.mkdir()
+    monkeypatch.setenv("WHALES_ROOT", str(root))
+    return root
+
+
+@pytest.fixture(scope="session")
+def script():
+    """Load a stage script by its path in the project: script("kernel_snn/x.py").main([...])."""
+
+    def load(relative: str):
+        path = REPOSITORY / relative
+        spec = importlib.util.spec_from_file_location(path.stem, path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    return load
+
+
+@pytest.fixture(scope="session")
+def run_python():
+    """Run Python with arguments in a process of its own, text captured."""
+
+    def run(*arguments, **environment) -> subprocess.CompletedProcess:
+        paths = [str(REPOSITORY), os.environ.get("PYTHONPATH", "")]
+        python_path = os.pathsep.join(filter(None, paths))
+        return subprocess.run(
+            [sys.executable, *map(str, arguments)],
+            env={**os.environ, "PYTHONPATH": python_path, **environment},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    return run
+
+
+@pytest.fixture
+def legacy_stream():
+    """Lets a test use NumPy's global random stream, and puts it back."""
+    state = np.random.get_state()
+    yield np.random
+    np.random.set_state(state)

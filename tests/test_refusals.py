@@ -1,0 +1,180 @@
+"""Bad input, given to the scripts as a user would: one line on stderr, code 2, nothing written."""
+
+import pickle
+
+import pytest
+
+V5, V6 = "siamese_net_v5_densenet121", "siamese_net_v6_se_resnext"
+BOX = (0, 0, 9, 9)
+PHOTOS = {f"p{i}": f"w_{i // 3}" for i in range(9)}
+
+
+def write(root, name, content):
+    path = root / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if isinstance(content, str):
+        path.write_text(content)
+    else:
+        path.write_bytes(content if isinstance(content, bytes) else pickle.dumps(content, 4))
+
+
+def tables(root):
+    """Labels, boxes and folds of nine photos of three identities."""
+    rows = "".join(f"{name}.jpg,{who}\n" for name, who in PHOTOS.items())
+    write(root, "data/train.csv", "Image,Id\n" + rows)
+    write(root, "data/sample_submission.csv", "Image,Id\nt1.jpg,new_whale\n")
+    playground = "".join(f"g{name}.jpg,w_p{who}\n" for name, who in PHOTOS.items())
+    write(root, "data/playground/train.csv", "Image,Id\n" + playground)
+    write(root, "modified_data/p2bb_averaged_v1.pkl", dict.fromkeys(PHOTOS, BOX))
+    boxes = {f"g{name}": BOX for name in PHOTOS}
+    write(root, "modified_data/p2bb_averaged_playground_v1.pkl", boxes)
+    names = [f"{name}.npy" for name in PHOTOS]
+    folds = {f"fold_{i}": {"train": names[:6], "val": names[6:]} for i in range(4)}
+    for version in (1, 2):
+        name = f"modified_data/kfold/new_4_folds_split_train_val_v{version}.pkl"
+        write(root, name, folds)
+
+
+def photo_twice(root):
+    tables(root)
+    with open(root / "data/train.csv", "a") as table:
+        table.write("p4.jpg,w_9\n")
+
+
+def damaged_folds(root):
+    tables(root)
+    path = root / "modified_data/kfold/new_4_folds_split_train_val_v2.pkl"
+    path.write_bytes(path.read_bytes()[:50])
+
+
+def unlike_folds(root):
+    tables(root)
+    name = "modified_data/kfold/new_4_folds_split_train_val_v2.pkl"
+    write(root, name, {"fold_0": {"train": ["p0.npy"], "val": ["stranger.npy"]}})
+
+
+def one_identity(root):
+    tables(root)
+    rows = "".join(f"g{name}.jpg,w_alone\n" for name in PHOTOS)
+    write(root, "data/playground/train.csv", "Image,Id\n" + rows)
+
+
+def matrices_of_v5_only(root):
+    tables(root)
+    folder = root / "modified_data/seamese_net_v5_rgb_densenet121_512px"
+    folder.mkdir(parents=True)
+    for fold in range(4):
+        (folder / f"full_valid_vs_full_train_matrix_fold_{fold}.pkl").write_bytes(b"")
+    (folder / "full_test_vs_train_matrix_avg.pkl").write_bytes(b"")
+
+
+def nothing(root):
+    """An empty work root."""
+
+
+CASES = {
+    "no table": (
+        nothing,
+        ["final_ensemble_with_post_proc.py"],
+        ["data/train.csv is missing", "download"],
+    ),
+    "a photo twice": (
+        photo_twice,
+        ["r10_create_kfold_split.py"],
+        ["train.csv", "p4.jpg", "lines 6 and 11"],
+    ),
+    "no such fold": (
+        nothing,
+        [f"{V5}/r15_seamese_net_train_v5_finetune_384px.py", "7"],
+        ["expected a fold from 0 to 3, received 7"],
+    ),
+    "no weights yet": (
+        tables,
+        [f"{V5}/r11_seamese_net_warmstart_finetune_384px.py"],
+        [
+            "no weights densenet121_224px_warmstart",
+            f"run {V5}/r10_seamese_net_warmstart_from_scratch_224px.py",
+        ],
+    ),
+    "weights that are not there": (
+        tables,
+        [f"{V6}/r11_seamese_net_warmstart_from_scratch_224px.py", "--weights", "/none/x.h5"],
+        ["/none/x.h5 is missing"],
+    ),
+    "damaged folds": (
+        damaged_folds,
+        [f"{V6}/r11_seamese_net_warmstart_from_scratch_224px.py", "--weights", "none"],
+        ["new_4_folds_split_train_val_v2.pkl cannot be read"],
+    ),
+    "folds of other photos": (
+        unlike_folds,
+        [f"{V6}/r11_seamese_net_warmstart_from_scratch_224px.py", "--weights", "none"],
+        ["stranger is not in train.csv"],
+    ),
+    "one identity alone": (
+        one_identity,
+        [f"{V6}/r11_seamese_net_warmstart_from_scratch_224px.py", "--weights", "none"],
+        ["playground/train.csv", "two identities"],
+    ),
+    "no fold given": (
+        tables,
+        ["kernel_snn/snn_train_kernel_384_to_1024.py"],
+        ["--RUN_FOLD"],
+    ),
+    "one kernel file": (
+        tables,
+        ["kernel_snn/snn_inference_kernel_1024.py", "--model_weights_1", "/none/x.h5"],
+        ["no weights PLAN21", "--RUN_FOLD 1"],
+    ),
+    "inference without weights": (
+        tables,
+        [f"{V5}/r26_seamese_net_inference_v5_512px.py"],
+        ["no weights ft_v5_512px_finetune_0_", "r15_seamese_net_train_v5_finetune_512px.py 0"],
+    ),
+    "matrices of one net only": (
+        matrices_of_v5_only,
+        ["r20_prepare_matrices_for_ensemble.py"],
+        ["seresnext50_384px", "is missing", "r16_seamese_net_inference_v6_384px.py"],
+    ),
+    "no detections": (
+        tables,
+        ["retinanet/r32_average_boxes.py"],
+        ["p2bb_v5.pkl is missing"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_refused(work_root, repository, run_python, case):
+    prepare, command, expected = CASES[case]
+    prepare(work_root)
+    before = {path: path.stat().st_mtime_ns for path in work_root.rglob("*")}
+    done = run_python(repository / command[0], *command[1:], WHALES_ROOT=str(work_root))
+    assert done.returncode == 2, done.stderr
+    lines = done.stderr.splitlines()
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith("error: ")
+    for part in expected:
+        assert part in lines[0]
+    assert {path: path.stat().st_mtime_ns for path in work_root.rglob("*")} == before
+
+
+def test_a_work_root_that_is_not_there(tmp_path, repository, run_python):
+    root = tmp_path / "none"
+    done = run_python(repository / "kernel_snn/kfold_splits_for_kernel.py", WHALES_ROOT=str(root))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count("\n") == 1
+    assert f"{root}/data/train.csv is missing" in done.stderr
+    assert not root.exists()
+
+
+def test_the_current_folder_does_not_matter(
+    work_root, repository, run_python, monkeypatch, tmp_path
+):
+    """From another folder, with the root given relatively, the same files are written."""
+    tables(work_root)
+    monkeypatch.chdir(tmp_path)
+    done = run_python(repository / "kernel_snn/kfold_splits_for_kernel.py", WHALES_ROOT="root")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (work_root / "modified_data/new_4_folds_split_train_val.pkl").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["root"]
