@@ -129,9 +129,8 @@ def report(workspace: Workspace) -> bool:
         log(f"detection: mean IoU {overlap:.4f} on {photos} photos, {missed} not found")
     picture = workspace.root / "report" / "answers.png"
     answers_picture(workspace, picture, blended(workspace), truth)
-    log(
-        f"submission: {workspace.file('submission')}\npicture:    {picture}\nlogs:       {workspace.root / 'logs'}"
-    )
+    log(f"submission: {workspace.file('submission')}")
+    log(f"picture:    {picture}\nlogs:       {workspace.root / 'logs'}")
     met = ensemble >= LEAST_MAP5 and overlap >= LEAST_IOU
     if truth and detection:
         log(

@@ -20,23 +20,25 @@ LEAST_SCORE = 1e-5
 def main(argv=None):
     args = parse_arguments(__doc__, argv)
     ws = args.workspace
-    for net in NETS:
-        folds = [ws.file(f"valid_matrix_{net}", fold=fold) for fold in range(FOLDS)]
-        test = ws.file(f"test_matrix_{net}")
-        tables = [ws.file("train_csv"), ws.file("sample_submission")]
+    jobs = {}
+    for net in NETS:  # the inputs of both are checked before the first is computed
+        reads = [ws.file("train_csv"), ws.file("sample_submission"), ws.file(f"test_matrix_{net}")]
+        reads += [ws.file(f"valid_matrix_{net}", fold=fold) for fold in range(FOLDS)]
         writes = [ws.file(f"features_{net}"), ws.file(f"features_test_{net}")]
-        job = Job(args, __file__, [*tables, *folds, test], writes, part=net)
+        jobs[net] = Job(args, __file__, reads, writes, part=net)
+    for net, job in jobs.items():
         if job.up_to_date():
             continue
+        test, *folds = job.reads[2:]
         identity_of = training_identities(ws)
         gathered, scores = gather_validation(folds, identity_of, test_photos(ws), LEAST_SCORE)
         for fold, score in enumerate(scores.folds):
             log(f"{net} fold {fold}: MAP@5 {score:.6f}")
         log(f"{net} all folds: MAP@5 {scores.overall:.6f}")
-        save_dict(writes[0], gathered, "val_vs_train_mat_sparse", overall_score=scores.overall)
+        save_dict(job.writes[0], gathered, "val_vs_train_mat_sparse", overall_score=scores.overall)
         matrix = load_tuple(test)
         sparse = matrix._replace(scores=cut_small(matrix.scores, LEAST_SCORE))
-        save_dict(writes[1], sparse, "test_vs_train_mat_sparse")
+        save_dict(job.writes[1], sparse, "test_vs_train_mat_sparse")
         job.done()
 
 

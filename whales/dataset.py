@@ -51,6 +51,15 @@ class TrainingData:
     columns: list[str]
     identity_of: dict[str, str]
 
+    def checked(self) -> TrainingData:
+        """The same; `UserError` where there is nothing to tell apart."""
+        if len(set(self.train.values())) < 2:
+            raise UserError(
+                "training needs two identities or more with two readable, boxed photos each, "
+                f"received {len(set(self.train.values()))}; check labels, boxes and photos"
+            )
+        return self
+
     def only(self, names: set[str]) -> TrainingData:
         """The same without photos outside `names`; identities left with a single photo go too."""
         kept = {name: who for name, who in self.train.items() if name in names}
@@ -59,7 +68,7 @@ class TrainingData:
             [name for name in self.rows if name in names],
             [name for name in self.columns if name in names],
             self.identity_of,
-        )
+        ).checked()
 
 
 def training_data(
@@ -80,12 +89,7 @@ def training_data(
     else:
         train = {name: identity_of[name] for name in columns}
     train = _with_mates(train)
-    if len(set(train.values())) < 2:
-        raise UserError(
-            f"{path if fold is not None else workspace.file('playground_train_csv')}: training needs "
-            "two identities or more with two boxed photos each; check labels and boxes"
-        )
-    return TrainingData(train, rows, columns, identity_of)
+    return TrainingData(train, rows, columns, identity_of).checked()
 
 
 def _with_mates(train: dict[str, str]) -> dict[str, str]:

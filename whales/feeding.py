@@ -1,11 +1,19 @@
-"""Feed a net with crops: threads that read, cut and augment photos ahead of it, in order."""
+"""Feed a net with crops: workers that read, cut and augment photos ahead of it, in order.
+
+Plain crops are made by threads and kept; augmentation is mostly Python and so takes processes.
+"""
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import chain
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,6 +31,8 @@ Result = TypeVar("Result")
 KEPT_BYTES = 2 << 30
 # Photos of one call of a branch without gradients, by the crop's area: 64 at 224 px.
 _INFERENCE_PIXELS = 64 * 224 * 224
+# Augmented crops that travel between processes at a time.
+_CHUNK = 8
 
 
 class PhotoFeed:
@@ -41,14 +51,14 @@ class PhotoFeed:
     ) -> None:
         """`path_of`: photo stem -> file; `boxes`: stem -> x1, y1, x2, y2 (absent: whole frame).
 
-        `augmenter` makes a `whales.augment.Augmenter`, one for each thread.
+        `augmenter` makes a `whales.augment.Augmenter`, one in each of the worker processes.
         """
         self.size, self.boxes = size, boxes
-        self._path_of, self._make_augmenter = path_of, augmenter
+        self._path_of = path_of
         self._workers = workers
-        self._pool = ThreadPoolExecutor(workers)
+        self._threads = ThreadPoolExecutor(workers)
+        self._processes = _processes(workers, _Source(path_of, boxes, size, augmenter))
         self._kept: dict[str, np.ndarray] = {}
-        self._own = threading.local()
 
     def plain(self, name: str) -> np.ndarray:
         """The unaugmented crop of a photo: (size, size, 3) uint8."""
@@ -59,16 +69,9 @@ class PhotoFeed:
                 self._kept[name] = crop
         return crop
 
-    def augmented(self, name: str, seed: int) -> np.ndarray:
-        """An augmented crop of a photo: (size, size, 3) uint8, the same for the same seed."""
-        if not hasattr(self._own, "augmenter"):
-            self._own.augmenter = self._make_augmenter()
-        pixels = read_photo(self._path_of(name))
-        return self._own.augmenter.crop(pixels, self.boxes.get(name), self.size, seed)
-
     def plain_batches(self, names: Sequence[str], batch: int) -> Iterator[np.ndarray]:
         """Unaugmented crops in order: (<= batch, size, size, 3) uint8."""
-        yield from _stacked(self._ahead(self.plain, names, 2 * batch), batch)
+        yield from _stacked(_ahead(self._threads, self.plain, names, 2 * batch), batch)
 
     def pair_batches(
         self, names: Sequence[str], pairs: np.ndarray, seeds: np.ndarray, batch: int
@@ -77,11 +80,13 @@ class PhotoFeed:
 
         `pairs`: (n, 2) int indices into `names`, `seeds`: (n, 2) int.
         """
-        tasks = (
+        tasks = [
             (names[photo], int(seed))
             for photo, seed in zip(pairs.ravel(), seeds.ravel(), strict=True)
-        )
-        crops = self._ahead(lambda task: self.augmented(*task), tasks, 4 * batch)
+        ]
+        chunks = [tasks[start : start + _CHUNK] for start in range(0, len(tasks), _CHUNK)]
+        ahead = 2 * self._workers + 4 * batch // _CHUNK
+        crops = chain.from_iterable(_ahead(self._processes, _augmented, chunks, ahead))
         for both in _stacked(crops, 2 * batch):
             yield both[0::2], both[1::2]
 
@@ -96,7 +101,7 @@ class PhotoFeed:
             return None
 
         kept, lost = [], 0
-        for name, reason in zip(names, self._ahead(fault, names, 64), strict=True):
+        for name, reason in zip(names, _ahead(self._threads, fault, names, 64), strict=True):
             if reason is None:
                 kept.append(name)
             else:
@@ -107,24 +112,73 @@ class PhotoFeed:
         return kept
 
     def close(self) -> None:
-        """End the threads."""
-        self._pool.shutdown(cancel_futures=True)
+        """End the workers."""
+        self._threads.shutdown(cancel_futures=True)
+        self._processes.shutdown(cancel_futures=True)
 
-    def _ahead(
-        self, function: Callable[[Task], Result], tasks: Iterable[Task], ahead: int
-    ) -> Iterator[Result]:
-        """Results in the order of tasks, at most `ahead` (and two a worker) begun before wanted."""
-        waiting: deque[Any] = deque()
-        try:
-            for task in tasks:
-                waiting.append(self._pool.submit(function, task))
-                if len(waiting) > max(ahead, 2 * self._workers):
-                    yield waiting.popleft().result()
-            while waiting:
+
+@dataclass
+class _Source:
+    """What a worker process augments from."""
+
+    path_of: Callable[[str], Path]
+    boxes: dict[str, Box]
+    size: int
+    make_augmenter: Callable[[], Any] | None
+    augmenter: Any = None
+
+
+_source: _Source | None = None  # of this worker process
+
+
+def _processes(workers: int, source: _Source) -> ProcessPoolExecutor:
+    """A pool whose processes stem from a fresh one: a copy of a process with TensorFlow can hang."""
+    context = multiprocessing.get_context("forkserver" if os.name == "posix" else "spawn")
+    if os.name == "posix":
+        context.set_forkserver_preload(["whales.augment"])
+    return ProcessPoolExecutor(workers, context, _begin, (source,))
+
+
+def _begin(source: _Source) -> None:
+    """Set up a worker process, which ends with its parent even if that is killed."""
+    global _source
+    _source = source
+    parent = multiprocessing.parent_process()
+
+    def follow() -> None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
+
+
+def _augmented(tasks: Sequence[tuple[str, int]]) -> list[np.ndarray]:
+    """Augmented crops of (stem, seed): (size, size, 3) uint8 each, the same for the same seed."""
+    if _source.augmenter is None:
+        _source.augmenter = _source.make_augmenter()
+    crops = []
+    for name, seed in tasks:
+        pixels = read_photo(_source.path_of(name))
+        box = _source.boxes.get(name)
+        crops.append(_source.augmenter.crop(pixels, box, _source.size, seed))
+    return crops
+
+
+def _ahead(
+    pool: Executor, function: Callable[[Task], Result], tasks: Iterable[Task], ahead: int
+) -> Iterator[Result]:
+    """Results in the order of tasks, at most `ahead` begun before they are wanted."""
+    waiting: deque[Any] = deque()
+    try:
+        for task in tasks:
+            waiting.append(pool.submit(function, task))
+            if len(waiting) > ahead:
                 yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()
 
 
 def branch_features(

@@ -14,7 +14,7 @@ from whales.labels import NEW_WHALE, check_labelled, read_labels, stem, with_jpg
 from whales.matrices import ScoreMatrix, load_tuple, save_tuple
 from whales.pickles import load, write_text
 from whales.ranking import ANSWERS, rank, validation_map
-from whales.siamese import BestOf, Net, features_of
+from whales.siamese import BestOf, Net, features_of, score_photos
 from whales.stage import Job, log, parse_arguments, require
 
 
@@ -58,8 +58,6 @@ _FOLD_MATRICES = ("valid_matrix", "test_matrix_fold")
 
 def _score_fold(job: Job, net: Net, size: int, weights: Path, fold: int) -> None:
     """Write one fold's valid-vs-known and test-vs-known matrices."""
-    from whales.pair_scores import score_matrix
-
     ws = job.args.workspace
     identity_of = training_identities(ws)
     split = require_fold(load(ws.file(net.folds)), fold, ws.file(net.folds))
@@ -68,11 +66,8 @@ def _score_fold(job: Job, net: Net, size: int, weights: Path, fold: int) -> None
     names = sorted({*columns, *valid, *test})
     log(f"{job.name}: {len(names)} photos with {weights.name}")
     network, features = features_of(job.args, net, size, weights, names)
-    place = {name: index for index, name in enumerate(names)}
-    gallery = features[[place[name] for name in columns]]
     for path, rows in zip(job.writes, (valid, test), strict=True):
-        queries = features[[place[name] for name in rows]]
-        scores = score_matrix(network.head, queries, gallery, progress=path.stem)
+        scores = score_photos(network, features, rows, columns, path.stem)
         save_tuple(path, ScoreMatrix(scores, rows, columns))
         if rows is valid:
             log(f"{job.name}: MAP@5 {validation_map(scores, rows, columns, identity_of):.6f}")
@@ -96,14 +91,11 @@ def mean_scores(
     columns: Sequence[str],
 ) -> np.ndarray:
     """Mean over weight files of the scores of `rows` against `columns` (stems): (n, m) float32."""
-    from whales.pair_scores import score_matrix
-
     total = np.zeros((len(rows), len(columns)), np.float32)
     for path in weights:
         log(f"{len(rows) + len(columns)} photos with {path.name}")
         network, features = features_of(args, net, size, path, [*rows, *columns])
-        queries, gallery = features[: len(rows)], features[len(rows) :]
-        total += score_matrix(network.head, queries, gallery, progress="scores")
+        total += score_photos(network, features, rows, columns, "scores")
     return total / np.float32(len(weights))
 
 

@@ -63,7 +63,9 @@ def score_matrix(
             )
     tiles = _tiled(gallery)
     scores = np.empty((len(queries), len(gallery)), np.float32)
-    with tqdm(total=len(queries), desc=progress, disable=None if progress else True, leave=False) as bar:
+    with tqdm(
+        total=len(queries), desc=progress, disable=None if progress else True, leave=False
+    ) as bar:
         for start in range(0, len(queries), _CHUNK):
             block = scores[start : start + _CHUNK]
             first = start if symmetric else -1

@@ -10,8 +10,8 @@ import numpy as np
 from whales.dataset import load_boxes, training_identities
 from whales.inference import read_answers
 from whales.matrices import ScoreMatrix
-from whales.pickles import atomic_path
 from whales.photos import crop_window, cut, read_photo
+from whales.pickles import atomic_path
 from whales.workspace import Workspace
 
 _THUMBNAIL = (215, 100)  # width and height, pixels: a fluke's own shape

@@ -143,7 +143,7 @@ def train(
     args, ws, key = job.args, job.args.workspace, job.key + part
     boxes = load_boxes(ws)
     data = training_data(ws, net.folds, fold, boxes)
-    check_boxes(boxes, [*data.train, *data.rows])
+    check_boxes(boxes, [*data.train, *data.rows, *data.columns])
     feed = PhotoFeed(ws.photo, boxes, plan.size, args.workers, net.augmenter)
     if args.skip_broken_photos:
         data = data.only(set(feed.readable(sorted({*data.train, *data.rows, *data.columns}))))
@@ -207,12 +207,40 @@ def _mirrored(strategy: Any):
 
 def features_of(
     args: argparse.Namespace, net: Net, size: int, weights: Path, names: Sequence[str]
-) -> tuple[Any, np.ndarray]:
-    """(network, features (n, d) float32) of photos, by stem, with one weight file."""
-    from whales.feeding import PhotoFeed, branch_features
+) -> tuple[Any, dict[str, np.ndarray]]:
+    """(network, features of each photo: stem -> (d,) float32) with one weight file.
 
-    feed = PhotoFeed(args.workspace.photo, load_boxes(args.workspace), size, args.workers)
+    With `--skip-broken-photos` those that cannot be read are absent; else they raise `UserError`.
+    """
+    from whales.feeding import PhotoFeed, branch_features
+    from whales.photos import check_boxes
+
+    boxes = load_boxes(args.workspace)
+    check_boxes(boxes, names)
+    feed = PhotoFeed(args.workspace.photo, boxes, size, args.workers)
+    kept = feed.readable(names) if args.skip_broken_photos else names
     network = net.build(size, weights, args.profile)
-    features = branch_features(network, feed, names, "features")
+    features = branch_features(network, feed, kept, "features")
     feed.close()
-    return network, features
+    return network, dict(zip(kept, features, strict=True))
+
+
+def score_photos(
+    network: Any,
+    features: dict[str, np.ndarray],
+    rows: Sequence[str],
+    columns: Sequence[str],
+    progress: str,
+) -> np.ndarray:
+    """Pair scores (n, m) float32 of photos by stem; 0 for those without features."""
+    from whales.pair_scores import score_matrix
+
+    scores = np.zeros((len(rows), len(columns)), np.float32)
+    places = [
+        [place for place, name in enumerate(names) if name in features] for names in (rows, columns)
+    ]
+    if all(places):
+        queries = np.stack([features[rows[place]] for place in places[0]])
+        gallery = np.stack([features[columns[place]] for place in places[1]])
+        scores[np.ix_(*places)] = score_matrix(network.head, queries, gallery, progress=progress)
+    return scores

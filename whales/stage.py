@@ -160,8 +160,7 @@ class Job:
 def require(workspace: Workspace, path: Path) -> Path:
     """Return `path` if it exists, else raise `UserError` with the stage or download that makes it."""
     if not path.exists():
-        inside = path.resolve().is_relative_to(workspace.root)
-        origin = workspace.origin(path) if inside else ""
+        origin = workspace.origin(path)
         raise UserError(f"{path} is missing" + (f"; {origin}" if origin else ""))
     return path
 

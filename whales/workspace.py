@@ -178,9 +178,11 @@ class Workspace:
 
     def origin(self, path: Path | str) -> str:
         """Say who makes `path`: a stage to run, or a download. Empty for an unknown path."""
-        if not Path(path).resolve().is_relative_to(self.root):
+        # abspath, not resolve: `data` may be a link to another disk.
+        absolute = Path(os.path.abspath(path))
+        if not absolute.is_relative_to(self.root):
             return ""
-        relative = Path(path).resolve().relative_to(self.root).as_posix()
+        relative = absolute.relative_to(self.root).as_posix()
         for pattern, maker in _FILES.values():
             fields = re.split(r"\{(\w+)[^}]*\}", pattern)
             parts = [
