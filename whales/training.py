@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -192,8 +192,9 @@ class Trainer:
                 part = labels[step * batch : step * batch + batch, None]
                 yield (preprocess(left), preprocess(right)), part
 
+        source = _steady(batches, self.network.branch.input_shape[1:])
         fitted = self.network.model.fit(
-            batches(), steps_per_epoch=steps, epochs=1, verbose=0, shuffle=False
+            source, steps_per_epoch=steps, epochs=1, verbose=0, shuffle=False
         )
         return {key: values[-1] for key, values in fitted.history.items()}
 
@@ -251,6 +252,26 @@ class Trainer:
             "optimizer": [ops.convert_to_numpy(variable) for variable in optimizer.variables],
         }
         save(self._state, state)
+
+
+def _steady(batches: Callable[[], Iterator[Any]], photo: tuple[int, ...]) -> Any:
+    """What `fit` takes for a generator of ((left, right), labels), photos of shape `photo`.
+
+    Keras hands a plain generator to tf.data, whose tuning thread sleeps for 10 seconds and more
+    and is waited for at the end of each epoch; here it is switched off.
+    """
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        return batches()
+    import tensorflow as tf
+
+    side = tf.TensorSpec((None, *photo), tf.float32)
+    signature = ((side, side), tf.TensorSpec((None, 1), tf.float32))
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    dataset = tf.data.Dataset.from_generator(batches, output_signature=signature)
+    return dataset.prefetch(2).with_options(options)
 
 
 def _tensorboard_scalars(folder: Path, step: int, values: dict[str, float]) -> None:
