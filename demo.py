@@ -70,8 +70,14 @@ def main(argv=None):
         raise UserError(f"{root} has no data/train.csv; see README, 'The data'")
     os.environ["WHALES_ROOT"] = str(root)
     begin = time.monotonic()
-    calls = [["-m", "sample_data", str(root)]] if sample else []
-    calls += [[str(HERE / call[0]), *call[1:], "--profile", args.profile] for call in commands()]
+    if sample:
+        # Not logged: the folder of the logs must not be there before the sample is.
+        made = subprocess.run(
+            [sys.executable, "-m", "sample_data", str(root)], cwd=HERE, check=False
+        )
+        if made.returncode:
+            sys.exit(made.returncode)
+    calls = [[str(HERE / call[0]), *call[1:], "--profile", args.profile] for call in commands()]
     for number, call in enumerate(calls, start=1):
         run_stage(root, call, f"[{number:2}/{len(calls)}]")
     log(f"all stages: {time.monotonic() - begin:.0f} s")
@@ -81,7 +87,7 @@ def main(argv=None):
 
 def run_stage(root: Path, call: list[str], progress: str) -> None:
     """One stage in a process of its own; its output goes to logs/, a progress line here."""
-    name = " ".join([Path(call[0]).stem, *call[1:]]).removesuffix(f" {root}").replace("-m ", "")
+    name = " ".join([Path(call[0]).stem, *call[1:]])
     logs = root / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     file = logs / (name.split(" --profile")[0].replace("--", "").replace(" ", "_") + ".log")

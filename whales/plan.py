@@ -36,7 +36,9 @@ class Plan:
 
     weights: first weights of a chain of stages ("imagenet", or None: random);
     momentum: of batch normalization's moving statistics, which a training of few steps must let
-    follow faster than Keras's .99 (None); validate_first: print the MAP@5 of the start; data_parallel: split each step over all devices.
+    follow faster than Keras's .99 (None);
+    validate_first: print the MAP@5 of the start;
+    data_parallel: split each step over all devices.
     """
 
     size: int

@@ -1,7 +1,7 @@
 """Train a Siamese net by rounds and blocks, from hard pairs, so that it survives being killed.
 
-`Trainer` runs a stage's `Plan`; after every epoch a checkpoint holds weights, optimizer, progress and random state, so that a
-run that was stopped at any moment ends with the same files as one left alone.
+`Trainer` runs a stage's `Plan`; after every epoch a checkpoint holds weights, optimizer, progress and
+random state, so that a run that was stopped at any moment ends with the same files as one left alone.
 """
 
 from __future__ import annotations
