@@ -37,9 +37,9 @@ FULL_1024 = (
     *(temp(2e-5, 4, 5, 0.1), temp(2e-5, 4, 5, 0.05)),
     Block("final", late_rate, 20, 5, lambda i: 0.25 * (20 - i) / 20, each_round=True),
 )
-SMOKE_64 = (temp(3e-4, 1, 6, 1), temp(2e-4, 1, 4, 0.5))
-SMOKE_80 = (temp(2e-4, 1, 1, 1, frozen=True), temp(2e-4, 1, 4, 0.5, new_adam=True))
-SMOKE_96 = (temp(2e-4, 1, 4, 0.5), Block("final", 1e-4, 1, 4, 0.25, each_round=True))
+SMOKE_64 = (temp(2e-4, 1, 8, 1000),)
+SMOKE_80 = (temp(2e-4, 1, 1, 1000, frozen=True), temp(2e-4, 1, 5, 20, new_adam=True))
+SMOKE_96 = (temp(2e-4, 1, 4, 20), Block("final", 1e-4, 1, 5, 3, each_round=True))
 
 # The second and third plans start from the best and the last weights of the plan before.
 FULL = (
@@ -48,9 +48,9 @@ FULL = (
     Plan(1024, batch=20, segments=2, blocks=FULL_1024, data_parallel=True),
 )
 SMOKE = (
-    Plan(64, batch=32, segments=2, blocks=SMOKE_64),
-    Plan(80, batch=32, segments=2, blocks=SMOKE_80),
-    Plan(96, batch=32, segments=2, blocks=SMOKE_96, data_parallel=True),
+    Plan(64, batch=16, segments=2, momentum=0.9, blocks=SMOKE_64),
+    Plan(80, batch=16, segments=2, momentum=0.9, blocks=SMOKE_80),
+    Plan(96, batch=16, segments=2, momentum=0.9, blocks=SMOKE_96, data_parallel=True),
 )
 
 

@@ -28,11 +28,12 @@ FULL = Plan(
 )
 SMOKE = Plan(
     size=64,
-    batch=32,
+    batch=8,
     segments=1,
+    momentum=0.9,
     blocks=(
-        Block("temp0", 1e-3, rounds=1, epochs=8, amplitude=1),
-        Block("final", 3e-4, rounds=1, epochs=4, amplitude=0.5, each_round=True),
+        Block("temp0", 1e-3, rounds=1, epochs=12, amplitude=1000),
+        Block("final", 5e-4, rounds=1, epochs=4, amplitude=5, each_round=True),
     ),
 )
 

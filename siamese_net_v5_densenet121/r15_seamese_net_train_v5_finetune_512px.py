@@ -19,10 +19,11 @@ FULL = Plan(
     blocks=fold_finetune(last_epochs=lambda i: 5 + i // 5),
 )
 SMOKE = Plan(
-    size=96,
-    batch=32,
+    size=80,
+    batch=16,
     segments=2,
-    blocks=(Block("final_v2", 5e-4, rounds=1, epochs=lambda i: 3 + i // 5, amplitude=0.25),),
+    momentum=0.9,
+    blocks=(Block("final_v2", 5e-4, rounds=1, epochs=lambda i: 6 + i // 5, amplitude=2),),
 )
 START = BestOf(
     prefixes=("ft_v5_384px_finetune_{fold}_",),

@@ -13,12 +13,13 @@ from whales.stage import run
 
 FULL = Plan(384, batch=4, segments=4, validate_first=True, blocks=fold_finetune(last_epochs=5))
 SMOKE = Plan(
-    size=96,
-    batch=32,
+    size=80,
+    batch=16,
     segments=2,
+    momentum=0.9,
     blocks=(
-        Block("temp0", 1e-3, rounds=1, epochs=1, amplitude=1, frozen=True),
-        Block("final_v2", 1e-3, rounds=2, epochs=4, amplitude=0.5, new_adam=True),
+        Block("temp0", 1e-3, rounds=1, epochs=1, amplitude=1000, frozen=True),
+        Block("final_v2", 1e-3, 2, 8, amplitude=lambda i: (1000, 3)[i], new_adam=True),
     ),
 )
 START = BestOf(

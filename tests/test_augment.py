@@ -9,6 +9,7 @@ import pytest
 import pyvips
 
 from kernel_snn import a02_augmentation_kernel as kernel
+from kernel_snn.a00_net_kernel import NET
 from siamese_net_v5_densenet121 import a02_augmentation_v5 as v5
 from siamese_net_v6_se_resnext import a02_augmentation_v6 as v6
 from whales.augment import Augmenter, ShiftScaleRotate
@@ -43,20 +44,20 @@ def test_a_seed_names_the_pixels(net):
     np.testing.assert_array_equal(pixels, before)
 
 
-def test_threads_do_not_matter(tmp_path):
-    names = [f"p{i}" for i in range(6)]
+def test_workers_do_not_matter(tmp_path):
+    names = [f"p{i}.png" for i in range(6)]
     for i, name in enumerate(names):
-        pyvips.Image.new_from_array(photo(i)).write_to_file(str(tmp_path / f"{name}.png"))
+        pyvips.Image.new_from_array(photo(i)).write_to_file(str(tmp_path / name))
     pairs = np.array([(i % 6, (5 * i + 1) % 6) for i in range(15)])
     seeds = np.random.default_rng(3).integers(2**31, size=pairs.shape)
 
     def batches(workers):
         feed = PhotoFeed(
-            lambda name: tmp_path / f"{name}.png",
-            {"p1": BOX, "p2": BOX},
+            tmp_path.joinpath,
+            {"p1.png": BOX, "p2.png": BOX},
             32,
             workers,
-            lambda: Augmenter(kernel.transforms, kernel.EXTRA_CROP),
+            NET.augmenter,
         )
         sides = list(feed.pair_batches(names, pairs, seeds, 4))
         feed.close()
