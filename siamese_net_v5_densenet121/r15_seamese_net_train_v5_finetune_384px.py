@@ -7,21 +7,12 @@ Run    python3 siamese_net_v5_densenet121/r15_seamese_net_train_v5_finetune_384p
 """
 
 from siamese_net_v5_densenet121.a00_net_v5 import NET
-from whales.plan import Block, Plan, fold_finetune
+from whales.plan import SMOKE_FOLD, Plan, fold_finetune
 from whales.siamese import BestOf, training_stage
 from whales.stage import run
 
 FULL = Plan(384, batch=6, segments=4, validate_first=True, blocks=fold_finetune(last_epochs=5))
-SMOKE = Plan(
-    size=64,
-    batch=16,
-    segments=2,
-    momentum=0.9,
-    blocks=(
-        Block("temp0", 1e-3, rounds=1, epochs=1, amplitude=1000, frozen=True),
-        Block("final_v2", 1e-3, 2, 8, amplitude=lambda i: (1000, 3)[i], new_adam=True),
-    ),
-)
+SMOKE = Plan(64, batch=16, segments=2, momentum=0.9, blocks=SMOKE_FOLD)
 START = BestOf(
     prefixes=("densenet121_384px_warmstart",),
     maker="siamese_net_v5_densenet121/r11_seamese_net_warmstart_finetune_384px.py",

@@ -50,12 +50,13 @@ class TrainingData:
     rows: list[str]
     columns: list[str]
     identity_of: dict[str, str]
+    source: Path  # the table that says whom to train on
 
     def checked(self) -> TrainingData:
         """The same; `UserError` where there is nothing to tell apart."""
         if len(set(self.train.values())) < 2:
             raise UserError(
-                "training needs two identities or more with two readable, boxed photos each, "
+                f"{self.source}: training needs two identities or more with two readable, boxed photos each, "
                 f"received {len(set(self.train.values()))}; check labels, boxes and photos"
             )
         return self
@@ -68,6 +69,7 @@ class TrainingData:
             [name for name in self.rows if name in names],
             [name for name in self.columns if name in names],
             self.identity_of,
+            self.source,
         ).checked()
 
 
@@ -89,7 +91,8 @@ def training_data(
     else:
         train = {name: identity_of[name] for name in columns}
     train = _with_mates(train)
-    return TrainingData(train, rows, columns, identity_of).checked()
+    source = path if fold is not None else workspace.file("playground_train_csv")
+    return TrainingData(train, rows, columns, identity_of, source).checked()
 
 
 def _with_mates(train: dict[str, str]) -> dict[str, str]:

@@ -84,3 +84,10 @@ def fold_finetune(last_epochs: Schedule) -> tuple[Block, ...]:
         Block("final_v1", 1e-5, rounds=4, epochs=5, amplitude=0.25),
         Block("final_v2", 8e-6, 20, last_epochs, _late_amplitude, each_round=True),
     )
+
+
+# The same for the smoke profile: easy negatives first, since the nets know next to nothing.
+SMOKE_FOLD = (
+    Block("temp0", 1e-3, rounds=1, epochs=1, amplitude=1000, frozen=True),
+    Block("final_v2", 1e-3, 2, 8, amplitude=lambda i: (1000, 3)[i], new_adam=True),
+)
