@@ -19,9 +19,8 @@ from whales.workspace import Workspace
 
 HERE = Path(__file__).resolve().parent
 V5, V6 = "siamese_net_v5_densenet121", "siamese_net_v6_se_resnext"
-FOLDS = ("0", "1", "2", "3")
 
-# README order; {} stands for each fold.
+# README order; the folds of a stage are trained by one process, which saves tracing the net anew.
 STAGES = (
     "retinanet/r10_create_csv_for_retinanet.py",
     "retinanet/r30_train_backbone_resnet152_kfold.py 1",
@@ -31,32 +30,23 @@ STAGES = (
     "r10_create_kfold_split.py",
     f"{V5}/r10_seamese_net_warmstart_from_scratch_224px.py",
     f"{V5}/r11_seamese_net_warmstart_finetune_384px.py",
-    f"{V5}/r15_seamese_net_train_v5_finetune_384px.py {{}}",
-    f"{V5}/r15_seamese_net_train_v5_finetune_512px.py {{}}",
+    f"{V5}/r15_seamese_net_train_v5_finetune_384px.py 0 1 2 3",
+    f"{V5}/r15_seamese_net_train_v5_finetune_512px.py 0 1 2 3",
     f"{V5}/r26_seamese_net_inference_v5_512px.py",
     f"{V5}/r28_seamese_net_create_submission_v5_512px.py",
     f"{V6}/r11_seamese_net_warmstart_from_scratch_224px.py",
     f"{V6}/r12_seamese_net_warmstart_from_scratch_384px.py",
-    f"{V6}/r15_seamese_net_train_v6_finetune_384px.py {{}}",
+    f"{V6}/r15_seamese_net_train_v6_finetune_384px.py 0 1 2 3",
     f"{V6}/r16_seamese_net_inference_v6_384px.py",
     f"{V6}/r18_seamese_net_create_submission_v6_384px.py",
     "r20_prepare_matrices_for_ensemble.py",
     "kernel_snn/kfold_splits_for_kernel.py",
-    "kernel_snn/snn_train_kernel_384_to_1024.py --RUN_FOLD {}",
+    "kernel_snn/snn_train_kernel_384_to_1024.py --RUN_FOLD 0 1 2 3",
     "kernel_snn/snn_inference_kernel_1024.py",
     "final_ensemble_with_post_proc.py",
 )
 # What the sample must reach; the best constant guess gives a MAP@5 of .31 there.
 LEAST_MAP5, LEAST_IOU = 0.60, 0.70
-
-
-def commands() -> list[list[str]]:
-    """Every call of a stage, script first."""
-    calls = []
-    for stage in STAGES:
-        folds = FOLDS if "{}" in stage else ("",)
-        calls += [stage.format(fold).split() for fold in folds]
-    return calls
 
 
 def main(argv=None):
@@ -77,25 +67,29 @@ def main(argv=None):
         )
         if made.returncode:
             sys.exit(made.returncode)
-    calls = [[str(HERE / call[0]), *call[1:], "--profile", args.profile] for call in commands()]
-    for number, call in enumerate(calls, start=1):
-        run_stage(root, call, f"[{number:2}/{len(calls)}]")
+    for number, stage in enumerate(STAGES, start=1):
+        run_stage(root, stage.split(), args.profile, f"[{number:2}/{len(STAGES)}]")
     log(f"all stages: {time.monotonic() - begin:.0f} s")
     if not report(Workspace(root)) and sample:
         sys.exit(1)
 
 
-def run_stage(root: Path, call: list[str], progress: str) -> None:
+def run_stage(root: Path, call: list[str], profile: str, progress: str) -> None:
     """One stage in a process of its own; its output goes to logs/, a progress line here."""
-    name = " ".join([Path(call[0]).stem, *call[1:]])
+    script, *arguments = call
+    name = " ".join([Path(script).stem, *arguments])
     logs = root / "logs"
     logs.mkdir(parents=True, exist_ok=True)
-    file = logs / (name.split(" --profile")[0].replace("--", "").replace(" ", "_") + ".log")
+    file = logs / (name.replace("--", "").replace(" ", "_") + ".log")
     begin = time.monotonic()
     print(f"{progress} {name} ... ", end="", flush=True)
     with open(file, "w") as out:
         code = subprocess.run(
-            [sys.executable, *call], cwd=HERE, stdout=out, stderr=subprocess.STDOUT, check=False
+            [sys.executable, str(HERE / script), *arguments, "--profile", profile],
+            cwd=HERE,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            check=False,
         ).returncode
     last = (file.read_text(errors="replace").strip().splitlines() or [""])[-1]
     if code:

@@ -66,16 +66,18 @@ def build_branch(size: int, channels: int = 3) -> keras.Model:
     import keras
     from keras import layers
 
+    from whales.batch_norm import BatchNormalization
+
     photo = keras.Input((size, size, channels), name="photo")
     x = _conv(photo, STEM, 9, "bm_conv2d_1", "relu", strides=2)
     x = layers.MaxPooling2D(2, name="bm_mp_2")(x)
     for i in range(2):
-        x = layers.BatchNormalization(name=f"bm_bn_2_{i}")(x)
+        x = BatchNormalization(name=f"bm_bn_2_{i}")(x)
         x = _conv(x, STEM, 3, f"bm_relu_2_{i}", "relu")
     block = 0
     for number, stage in enumerate(STAGES, start=3):
         x = layers.MaxPooling2D(2, name=f"bm_mp_{number}")(x)
-        x = layers.BatchNormalization(name=f"bm_bn_{number}")(x)
+        x = BatchNormalization(name=f"bm_bn_{number}")(x)
         x = _conv(x, stage.channels, 1, f"bm_conv2d_{number}", "relu")
         for _ in range(BLOCKS_PER_STAGE):
             x = _residual(x, stage, block)
@@ -87,11 +89,13 @@ def _residual(x: Any, stage: Stage, n: int) -> Any:
     """x = BN(x); ReLU(x + (1x1 ReLU, BN, 3x3 ReLU, BN, 1x1)(x))."""
     from keras import layers
 
-    x = layers.BatchNormalization(name=f"bm_bn_1_sub_{n}")(x)
+    from whales.batch_norm import BatchNormalization
+
+    x = BatchNormalization(name=f"bm_bn_1_sub_{n}")(x)
     y = _conv(x, stage.inner, 1, f"bm_conv2d_1_sub_{n}", "relu")
-    y = layers.BatchNormalization(name=f"bm_bn_2_sub_{n}")(y)
+    y = BatchNormalization(name=f"bm_bn_2_sub_{n}")(y)
     y = _conv(y, stage.inner, 3, f"bm_conv2d_2_sub_{n}", "relu")
-    y = layers.BatchNormalization(name=f"bm_bn_3_sub_{n}")(y)
+    y = BatchNormalization(name=f"bm_bn_3_sub_{n}")(y)
     y = _conv(y, stage.channels, 1, f"bm_conv2d_3_sub_{n}")
     x = layers.Add(name=f"bm_add_{n}")([x, y])
     return layers.Activation("relu", name=f"bm_relu_sub_{n}")(x)

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from kernel_snn.a00_net_kernel import NAME
 from whales.dataset import training_reads
+from whales.learner import Learners
 from whales.plan import Plan
-from whales.siamese import WEIGHTS_SUFFIX, Net, file_of, train
+from whales.siamese import WEIGHTS_SUFFIX, Net, file_of, one_fold, train
 from whales.stage import Job, fold_type, log, parse_arguments
 
 
@@ -22,19 +23,33 @@ def training_chain(
     net: Net,
     plans: dict[str, tuple[Plan, ...]],
 ) -> None:
-    """The whole stage; the published flags choose fold and GPUs."""
+    """The whole stage; the published flags choose folds and GPUs."""
 
     def extra(parser: argparse.ArgumentParser) -> None:
-        add = parser.add_argument
-        add("--RUN_FOLD", type=fold_type((0, 3)), required=True, metavar="F", help="0 to 3")
+        add, folds = parser.add_argument, "0 to 3; several train one after the other"
+        add("--RUN_FOLD", type=fold_type((0, 3)), nargs="+", required=True, metavar="F", help=folds)
         add("--CUDA_VISIBLE_DEVICES", dest="device", default="auto", help="as --device")
         add("--weights", metavar="none|FILE", help="start from these instead of the warm start")
 
     args = parse_arguments(doc, argv, extra=extra)
-    ws, fold = args.workspace, args.RUN_FOLD
+    learners = Learners(lambda size, weights: net.build(size, weights, args.profile))
+    chain = numbered(plans[args.profile])
+    folds = args.RUN_FOLD
+    del args.RUN_FOLD
+    for fold in folds:
+        _train_one(one_fold(args, fold), script, net, chain, learners)
+
+
+def _train_one(
+    args: argparse.Namespace,
+    script: str,
+    net: Net,
+    chain: Sequence[Plan],
+    learners: Learners,
+) -> None:
+    ws, fold = args.workspace, args.fold
     warm_start = ws.file("kernel_warm_start")
     start = args.weights or (warm_start if warm_start.exists() else None)
-    chain = numbered(plans[args.profile])
     histories = [
         ws.file("history", stage=Job.key_of(script, fold) + part_of(plan)) for plan in chain
     ]
@@ -46,7 +61,7 @@ def training_chain(
     names = Names(ws.file("models_kernel"), fold)
     for number, plan in enumerate(chain):
         earlier = [names.temporary, names.final] if number == 0 else []
-        saved = train(job, net, plan, start, names.save_as, fold, earlier, part_of(plan))
+        saved = train(job, net, plan, start, names.save_as, learners, earlier, part_of(plan))
         best, last = max(saved, key=lambda item: item[1])[0], saved[-1][0]
         start = best if number == 0 else last
     for plan in chain:

@@ -80,8 +80,8 @@ def take_photo(
 
 def _choose_view(rng: np.random.Generator, fluke: Fluke, wide: bool) -> _View:
     """Draw a pose, then the scale and place that put the visible fluke into the photo."""
-    pitch = np.deg2rad(rng.uniform(5, 58) * rng.choice([-1, 1]))
-    yaw, roll = np.deg2rad(rng.uniform(-32, 32)), np.deg2rad(np.clip(rng.normal(0, 6), -15, 15))
+    pitch = np.deg2rad(rng.uniform(5, 30) * rng.choice([-1, 1]))
+    yaw, roll = np.deg2rad(rng.uniform(-14, 14)), np.deg2rad(np.clip(rng.normal(0, 4), -10, 10))
     bends = tuple(rng.normal(0.02, 0.06) + rng.normal(0, 0.03, 2))
     pose = _pose(pitch, yaw, roll)
     ink = _forward(pose, bends, fluke.outline)

@@ -46,7 +46,7 @@ class Shape:
 
 
 FULL = Shape(name="densenet121", stem=64, blocks=(6, 12, 24, 16), growth=32)
-SMOKE = Shape(name="densenet_smoke", stem=64, blocks=(2, 2, 2, 2), growth=32)
+SMOKE = Shape(name="densenet_smoke", stem=32, blocks=(2, 2, 2, 2), growth=16)
 PROFILES = {"full": FULL, "smoke": SMOKE}
 
 
@@ -108,8 +108,10 @@ def _dense_layer(x: Any, growth: int, name: str) -> Any:
 def _normalized_relu(x: Any, name: str = "") -> Any:
     from keras import layers
 
+    from whales.batch_norm import BatchNormalization
+
     prefix = f"{name}_" if name else ""
-    x = layers.BatchNormalization(epsilon=BATCH_NORM_EPSILON, name=f"{prefix}bn")(x)
+    x = BatchNormalization(epsilon=BATCH_NORM_EPSILON, name=f"{prefix}bn")(x)
     return layers.Activation("relu", name=f"{prefix}relu")(x)
 
 

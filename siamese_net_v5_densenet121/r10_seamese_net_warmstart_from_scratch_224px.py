@@ -27,13 +27,13 @@ FULL = Plan(
     ),
 )
 SMOKE = Plan(
-    size=64,
-    batch=8,
+    size=48,
+    batch=16,
     segments=1,
     momentum=0.9,
     blocks=(
-        Block("temp0", 1e-3, rounds=1, epochs=12, amplitude=1000),
-        Block("final", 5e-4, rounds=1, epochs=4, amplitude=5, each_round=True),
+        Block("temp0", 2e-3, rounds=1, epochs=36, amplitude=1000),
+        Block("final", 1e-3, rounds=2, epochs=10, amplitude=3, each_round=True),
     ),
 )
 

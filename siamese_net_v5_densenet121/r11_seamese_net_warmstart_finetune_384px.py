@@ -13,13 +13,13 @@ from whales.stage import run
 
 FULL = Plan(size=384, batch=6, segments=1, blocks=WARM_START)
 SMOKE = Plan(
-    size=64,
-    batch=8,
+    size=48,
+    batch=16,
     segments=1,
     momentum=0.9,
     blocks=(
         Block("temp0_{i}", 1e-3, rounds=1, epochs=1, amplitude=1000, frozen=True, each_round=True),
-        Block("final", 5e-4, rounds=1, epochs=4, amplitude=5, new_adam=True, each_round=True),
+        Block("final", 1e-3, rounds=1, epochs=10, amplitude=3, new_adam=True, each_round=True),
     ),
 )
 START = BestOf(

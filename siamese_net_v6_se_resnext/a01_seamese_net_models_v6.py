@@ -52,7 +52,7 @@ SMOKE = Shape(
     name="seresnext_smoke",
     stem=32,
     blocks=(1, 1, 1, 1),
-    channels=(64, 128, 256, 512),
+    channels=(32, 64, 128, 256),
     groups=8,
     reduction=16,
 )

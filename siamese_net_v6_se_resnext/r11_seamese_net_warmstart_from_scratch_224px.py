@@ -12,13 +12,13 @@ from whales.stage import run
 
 FULL = Plan(size=224, batch=6, segments=1, weights="imagenet", blocks=WARM_START)
 SMOKE = Plan(
-    size=64,
-    batch=8,
+    size=48,
+    batch=16,
     segments=1,
     momentum=0.9,
     blocks=(
-        Block("temp04_{i}", 1e-3, rounds=1, epochs=12, amplitude=1000, each_round=True),
-        Block("final", 5e-4, rounds=1, epochs=4, amplitude=5),
+        Block("temp04_{i}", 2e-3, rounds=1, epochs=36, amplitude=1000, each_round=True),
+        Block("final", 1e-3, rounds=2, epochs=10, amplitude=3, each_round=True),
     ),
 )
 

@@ -14,7 +14,7 @@ from whales.inference import inference_stage
 from whales.siamese import BestOf
 from whales.stage import run
 
-SIZES = {"full": 384, "smoke": 80}
+SIZES = {"full": 384, "smoke": 48}
 WEIGHTS = BestOf(
     prefixes=("ft_v6_384px_finetune_{fold}_",),
     maker="siamese_net_v6_se_resnext/r15_seamese_net_train_v6_finetune_384px.py {fold}",

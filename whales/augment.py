@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 import os
+import random
 from collections.abc import Callable, Sequence
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # read at import; it would use the network
@@ -27,6 +28,8 @@ from whales.photos import Box, crop_window, cut
 
 # Training crops leave this margin around the box, as a share of its sides.
 MARGIN_RANGE = (0.01, 0.09)
+# A box of less than this, in pixels and as a share of itself, is lost.
+MIN_AREA, MIN_VISIBILITY = 1, 0.1
 # The kernel net's extra crop keeps this share of each side.
 EXTRA_CROP = (0.7, 0.9)
 
@@ -132,41 +135,73 @@ class Augmenter:
 
     def __init__(self, transforms: Callable[[], Transforms], extra_crop: bool = False) -> None:
         """`extra_crop`: half the time, cut a random 70-90% of each side out of the crop."""
-        self._pipeline = A.Compose(
-            transforms(),
-            bbox_params=A.BboxParams(
-                format="pascal_voc", min_area=1, min_visibility=0.1, label_fields=[], clip=True
-            ),
-            strict=True,
-        )
+        # `Compose` checks the arguments; its care for lists of boxes would take half of the time.
+        self._transforms = A.Compose(transforms(), strict=True).transforms
         self._extra_crop = extra_crop
+        # One stream for all transforms, set anew for each crop: seeding each of them takes longer.
+        self._rng = np.random.default_rng(0)
+        self._python_rng = random.Random(0)
+        for transform in self._transforms:
+            transform.set_random_state(self._rng, self._python_rng)
 
     def crop(self, pixels: np.ndarray, box: Box | None, size: int, seed: int) -> np.ndarray:
         """One augmented crop: (size, size, 3) uint8, a function of its arguments alone.
 
         `pixels`: (h, w, 3) uint8, `box`: x1, y1, x2, y2 in pixels or None for the whole frame.
         """
-        rng = np.random.default_rng(seed)
+        rng = self._rng
+        rng.bit_generator.state = np.random.PCG64(seed).state
+        self._python_rng.seed(int(rng.integers(2**31)))
         height, width = pixels.shape[:2]
         window = crop_window(box, width, height, margin=rng.uniform(*MARGIN_RANGE))
-        self._pipeline.set_random_seed(int(rng.integers(2**31)))
-        # OpenCV 5's warps refuse read-only arrays.
-        moved = self._pipeline(image=pixels, bboxes=np.array([window], np.float32))
-        if len(moved["bboxes"]):
-            inner = _whole_pixels(moved["bboxes"][0], moved["image"].shape)
-            if inner is not None:
-                pixels, window = moved["image"], inner
+        moved = self._moved(pixels, window)
+        if moved is not None:
+            pixels, window = moved
         if self._extra_crop and rng.random() < 0.5:
             window = _part_of(window, rng)
         return cut(pixels, window, size)
 
+    def _moved(
+        self, pixels: np.ndarray, window: tuple[int, ...]
+    ) -> tuple[np.ndarray, tuple[int, ...]] | None:
+        """Photo and window after all transforms, None where the window was lost on the way."""
+        box = np.asarray(window, np.float32) / _sides(pixels.shape)
+        data = {"image": pixels, "bboxes": box[None]}
+        for transform in self._transforms:
+            before = data["bboxes"]
+            data = transform(**data)
+            if data["bboxes"] is not before:
+                left = data["bboxes"]
+                box = _visible(left[0], data["image"].shape) if len(left) else None
+                if box is None:
+                    return None
+                data["bboxes"] = box[None]
+        window = _whole_pixels(box, data["image"].shape)
+        return None if window is None else (data["image"], window)
 
-def _whole_pixels(box: Sequence[float], shape: Sequence[int]) -> tuple[int, ...] | None:
-    """Integer window of a moved box inside a photo of `shape` (h, w, ..), None if nothing is left."""
-    # albumentations scales boxes to 0..1 and back in float32: 63 may return as 62.99999.
-    x1, y1, x2, y2 = (int(value + 0.01) for value in box[:4])
-    x1, y1, x2, y2 = max(x1, 0), max(y1, 0), min(x2, shape[1]), min(y2, shape[0])
+
+def _visible(box: np.ndarray, shape: Sequence[int]) -> np.ndarray | None:
+    """A box (4,) clipped to a photo of `shape` (h, w, ..), both as shares of its sides.
+
+    None where less than a pixel or a tenth of it is left.
+    """
+    clipped = np.clip(box, 0, 1)
+    left = (clipped[2] - clipped[0]) * (clipped[3] - clipped[1])
+    whole = (box[2] - box[0]) * (box[3] - box[1])
+    enough = left * shape[0] * shape[1] >= MIN_AREA and left >= MIN_VISIBILITY * whole
+    return clipped if enough else None
+
+
+def _whole_pixels(box: np.ndarray, shape: Sequence[int]) -> tuple[int, ...] | None:
+    """Integer window of a box (4,) in shares of a photo of `shape` (h, w, ..), None if it is empty."""
+    # Pixels to shares and back in float32: 63 may return as 62.99999.
+    x1, y1, x2, y2 = (int(value + 0.01) for value in box * _sides(shape))
     return (x1, y1, x2, y2) if x2 > x1 and y2 > y1 else None
+
+
+def _sides(shape: Sequence[int]) -> np.ndarray:
+    """(width, height, width, height) of a photo of `shape` (h, w, ..)."""
+    return np.array([shape[1], shape[0], shape[1], shape[0]], np.float32)
 
 
 def _part_of(window: Sequence[int], rng: np.random.Generator) -> tuple[int, ...]:

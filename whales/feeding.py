@@ -11,12 +11,13 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any, TypeVar
 
+import cv2
 import numpy as np
 from tqdm import tqdm
 
@@ -29,6 +30,8 @@ Result = TypeVar("Result")
 
 # Unaugmented crops are kept in memory up to this many bytes.
 KEPT_BYTES = 2 << 30
+# Each worker process keeps decoded photos up to this many bytes.
+DECODED_BYTES = 256 << 20
 # Photos of one call of a branch without gradients, by the crop's area: 64 at 224 px.
 _INFERENCE_PIXELS = 64 * 224 * 224
 # Augmented crops that travel between processes at a time.
@@ -126,6 +129,18 @@ class _Source:
     size: int
     make_augmenter: Callable[[], Any] | None
     augmenter: Any = None
+    decoded: dict[str, np.ndarray] = field(default_factory=dict)
+    room: int = DECODED_BYTES
+
+    def photo(self, name: str) -> np.ndarray:
+        """The decoded photo, kept while there is room: (h, w, 3) uint8, not to be written to."""
+        pixels = self.decoded.get(name)
+        if pixels is None:
+            pixels = read_photo(self.path_of(name))
+            if pixels.nbytes <= self.room:
+                self.decoded[name] = pixels
+                self.room -= pixels.nbytes
+        return pixels
 
 
 _source: _Source | None = None  # of this worker process
@@ -143,6 +158,7 @@ def _begin(source: _Source) -> None:
     """Set up a worker process, which ends with its parent even if that is killed."""
     global _source
     _source = source
+    cv2.setNumThreads(1)  # the cores are shared out among the processes
     parent = multiprocessing.parent_process()
 
     def follow() -> None:
@@ -158,7 +174,7 @@ def _augmented(tasks: Sequence[tuple[str, int]]) -> list[np.ndarray]:
         _source.augmenter = _source.make_augmenter()
     crops = []
     for name, seed in tasks:
-        pixels = read_photo(_source.path_of(name))
+        pixels = _source.photo(name)
         box = _source.boxes.get(name)
         crops.append(_source.augmenter.crop(pixels, box, _source.size, seed))
     return crops

@@ -86,8 +86,9 @@ def fold_finetune(last_epochs: Schedule) -> tuple[Block, ...]:
     )
 
 
-# The same for the smoke profile: easy negatives first, since the nets know next to nothing.
+# The same for the smoke profile: easy negatives first, since the nets know little.
 SMOKE_FOLD = (
     Block("temp0", 1e-3, rounds=1, epochs=1, amplitude=1000, frozen=True),
-    Block("final_v2", 1e-3, 2, 8, amplitude=lambda i: (1000, 3)[i], new_adam=True),
+    Block("temp1", 1e-3, rounds=1, epochs=8, amplitude=1000, new_adam=True),
+    Block("final_v2", lambda i: (1e-3, 5e-4)[i], 2, 8, amplitude=3, each_round=True),
 )

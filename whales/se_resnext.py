@@ -8,6 +8,8 @@ from typing import Any
 import keras
 from keras import layers, ops
 
+from whales.batch_norm import BatchNormalization
+
 # The published weights' value, a float32 of 1e-5.
 BATCH_NORM_EPSILON = 9.999999747378752e-06
 
@@ -160,5 +162,5 @@ def _convolution(x: Any, filters: int, side: int, name: str, strides: int = 1) -
 
 
 def _normalized(x: Any, name: str, relu: bool = False) -> Any:
-    x = layers.BatchNormalization(epsilon=BATCH_NORM_EPSILON, name=f"{name}_bn")(x)
+    x = BatchNormalization(epsilon=BATCH_NORM_EPSILON, name=f"{name}_bn")(x)
     return layers.Activation("relu", name=f"{name}_relu_inner")(x) if relu else x

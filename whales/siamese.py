@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import numpy as np
 
 from whales.dataset import load_boxes, training_data, training_reads
 from whales.errors import UserError
+from whales.learner import Learners
 from whales.plan import Plan
 from whales.stage import Job, log, parse_arguments, require
 
@@ -82,7 +84,7 @@ def training_stage(
     start: BestOf | None = None,
     folds: bool = True,
 ) -> None:
-    """A whole stage of v5 or v6: one plan, trained on a fold, or on the playground (`folds` False).
+    """A whole stage of v5 or v6: one plan, trained on folds, or on the playground (`folds` False).
 
     Weights are saved as `PREFIX_TAG_SCORE`, `{fold}` of the prefix filled in. `start`: None for the
     plan's first weights, which `--weights` can replace.
@@ -93,24 +95,44 @@ def training_stage(
             "--weights", metavar="imagenet|none|FILE", help="start from these weights"
         )
 
-    args = parse_arguments(doc, argv, fold=(0, 3) if folds else None, extra=extra)
-    ws, fold = args.workspace, args.fold if folds else None
-    plan, folder = plans[args.profile], ws.file(f"models_{net.name}")
+    args = parse_arguments(doc, argv, fold=(0, 3) if folds else None, many=True, extra=extra)
+    learners = Learners(lambda size, weights: net.build(size, weights, args.profile))
+    for fold in args.fold if folds else [None]:
+        _train_one(one_fold(args, fold), script, net, plans[args.profile], prefix, start, learners)
+
+
+def one_fold(args: argparse.Namespace, fold: int | None) -> argparse.Namespace:
+    """The arguments of a call for this fold alone."""
+    return argparse.Namespace(**{**vars(args), "fold": fold})
+
+
+def _train_one(
+    args: argparse.Namespace,
+    script: str,
+    net: Net,
+    plan: Plan,
+    prefix: str,
+    start: BestOf | None,
+    learners: Learners,
+) -> None:
+    ws, fold = args.workspace, args.fold
+    folder = ws.file(f"models_{net.name}")
+    reads = training_reads(ws, net.folds, fold)
     first: Path | str | None = args.weights or plan.weights
     if start and not args.weights:
-        for path in training_reads(ws, net.folds, fold):
+        for path in reads:
             require(ws, path)
         first = start.find(folder, fold)
     prefix = prefix.format(fold=fold)
-    reads = training_reads(ws, net.folds, fold) + file_of(first)
     history = ws.file("history", stage=Job.key_of(script, fold))
-    job = Job(args, script, reads, [history], fold)
+    job = Job(args, script, reads + file_of(first), [history], fold)
     if job.up_to_date():
         return
-    saved = train(
-        job, net, plan, first, lambda tag, score: folder / f"{prefix}_{tag}_{score:.6f}{WEIGHTS_SUFFIX}",
-        fold, earlier=[f"{prefix}_"],
-    )  # fmt: skip
+
+    def save_as(tag: str, score: float) -> Path:
+        return folder / f"{prefix}_{tag}_{score:.6f}{WEIGHTS_SUFFIX}"
+
+    saved = train(job, net, plan, first, save_as, learners, earlier=[f"{prefix}_"])
     shutil.rmtree(ws.file("checkpoint", stage=job.key), ignore_errors=True)
     job.done([max(saved, key=lambda item: item[1])[0]])
 
@@ -126,15 +148,16 @@ def train(
     plan: Plan,
     start: Path | str | None,
     save_as: Callable[[str, float], Path],
-    fold: int | None,
+    learners: Learners,
     earlier: Sequence[str] = (),
     part: str = "",
 ) -> list[tuple[Path, float]]:
     """Train a net by one plan and return the files written with their MAP@5, in order.
 
-    start: first weights (None or "none": random, "imagenet", or a file); save_as: file for a block's
-    tag and score; fold: None for the playground; earlier: prefixes of files of an earlier run, set
-    aside where the training starts anew; part: name of the plan in a stage of several.
+    job: of the fold (None: the playground); start: first weights (None or "none": random,
+    "imagenet", or a file); save_as: file for a block's tag and score; learners: of this process;
+    earlier: prefixes of files of an earlier run, set aside where the training starts anew; part:
+    name of the plan in a stage of several.
     """
     from whales.feeding import PhotoFeed
     from whales.photos import check_boxes
@@ -142,17 +165,14 @@ def train(
 
     args, ws, key = job.args, job.args.workspace, job.key + part
     boxes = load_boxes(ws)
-    data = training_data(ws, net.folds, fold, boxes)
+    data = training_data(ws, net.folds, args.fold, boxes)
     check_boxes(boxes, [*data.train, *data.rows, *data.columns])
     feed = PhotoFeed(ws.photo, boxes, plan.size, args.workers, net.augmenter)
     if args.skip_broken_photos:
         data = data.only(set(feed.readable(sorted({*data.train, *data.rows, *data.columns}))))
     with device_scope(plan.data_parallel) as devices:
-        import keras
-
-        keras.utils.set_random_seed(args.seed)
         trainer = Trainer(
-            net.build(plan.size, start, args.profile),
+            learners.start(plan, start, args.seed),
             plan,
             feed,
             data,
@@ -189,18 +209,24 @@ def device_scope(data_parallel: bool) -> AbstractContextManager[str]:
     import keras
 
     if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        devices = tf.config.list_logical_devices("GPU")
-        if len(devices) > 1:
-            return _mirrored(tf.distribute.MirroredStrategy(devices))
-    elif keras.backend.backend() == "jax" and len(keras.distribution.list_devices()) > 1:
+        strategy = _mirrored_strategy()
+        return _scope(strategy) if strategy else nullcontext("")
+    if keras.backend.backend() == "jax" and len(keras.distribution.list_devices()) > 1:
         keras.distribution.set_distribution(keras.distribution.DataParallel())
     return nullcontext("")
 
 
+@cache
+def _mirrored_strategy() -> Any:
+    """One for the process, since a learner stays bound to its own; None for less than two GPUs."""
+    import tensorflow as tf
+
+    devices = tf.config.list_logical_devices("GPU")
+    return tf.distribute.MirroredStrategy(devices) if len(devices) > 1 else None
+
+
 @contextmanager
-def _mirrored(strategy: Any):
+def _scope(strategy: Any):
     with strategy.scope():
         yield f", over {strategy.num_replicas_in_sync} devices"
 

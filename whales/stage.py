@@ -28,18 +28,22 @@ def parse_arguments(
     argv: Sequence[str] | None,
     fold: tuple[int, int] | None = None,
     default_fold: int | None = None,
+    many: bool = False,
     extra: Callable[[argparse.ArgumentParser], object] | None = None,
 ) -> argparse.Namespace:
     """Parse the options that all stages share.
 
     `fold`: (first, last) allowed value of a positional FOLD; optional where `default_fold` is given
     or the stage takes None as "all folds" (pass `default_fold=-1` for that; args.fold is None then).
+    `many`: several may be given, args.fold is a list.
     `extra` adds options of the stage's own. The namespace gains `workspace`.
     """
     parser = _Parser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     if fold:
         usage = f"{fold[0]} to {fold[1]}"
         optional = {} if default_fold is None else {"nargs": "?", "default": default_fold}
+        if many:
+            optional, usage = {"nargs": "+"}, f"{usage}; several train one after the other"
         parser.add_argument("fold", metavar="FOLD", type=fold_type(fold), help=usage, **optional)
     parser.add_argument("--profile", choices=PROFILE_CHOICES, default="full", help="default: full")
     parser.add_argument("--force", action="store_true", help="run even if up to date")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import numpy as np
 
 from whales.dataset import TrainingData
 from whales.feeding import PhotoFeed, branch_features
+from whales.learner import Learner
 from whales.mining import HardPairs, epoch_pairs, matches, segments
 from whales.pair_scores import head_weights, score_matrix
 from whales.pickles import load, save, write_text
@@ -40,11 +41,11 @@ class Progress:
 
 
 class Trainer:
-    """Runs a plan on a network; see the module's docstring."""
+    """Runs a plan with a learner; see the module's docstring."""
 
     def __init__(
         self,
-        network: Any,
+        learner: Learner,
         plan: Plan,
         feed: PhotoFeed,
         data: TrainingData,
@@ -58,20 +59,17 @@ class Trainer:
 
         `description` of options and inputs: a checkpoint with another one is not resumed.
         """
-        self.network, self.plan, self.feed, self.data = network, plan, feed, data
+        self.learner, self.network = learner, learner.network
+        self.plan, self.feed, self.data = plan, feed, data
         self.photos = list(data.train)
         self.codes = np.unique(list(data.train.values()), return_inverse=True)[1]
         self.rng = np.random.default_rng(seed)
-        for layer in network.branch.layers if plan.momentum else ():
-            if hasattr(layer, "momentum"):
-                layer.momentum = plan.momentum
         self.progress = Progress()
         self.description = description
         self._state = checkpoint / "state.pkl"
         self._costs = checkpoint / "round.pkl"
         self._history_csv = history_csv
         self._tensorboard = tensorboard
-        self._frozen: bool | None = None
         self._resumed: dict[str, Any] | None = None
 
     def resume(self) -> bool:
@@ -83,7 +81,7 @@ class Trainer:
             return False
         self.progress = Progress(**state["progress"])
         self.rng.bit_generator.state = state["rng"]
-        for variable, value in zip(self._variables(), state["weights"], strict=True):
+        for variable, value in zip(self.learner.weights, state["weights"], strict=True):
             variable.assign(value)
         self._resumed = state
         here = self.progress
@@ -121,28 +119,15 @@ class Trainer:
         return validation_map(scores, data.rows, data.columns, data.identity_of)
 
     def _prepare(self, block: Block, i: int) -> None:
-        """Compile where the method starts a new Adam, else only set the learning rate."""
-        import keras
-
+        """Begin round i of a block: with a new Adam where the method has one, or the checkpoint's."""
         fresh = block.new_adam and i == 0 and self.progress.epoch == 0
-        if self._frozen != block.frozen or fresh:
-            self.network.set_branch_trainable(not block.frozen)
-            self.network.model.compile(
-                optimizer=keras.optimizers.Adam(at(block.lr, i)),
-                loss="binary_crossentropy",
-                metrics=["accuracy"],
-                # XLA compiles for minutes on a CPU; elsewhere Keras decides.
-                jit_compile="auto" if keras.backend.backend() == "jax" else False,
-            )
-            self._frozen = block.frozen
-        optimizer = self.network.model.optimizer
+        self.learner.begin(block.frozen, at(block.lr, i), fresh)
         if self._resumed is not None:
-            optimizer.build(self.network.model.trainable_variables)
-            stored = self._resumed.pop("optimizer")
+            optimizer, stored = self.learner.optimizer, self._resumed.pop("optimizer")
             for variable, value in zip(optimizer.variables, stored, strict=True):
                 variable.assign(value)
             self._resumed = None
-        optimizer.learning_rate = at(block.lr, i)
+            optimizer.learning_rate = at(block.lr, i)
 
     def _round(self, block: Block, i: int) -> None:
         """Mine with the present net, then train the round's epochs."""
@@ -192,11 +177,7 @@ class Trainer:
                 part = labels[step * batch : step * batch + batch, None]
                 yield (preprocess(left), preprocess(right)), part
 
-        source = _steady(batches, self.network.branch.input_shape[1:])
-        fitted = self.network.model.fit(
-            source, steps_per_epoch=steps, epochs=1, verbose=0, shuffle=False
-        )
-        return {key: values[-1] for key, values in fitted.history.items()}
+        return self.learner.fit(batches, steps)
 
     def _log_epoch(
         self, block: Block, i: int, lr: float, measured: dict[str, float], pairs: int, begin: float
@@ -237,41 +218,19 @@ class Trainer:
         writer.writerows(self.progress.history)
         write_text(self._history_csv, text.getvalue())
 
-    def _variables(self) -> list[Any]:
-        return [*self.network.branch.variables, *self.network.head.variables]
-
     def _checkpoint(self) -> None:
         from keras import ops
 
-        optimizer = self.network.model.optimizer
         state = {
             "description": self.description,
             "progress": vars(self.progress),
             "rng": self.rng.bit_generator.state,
-            "weights": [ops.convert_to_numpy(variable) for variable in self._variables()],
-            "optimizer": [ops.convert_to_numpy(variable) for variable in optimizer.variables],
+            "weights": [ops.convert_to_numpy(variable) for variable in self.learner.weights],
+            "optimizer": [
+                ops.convert_to_numpy(variable) for variable in self.learner.optimizer.variables
+            ],
         }
         save(self._state, state)
-
-
-def _steady(batches: Callable[[], Iterator[Any]], photo: tuple[int, ...]) -> Any:
-    """What `fit` takes for a generator of ((left, right), labels), photos of shape `photo`.
-
-    Keras hands a plain generator to tf.data, whose tuning thread sleeps for 10 seconds and more
-    and is waited for at the end of each epoch; here it is switched off.
-    """
-    import keras
-
-    if keras.backend.backend() != "tensorflow":
-        return batches()
-    import tensorflow as tf
-
-    side = tf.TensorSpec((None, *photo), tf.float32)
-    signature = ((side, side), tf.TensorSpec((None, 1), tf.float32))
-    options = tf.data.Options()
-    options.autotune.enabled = False
-    dataset = tf.data.Dataset.from_generator(batches, output_signature=signature)
-    return dataset.prefetch(2).with_options(options)
 
 
 def _tensorboard_scalars(folder: Path, step: int, values: dict[str, float]) -> None:
