@@ -26,7 +26,7 @@ FULL = Settings(
     weights="imagenet",
 )
 SMOKE = Settings(
-    epochs=8,
+    epochs=5,
     steps=200,
     batch=4,
     learning_rate=1.5e-3,
@@ -34,7 +34,7 @@ SMOKE = Settings(
     plateau_factor=0.9,
     plateau_patience=5,
     weights="none",
-    epoch_rate=0.65,
+    epoch_rate=0.55,
     small_photos=True,
 )
 PROFILES = {"full": FULL, "smoke": SMOKE}

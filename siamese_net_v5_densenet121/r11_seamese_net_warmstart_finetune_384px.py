@@ -17,6 +17,7 @@ SMOKE = Plan(
     batch=16,
     segments=1,
     momentum=0.9,
+    steps=14,
     blocks=(
         Block("temp0_{i}", 1e-3, rounds=1, epochs=1, amplitude=1000, frozen=True, each_round=True),
         Block("final", 1e-3, rounds=1, epochs=10, amplitude=3, new_adam=True, each_round=True),

@@ -23,6 +23,7 @@ SMOKE = Plan(
     batch=16,
     segments=2,
     momentum=0.9,
+    steps=14,
     blocks=(Block("final_v2", 5e-4, rounds=1, epochs=lambda i: 8 + i // 5, amplitude=3),),
 )
 START = BestOf(

@@ -16,6 +16,7 @@ SMOKE = Plan(
     batch=16,
     segments=1,
     momentum=0.9,
+    steps=14,
     blocks=(
         Block("temp04_{i}", 2e-3, rounds=1, epochs=36, amplitude=1000, each_round=True),
         Block("final", 1e-3, rounds=2, epochs=10, amplitude=3, each_round=True),

@@ -37,6 +37,7 @@ class Plan:
     weights: first weights of a chain of stages ("imagenet", or None: random);
     momentum: of batch normalization's moving statistics, which a training of few steps must let
     follow faster than Keras's .99 (None);
+    steps: of an epoch at most, which bounds the time on many photos (None: all pairs);
     validate_first: print the MAP@5 of the start;
     data_parallel: split each step over all devices.
     """
@@ -47,6 +48,7 @@ class Plan:
     blocks: tuple[Block, ...]
     weights: str | None = None
     momentum: float | None = None
+    steps: int | None = None
     validate_first: bool = False
     data_parallel: bool = False
 
@@ -86,9 +88,9 @@ def fold_finetune(last_epochs: Schedule) -> tuple[Block, ...]:
     )
 
 
-# The same for the smoke profile: easy negatives first, since the nets know little.
+# The same for the smoke profile: easier negatives, since the nets know little, and larger rates.
 SMOKE_FOLD = (
     Block("temp0", 1e-3, rounds=1, epochs=1, amplitude=1000, frozen=True),
-    Block("temp1", 1e-3, rounds=1, epochs=8, amplitude=1000, new_adam=True),
-    Block("final_v2", lambda i: (1e-3, 5e-4)[i], 2, 8, amplitude=3, each_round=True),
+    Block("temp1", 1e-3, rounds=2, epochs=8, amplitude=3, new_adam=True),
+    Block("final_v2", lambda i: (1e-3, 5e-4)[i], 2, 8, amplitude=2, each_round=True),
 )

@@ -142,8 +142,11 @@ class Trainer:
             mismatched = mined.next_epoch()
             here.mates.append(mismatched)
             pairs, labels = epoch_pairs(matches(self.codes[order], self.rng), mismatched, self.rng)
+            batch = block.batch or self.plan.batch
+            if self.plan.steps:
+                pairs, labels = pairs[: self.plan.steps * batch], labels[: self.plan.steps * batch]
             seeds = self.rng.integers(2**31, size=pairs.shape)
-            measured = self._fit(order[pairs], labels, seeds, block.batch or self.plan.batch)
+            measured = self._fit(order[pairs], labels, seeds, batch)
             here.epoch += 1
             self._log_epoch(block, i, at(block.lr, i), measured, len(labels), begin)
             self._checkpoint()
