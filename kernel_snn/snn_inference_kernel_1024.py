@@ -16,7 +16,7 @@ from whales.matrices import ScoreMatrix, cut_small, save_dict
 from whales.siamese import BestOf
 from whales.stage import Job, parse_arguments, require, run
 
-SIZES = {"full": 1024, "smoke": 96}
+SIZES = {"full": 1024, "smoke": 64}
 LEAST_SCORE = 1e-4
 WEIGHTS = BestOf(
     prefixes=(f"{NAME}_fold_{{fold}}_final",),

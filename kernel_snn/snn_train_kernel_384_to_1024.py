@@ -37,9 +37,10 @@ FULL_1024 = (
     *(temp(2e-5, 4, 5, 0.1), temp(2e-5, 4, 5, 0.05)),
     Block("final", late_rate, 20, 5, lambda i: 0.25 * (20 - i) / 20, each_round=True),
 )
-SMOKE_64 = (temp(2e-4, 1, 8, 1000),)
-SMOKE_80 = (temp(2e-4, 1, 1, 1000, frozen=True), temp(2e-4, 1, 5, 20, new_adam=True))
-SMOKE_96 = (temp(2e-4, 1, 4, 20), Block("final", 1e-4, 1, 5, 3, each_round=True))
+# At the warm start's 64 px throughout: eight epochs are too few to learn another scale.
+SMOKE_1ST = (temp(1e-4, 1, 3, 1000),)
+SMOKE_2ND = (temp(1e-4, 1, 1, 1000, frozen=True), temp(1e-4, 1, 2, 1000, new_adam=True))
+SMOKE_3RD = (temp(1e-4, 1, 1, 20), Block("final", 5e-5, 1, 1, 10, each_round=True))
 
 # The second and third plans start from the best and the last weights of the plan before.
 FULL = (
@@ -48,9 +49,9 @@ FULL = (
     Plan(1024, batch=20, segments=2, blocks=FULL_1024, data_parallel=True),
 )
 SMOKE = (
-    Plan(64, batch=16, segments=2, momentum=0.9, blocks=SMOKE_64),
-    Plan(80, batch=16, segments=2, momentum=0.9, blocks=SMOKE_80),
-    Plan(96, batch=16, segments=2, momentum=0.9, blocks=SMOKE_96, data_parallel=True),
+    Plan(64, batch=32, segments=2, momentum=0.9, blocks=SMOKE_1ST),
+    Plan(64, batch=32, segments=2, momentum=0.9, blocks=SMOKE_2ND),
+    Plan(64, batch=32, segments=2, momentum=0.9, blocks=SMOKE_3RD, data_parallel=True),
 )
 
 

@@ -50,28 +50,23 @@ def _train_one(
     ws, fold = args.workspace, args.fold
     warm_start = ws.file("kernel_warm_start")
     start = args.weights or (warm_start if warm_start.exists() else None)
-    histories = [
-        ws.file("history", stage=Job.key_of(script, fold) + part_of(plan)) for plan in chain
-    ]
+    parts = [f"_plan_{number}" for number in range(1, len(chain) + 1)]
+    histories = [ws.file("history", stage=Job.key_of(script, fold) + part) for part in parts]
     job = Job(args, script, training_reads(ws, net.folds, fold) + file_of(start), histories, fold)
     if job.up_to_date():
         return
     if start is None:
         log(f"{warm_start} is not there: the net starts from nothing (README, 'The data')")
     names = Names(ws.file("models_kernel"), fold)
-    for number, plan in enumerate(chain):
-        earlier = [names.temporary, names.final] if number == 0 else []
-        saved = train(job, net, plan, start, names.save_as, learners, earlier, part_of(plan))
+    for part, plan in zip(parts, chain, strict=True):
+        first = part == parts[0]
+        earlier = [names.temporary, names.final] if first else []
+        saved = train(job, net, plan, start, names.save_as, learners, earlier, part)
         best, last = max(saved, key=lambda item: item[1])[0], saved[-1][0]
-        start = best if number == 0 else last
-    for plan in chain:
-        shutil.rmtree(ws.file("checkpoint", stage=job.key + part_of(plan)), ignore_errors=True)
+        start = best if first else last
+    for part in parts:
+        shutil.rmtree(ws.file("checkpoint", stage=job.key + part), ignore_errors=True)
     job.done([best])
-
-
-def part_of(plan: Plan) -> str:
-    """Name of a plan among the chain's."""
-    return f"_{plan.size}px"
 
 
 def numbered(plans: Sequence[Plan]) -> list[Plan]:

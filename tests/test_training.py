@@ -28,7 +28,10 @@ import snn_train_kernel_384_to_1024 as stage
 temp = lambda epochs, **more: Block("temp", 1e-4, 1, epochs, 1, **more)
 stage.SMOKE = (
     Plan(64, 8, 2, (temp(2), temp(2, frozen=True))),
-    Plan(64 + 8, 8, 2, (Block("final", lambda i: 1e-4 / (i + 1), 2, 2, 0.5, each_round=True),)),
+    Plan(
+        64, 8, 2, steps=2,
+        blocks=(Block("final", lambda i: 1e-4 / (i + 1), 2, 2, 0.5, each_round=True),),
+    ),
 )
 stage.run(lambda: stage.main(sys.argv[1:]))
 """
@@ -60,10 +63,11 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def start(root: Path, *options: str) -> subprocess.Popen:
-    """The tiny stage in a process of its own."""
+def start(root: Path, *folds: int) -> subprocess.Popen:
+    """The tiny stage in a process of its own; fold 0 unless others are given."""
     code = TINY.format(folder=str(HERE / "kernel_snn"))
-    command = [sys.executable, "-c", code, "--RUN_FOLD", "0", "--profile", "smoke", *options]
+    chosen = [str(fold) for fold in folds or (0,)]
+    command = [sys.executable, "-c", code, "--RUN_FOLD", *chosen, "--profile", "smoke"]
     environment = {**os.environ, "WHALES_ROOT": str(root)}
     return subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -113,12 +117,25 @@ def test_a_killed_training_ends_like_one_left_alone(sample: Path, tmp_path: Path
     assert weights(killed) == weights(alone)
     assert history(killed) == history(alone)
     assert len(history(alone)) == 8
+    # 18 photos make 36 pairs: all of them in the first plan, two steps of 8 in the second.
+    assert [row["pairs"] for row in history(alone)] == ["36"] * 4 + ["16"] * 4
     assert not list((alone / "cache/checkpoints").rglob("state.pkl"))
 
     again = start(alone)
     output = again.communicate()[0]
     assert again.returncode == 0
     assert output.strip().endswith("up to date")
+
+
+def test_folds_of_one_process_end_like_folds_alone(sample: Path, tmp_path: Path) -> None:
+    """They share a traced net, whose weights, optimizer and statistics must start anew."""
+    alone, together = (tiny_root(sample, tmp_path / name) for name in ("alone", "together"))
+    runs = [start(alone, 1), start(together, 0, 1)]
+    outputs = [run.communicate()[0] for run in runs]
+    assert [run.returncode for run in runs] == [0, 0], outputs
+    second = {name: data for name, data in weights(together).items() if "fold_1" in name}
+    assert second == weights(alone)
+    assert len(weights(together)) == 2 * len(second)
 
 
 def test_a_round_trains_each_photo_twice_a_side(tmp_path: Path) -> None:

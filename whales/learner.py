@@ -67,26 +67,30 @@ class Learner:
 
 
 class Learners:
-    """One learner for each plan of a stage."""
+    """The learners of a process: plans and folds that train the same net in the same way share one."""
 
     def __init__(self, build: Callable[[int, Any], SiameseNetwork]) -> None:
         """`build`: photo size in pixels and first weights -> a new network."""
         self._build = build
-        self._of_plan: dict[Plan, Learner] = {}
+        self._kept: dict[tuple[int, float | None, str], Learner] = {}
 
-    def start(self, plan: Plan, weights: Any, seed: int) -> Learner:
-        """A learner with these first weights, drawn by `seed` where they are random."""
+    def start(self, plan: Plan, weights: Any, seed: int, devices: str = "") -> Learner:
+        """A learner with these first weights, drawn by `seed` where they are random.
+
+        `devices`: a name for where it trains, since a learner stays there.
+        """
         import keras
 
         keras.utils.set_random_seed(seed)
         network = self._build(plan.size, weights)
-        if plan in self._of_plan:
-            self._of_plan[plan].restart(network)
-            return self._of_plan[plan]
+        key = (plan.size, plan.momentum, devices)
+        if key in self._kept:
+            self._kept[key].restart(network)
+            return self._kept[key]
         for layer in network.branch.layers if plan.momentum else ():
             if hasattr(layer, "momentum"):
                 layer.momentum = plan.momentum
-        return self._of_plan.setdefault(plan, Learner(network))
+        return self._kept.setdefault(key, Learner(network))
 
 
 def _compiled(network_model: keras.Model) -> keras.Model:

@@ -34,8 +34,8 @@ KNOWN_NETS = {
     (610, 1024): "the v5 net (DenseNet121)",
     (332, 512): "the kernel net",
     (831, 2048): "the v6 net (SE-ResNeXt50)",
-    (110, 128): "the v5 net of the smoke profile",
-    (135, 512): "the v6 net of the smoke profile",
+    (110, 64): "the v5 net of the smoke profile",
+    (135, 256): "the v6 net of the smoke profile",
 }
 
 

@@ -172,7 +172,7 @@ def train(
         data = data.only(set(feed.readable(sorted({*data.train, *data.rows, *data.columns}))))
     with device_scope(plan.data_parallel) as devices:
         trainer = Trainer(
-            learners.start(plan, start, args.seed),
+            learners.start(plan, start, args.seed, devices),
             plan,
             feed,
             data,
