@@ -27,14 +27,14 @@ FULL = Plan(
     ),
 )
 SMOKE = Plan(
-    size=48,
+    size=64,
     batch=16,
     segments=1,
     momentum=0.9,
     steps=14,
     blocks=(
-        Block("temp0", 2e-3, rounds=1, epochs=36, amplitude=1000),
-        Block("final", 1e-3, rounds=2, epochs=10, amplitude=3, each_round=True),
+        Block("temp0", 2e-3, rounds=1, epochs=30, amplitude=1000),
+        Block("final", 1e-3, 2, 10, amplitude=lambda i: (1000, 3)[i], each_round=True),
     ),
 )
 

@@ -13,7 +13,7 @@ from whales.stage import run
 
 FULL = Plan(size=384, batch=6, segments=1, blocks=WARM_START)
 SMOKE = Plan(
-    size=48,
+    size=64,
     batch=16,
     segments=1,
     momentum=0.9,

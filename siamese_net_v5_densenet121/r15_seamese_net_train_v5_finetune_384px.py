@@ -12,7 +12,7 @@ from whales.siamese import BestOf, training_stage
 from whales.stage import run
 
 FULL = Plan(384, batch=6, segments=4, validate_first=True, blocks=fold_finetune(last_epochs=5))
-SMOKE = Plan(48, 16, segments=2, momentum=0.9, steps=14, blocks=SMOKE_FOLD)
+SMOKE = Plan(64, 16, segments=2, momentum=0.9, steps=14, blocks=SMOKE_FOLD)
 START = BestOf(
     prefixes=("densenet121_384px_warmstart",),
     maker="siamese_net_v5_densenet121/r11_seamese_net_warmstart_finetune_384px.py",

@@ -19,12 +19,12 @@ FULL = Plan(
     blocks=fold_finetune(last_epochs=lambda i: 5 + i // 5),
 )
 SMOKE = Plan(
-    size=56,
+    size=72,
     batch=16,
     segments=2,
     momentum=0.9,
     steps=14,
-    blocks=(Block("final_v2", 5e-4, rounds=1, epochs=lambda i: 8 + i // 5, amplitude=3),),
+    blocks=(Block("final_v2", 5e-4, rounds=1, epochs=lambda i: 5 + i // 5, amplitude=3),),
 )
 START = BestOf(
     prefixes=("ft_v5_384px_finetune_{fold}_",),

@@ -14,7 +14,7 @@ from whales.inference import inference_stage
 from whales.siamese import BestOf
 from whales.stage import run
 
-SIZES = {"full": 512, "smoke": 56}
+SIZES = {"full": 512, "smoke": 72}
 WEIGHTS = BestOf(
     prefixes=("ft_v5_512px_finetune_{fold}_",),
     maker="siamese_net_v5_densenet121/r15_seamese_net_train_v5_finetune_512px.py {fold}",

@@ -68,6 +68,12 @@ def matrices_of_v5_only(root):
     (folder / "full_test_vs_train_matrix_avg.pkl").write_bytes(b"")
 
 
+def weights_of_one_fold(root):
+    tables(root)
+    name = "ft_v5_384px_finetune_0_final_v2_0.900000.model_weights"
+    write(root, f"models/Res_v5_densenet121/{name}", b"not looked into yet")
+
+
 def nothing(root):
     """An empty work root."""
 
@@ -95,6 +101,11 @@ CASES = {
             "no weights densenet121_224px_warmstart",
             f"run {V5}/r10_seamese_net_warmstart_from_scratch_224px.py",
         ],
+    ),
+    "several folds, one without weights": (
+        weights_of_one_fold,
+        [f"{V5}/r15_seamese_net_train_v5_finetune_512px.py", "0", "1"],
+        ["no weights ft_v5_384px_finetune_1_", "finetune_384px.py 1"],
     ),
     "weights that are not there": (
         tables,

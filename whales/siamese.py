@@ -96,9 +96,24 @@ def training_stage(
         )
 
     args = parse_arguments(doc, argv, fold=(0, 3) if folds else None, many=True, extra=extra)
+    plan, places = plans[args.profile], args.fold if folds else [None]
+    # Every fold's start is looked up before the first trains: nothing fails after hours.
+    starts = {fold: _first_weights(args, net, plan, start, fold) for fold in places}
     learners = Learners(lambda size, weights: net.build(size, weights, args.profile))
-    for fold in args.fold if folds else [None]:
-        _train_one(one_fold(args, fold), script, net, plans[args.profile], prefix, start, learners)
+    for fold, first in starts.items():
+        _train_one(
+            one_fold(args, fold), script, net, plan, prefix.format(fold=fold), first, learners
+        )
+
+
+def _first_weights(
+    args: argparse.Namespace, net: Net, plan: Plan, start: BestOf | None, fold: int | None
+) -> Path | str | None:
+    for path in training_reads(args.workspace, net.folds, fold):
+        require(args.workspace, path)
+    if start and not args.weights:
+        return start.find(args.workspace.file(f"models_{net.name}"), fold)
+    return args.weights or plan.weights
 
 
 def one_fold(args: argparse.Namespace, fold: int | None) -> argparse.Namespace:
@@ -112,27 +127,20 @@ def _train_one(
     net: Net,
     plan: Plan,
     prefix: str,
-    start: BestOf | None,
+    start: Path | str | None,
     learners: Learners,
 ) -> None:
     ws, fold = args.workspace, args.fold
     folder = ws.file(f"models_{net.name}")
-    reads = training_reads(ws, net.folds, fold)
-    first: Path | str | None = args.weights or plan.weights
-    if start and not args.weights:
-        for path in reads:
-            require(ws, path)
-        first = start.find(folder, fold)
-    prefix = prefix.format(fold=fold)
-    history = ws.file("history", stage=Job.key_of(script, fold))
-    job = Job(args, script, reads + file_of(first), [history], fold)
+    reads = training_reads(ws, net.folds, fold) + file_of(start)
+    job = Job(args, script, reads, [ws.file("history", stage=Job.key_of(script, fold))], fold)
     if job.up_to_date():
         return
 
     def save_as(tag: str, score: float) -> Path:
         return folder / f"{prefix}_{tag}_{score:.6f}{WEIGHTS_SUFFIX}"
 
-    saved = train(job, net, plan, first, save_as, learners, earlier=[f"{prefix}_"])
+    saved = train(job, net, plan, start, save_as, learners, earlier=[f"{prefix}_"])
     shutil.rmtree(ws.file("checkpoint", stage=job.key), ignore_errors=True)
     job.done([max(saved, key=lambda item: item[1])[0]])
 
