@@ -12,7 +12,14 @@ from whales.siamese import BestOf, training_stage
 from whales.stage import run
 
 FULL = Plan(size=384, batch=4, segments=1, blocks=WARM_START)
-SMOKE = Plan(48, 16, 1, (Block("final", 1e-3, 1, 10, amplitude=3),), momentum=0.9, steps=14)
+SMOKE = Plan(
+    size=48,
+    batch=16,
+    segments=1,
+    momentum=0.9,
+    steps=14,
+    blocks=(Block("final", 1e-3, rounds=3, epochs=10, amplitude=3, each_round=True),),
+)
 START = BestOf(
     prefixes=("seresnext50_224px_warmstart",),
     maker="siamese_net_v6_se_resnext/r11_seamese_net_warmstart_from_scratch_224px.py",

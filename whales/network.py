@@ -35,7 +35,7 @@ KNOWN_NETS = {
     (332, 512): "the kernel net",
     (831, 2048): "the v6 net (SE-ResNeXt50)",
     (110, 64): "the v5 net of the smoke profile",
-    (135, 256): "the v6 net of the smoke profile",
+    (130, 256): "the v6 net of the smoke profile",
 }
 
 
