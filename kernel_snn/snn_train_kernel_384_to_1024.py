@@ -43,7 +43,7 @@ SMOKE_1ST = (temp(1e-4, 1, 2, 1000),)
 SMOKE_2ND = (temp(1e-3, 1, 1, 1000, frozen=True), temp(1e-4, 1, 1, 1000, new_adam=True))
 SMOKE_3RD = (
     temp(1e-4, 1, 1, 20),
-    Block("final", 1e-3, 1, 2, 1000, frozen=True, each_round=True),
+    Block("final", 1e-3, 1, 5, 1000, frozen=True, each_round=True),
 )
 
 # The second and third plans start from the best and the last weights of the plan before.
