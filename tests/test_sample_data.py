@@ -58,9 +58,9 @@ def photo_paths(root):
 
 def test_counts_and_size(root):
     counts = [len(list((root / part).glob("*.jpg"))) for part in PARTS]
-    assert counts == [155, 50, 46, 6]
+    assert counts == [155, 50, 100, 6]
     assert len(photo_paths(root)) == sum(counts)  # no name twice
-    assert sum(path.stat().st_size for path in root.rglob("*") if path.is_file()) < 6e6
+    assert sum(path.stat().st_size for path in root.rglob("*") if path.is_file()) < 8e6
     assert not [path for path in root.rglob("*") if ".part" in path.name]
 
 
@@ -125,7 +125,7 @@ def test_first_boxes_are_near_but_not_true(root):
     main_boxes = unpickle(root / "modified_data/p2bb_v5.pkl")
     playground = unpickle(root / "modified_data/p2bb_playground_v2.pkl")
     assert len(main_boxes) == 205
-    assert len(playground) == 52
+    assert len(playground) == 106
     assert not set(main_boxes) & set(playground)
     scores = [iou(true[name], box) for name, box in {**main_boxes, **playground}.items()]
     assert min(scores) > 0.75
@@ -148,7 +148,7 @@ def test_hand_drawn_boxes_have_windows_paths_of_playground_photos(root):
 
 def test_odd_files(root):
     headers = {name: header(path) for name, path in photo_paths(root).items()}
-    assert Counter(channels for *_, channels in headers.values()) == {3: 253, 1: 2, 4: 2}
+    assert Counter(channels for *_, channels in headers.values()) == {3: 307, 1: 2, 4: 2}
     assert [size[:2] for size in headers.values() if size[0] > 300] == [(600, 110)]
     decoded = {name: read_photo(path) for name, path in photo_paths(root).items()}
     scans = [
@@ -226,7 +226,7 @@ def test_identity_is_in_the_pattern_not_in_the_colour(root):
         return (known.Id.to_numpy()[nearest] == asked.Id.to_numpy()).mean()
 
     crops, colours = zip(features("train", known.Image), features("test", asked.Image), strict=True)
-    assert 0.4 < top_1(*crops) < 0.8
+    assert 0.4 < top_1(*crops) < 0.9
     assert top_1(*colours) < 0.25
 
 
