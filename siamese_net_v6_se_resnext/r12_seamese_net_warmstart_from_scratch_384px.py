@@ -12,14 +12,8 @@ from whales.siamese import BestOf, training_stage
 from whales.stage import run
 
 FULL = Plan(size=384, batch=4, segments=1, blocks=WARM_START)
-SMOKE = Plan(
-    size=48,
-    batch=16,
-    segments=1,
-    momentum=0.9,
-    steps=14,
-    blocks=(Block("final", 1e-3, rounds=3, epochs=10, amplitude=3, each_round=True),),
-)
+SMOKE_BLOCK = Block("final", 1e-3, rounds=3, epochs=10, amplitude=3, each_round=True)
+SMOKE = Plan(48, 16, segments=1, momentum=0.9, steps=14, blocks=(SMOKE_BLOCK,))
 START = BestOf(
     prefixes=("seresnext50_224px_warmstart",),
     maker="siamese_net_v6_se_resnext/r11_seamese_net_warmstart_from_scratch_224px.py",
