@@ -32,7 +32,7 @@ class Learner:
     @property
     def weights(self) -> list[Any]:
         """All variables of branch and head, moving statistics too."""
-        return [*self.network.branch.variables, *self.network.head.variables]
+        return _variables(self.network)
 
     @property
     def optimizer(self) -> keras.optimizers.Optimizer:
@@ -41,7 +41,7 @@ class Learner:
 
     def restart(self, network: SiameseNetwork) -> None:
         """Take over the weights of a network of the same build; the next block begins with a new Adam."""
-        for mine, new in zip(self.weights, Learner(network).weights, strict=True):
+        for mine, new in zip(self.weights, _variables(network), strict=True):
             mine.assign(new)
         self._frozen = None
 
@@ -91,6 +91,10 @@ class Learners:
             if hasattr(layer, "momentum"):
                 layer.momentum = plan.momentum
         return self._kept.setdefault(key, Learner(network))
+
+
+def _variables(network: SiameseNetwork) -> list[Any]:
+    return [*network.branch.variables, *network.head.variables]
 
 
 def _compiled(network_model: keras.Model) -> keras.Model:

@@ -219,8 +219,10 @@ def device_scope(data_parallel: bool) -> AbstractContextManager[str]:
     if keras.backend.backend() == "tensorflow":
         strategy = _mirrored_strategy()
         return _scope(strategy) if strategy else nullcontext("")
-    if keras.backend.backend() == "jax" and len(keras.distribution.list_devices()) > 1:
+    devices = keras.distribution.list_devices() if keras.backend.backend() == "jax" else []
+    if len(devices) > 1:
         keras.distribution.set_distribution(keras.distribution.DataParallel())
+        return nullcontext(f", over {len(devices)} devices")
     return nullcontext("")
 
 
