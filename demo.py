@@ -11,6 +11,8 @@ import os
 import subprocess
 import sys
 import time
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from pathlib import Path
 
 from whales.errors import UserError
@@ -20,31 +22,66 @@ from whales.workspace import Workspace
 HERE = Path(__file__).resolve().parent
 V5, V6 = "siamese_net_v5_densenet121", "siamese_net_v6_se_resnext"
 
+
+@dataclass(frozen=True)
+class Chain:
+    """Stages that need each other in turn, to be run after other chains are through."""
+
+    name: str
+    after: tuple[str, ...]
+    stages: tuple[str, ...]
+
+
 # README order; the folds of a stage are trained by one process, which saves tracing the net anew.
-STAGES = (
-    "retinanet/r10_create_csv_for_retinanet.py",
-    "retinanet/r30_train_backbone_resnet152_kfold.py 1",
-    "retinanet/r31_convert_retinanet_model.py 1",
-    "retinanet/r31_get_vectors_backbone_resnet152_kfold.py 1",
-    "retinanet/r32_average_boxes.py",
-    "r10_create_kfold_split.py",
-    f"{V5}/r10_seamese_net_warmstart_from_scratch_224px.py",
-    f"{V5}/r11_seamese_net_warmstart_finetune_384px.py",
-    f"{V5}/r15_seamese_net_train_v5_finetune_384px.py 0 1 2 3",
-    f"{V5}/r15_seamese_net_train_v5_finetune_512px.py 0 1 2 3",
-    f"{V5}/r26_seamese_net_inference_v5_512px.py",
-    f"{V5}/r28_seamese_net_create_submission_v5_512px.py",
-    f"{V6}/r11_seamese_net_warmstart_from_scratch_224px.py",
-    f"{V6}/r12_seamese_net_warmstart_from_scratch_384px.py",
-    f"{V6}/r15_seamese_net_train_v6_finetune_384px.py 0 1 2 3",
-    f"{V6}/r16_seamese_net_inference_v6_384px.py",
-    f"{V6}/r18_seamese_net_create_submission_v6_384px.py",
-    "r20_prepare_matrices_for_ensemble.py",
-    "kernel_snn/kfold_splits_for_kernel.py",
-    "kernel_snn/snn_train_kernel_384_to_1024.py --RUN_FOLD 0 1 2 3",
-    "kernel_snn/snn_inference_kernel_1024.py",
-    "final_ensemble_with_post_proc.py",
+CHAINS = (
+    Chain(
+        "boxes and folds",
+        (),
+        (
+            "retinanet/r10_create_csv_for_retinanet.py",
+            "retinanet/r30_train_backbone_resnet152_kfold.py 1",
+            "retinanet/r31_convert_retinanet_model.py 1",
+            "retinanet/r31_get_vectors_backbone_resnet152_kfold.py 1",
+            "retinanet/r32_average_boxes.py",
+            "r10_create_kfold_split.py",
+        ),
+    ),
+    Chain(
+        "v5",
+        ("boxes and folds",),
+        (
+            f"{V5}/r10_seamese_net_warmstart_from_scratch_224px.py",
+            f"{V5}/r11_seamese_net_warmstart_finetune_384px.py",
+            f"{V5}/r15_seamese_net_train_v5_finetune_384px.py 0 1 2 3",
+            f"{V5}/r15_seamese_net_train_v5_finetune_512px.py 0 1 2 3",
+            f"{V5}/r26_seamese_net_inference_v5_512px.py",
+            f"{V5}/r28_seamese_net_create_submission_v5_512px.py",
+        ),
+    ),
+    Chain(
+        "v6",
+        ("boxes and folds",),
+        (
+            f"{V6}/r11_seamese_net_warmstart_from_scratch_224px.py",
+            f"{V6}/r12_seamese_net_warmstart_from_scratch_384px.py",
+            f"{V6}/r15_seamese_net_train_v6_finetune_384px.py 0 1 2 3",
+            f"{V6}/r16_seamese_net_inference_v6_384px.py",
+            f"{V6}/r18_seamese_net_create_submission_v6_384px.py",
+        ),
+    ),
+    Chain("matrices", ("v5", "v6"), ("r20_prepare_matrices_for_ensemble.py",)),
+    Chain(
+        "kernel",
+        ("boxes and folds",),
+        (
+            "kernel_snn/kfold_splits_for_kernel.py",
+            "kernel_snn/snn_train_kernel_384_to_1024.py --RUN_FOLD 0 1 2 3",
+            "kernel_snn/snn_inference_kernel_1024.py",
+        ),
+    ),
+    Chain("ensemble", ("matrices", "kernel"), ("final_ensemble_with_post_proc.py",)),
 )
+STAGES = tuple(stage for chain in CHAINS for stage in chain.stages)
 # What the sample must reach; the best constant guess gives a MAP@5 of .31 there.
 LEAST_MAP5, LEAST_IOU = 0.60, 0.70
 
@@ -53,12 +90,21 @@ def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--root", default="demo_root", help="work root (default: demo_root)")
     parser.add_argument("--profile", choices=PROFILE_CHOICES, default="smoke")
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        help="stages of different nets side by side (default: 2 in the smoke profile, else 1)",
+    )
     args = parser.parse_args(argv)
+    if args.jobs is not None and args.jobs < 1:
+        raise UserError("--jobs must be at least 1")
     root = Path(args.root).resolve()
     sample = not (root / "data").exists() or (root / "sample.json").exists()
     if root.exists() and not sample and not (root / "data/train.csv").exists():
         raise UserError(f"{root} has no data/train.csv; see README, 'The data'")
     os.environ["WHALES_ROOT"] = str(root)
+    # Else the first of two stages side by side would take a GPU's whole memory.
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     begin = time.monotonic()
     if sample:
         # Not logged: the folder of the logs must not be there before the sample is.
@@ -67,36 +113,68 @@ def main(argv=None):
         )
         if made.returncode:
             sys.exit(made.returncode)
-    for number, stage in enumerate(STAGES, start=1):
-        run_stage(root, stage.split(), args.profile, f"[{number:2}/{len(STAGES)}]")
+    jobs = args.jobs or (2 if args.profile == "smoke" else 1)
+    Runner(root, args.profile).run(jobs)
     log(f"all stages: {time.monotonic() - begin:.0f} s")
     if not report(Workspace(root)) and sample:
         sys.exit(1)
 
 
-def run_stage(root: Path, call: list[str], profile: str, progress: str) -> None:
-    """One stage in a process of its own; its output goes to logs/, a progress line here."""
-    script, *arguments = call
-    name = " ".join([Path(script).stem, *arguments])
-    logs = root / "logs"
-    logs.mkdir(parents=True, exist_ok=True)
-    file = logs / (name.replace("--", "").replace(" ", "_") + ".log")
-    begin = time.monotonic()
-    print(f"{progress} {name} ... ", end="", flush=True)
-    with open(file, "w") as out:
-        code = subprocess.run(
-            [sys.executable, str(HERE / script), *arguments, "--profile", profile],
-            cwd=HERE,
-            stdout=out,
-            stderr=subprocess.STDOUT,
-            check=False,
-        ).returncode
-    last = (file.read_text(errors="replace").strip().splitlines() or [""])[-1]
-    if code:
-        log("failed")
-        log(f"{last}\nits whole output: {file}")
-        sys.exit(code)
-    log("up to date" if last.endswith("up to date") else f"{time.monotonic() - begin:.1f} s")
+class Runner:
+    """Runs the chains, each stage in a process of its own whose output goes to logs/."""
+
+    def __init__(self, root: Path, profile: str) -> None:
+        self._logs = root / "logs"
+        self._logs.mkdir(parents=True, exist_ok=True)
+        self._profile = profile
+        self._running: set[subprocess.Popen] = set()
+        self._stopped = False
+
+    def run(self, jobs: int) -> None:
+        """All chains, `jobs` at once; one that fails stops the others, which can be taken up again."""
+        waiting, running, through = list(CHAINS), {}, set()
+        with ThreadPoolExecutor(jobs) as pool:
+            try:
+                while waiting or running:
+                    for chain in [chain for chain in waiting if through.issuperset(chain.after)]:
+                        waiting.remove(chain)
+                        running[pool.submit(self._chain, chain)] = chain.name
+                    for future in wait(running, return_when=FIRST_COMPLETED).done:
+                        future.result()
+                        through.add(running.pop(future))
+            finally:
+                self._stopped = True
+                pool.shutdown(wait=False, cancel_futures=True)
+                for process in list(self._running):
+                    process.terminate()
+
+    def _chain(self, chain: Chain) -> None:
+        for stage in chain.stages:
+            self._stage(stage)
+
+    def _stage(self, stage: str) -> None:
+        """One stage; a progress line here when it begins and when it ends."""
+        script, *arguments = stage.split()
+        name = " ".join([Path(script).stem, *arguments])
+        progress = f"[{STAGES.index(stage) + 1:2}/{len(STAGES)}] {name}"
+        file = self._logs / (name.replace("--", "").replace(" ", "_") + ".log")
+        begin = time.monotonic()
+        log(f"{progress} ...")
+        command = [sys.executable, str(HERE / script), *arguments, "--profile", self._profile]
+        with open(file, "w") as out:
+            process = subprocess.Popen(command, cwd=HERE, stdout=out, stderr=subprocess.STDOUT)
+            self._running.add(process)
+            if self._stopped:
+                process.terminate()
+            code = process.wait()
+            self._running.discard(process)
+        last = (file.read_text(errors="replace").strip().splitlines() or [""])[-1]
+        if code:
+            if not self._stopped:
+                log(f"{progress}: failed\n{last}\nits whole output: {file}")
+            sys.exit(code)
+        fresh = "up to date" if last.endswith("up to date") else f"{time.monotonic() - begin:.1f} s"
+        log(f"{progress}: {fresh}")
 
 
 def report(workspace: Workspace) -> bool:

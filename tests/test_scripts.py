@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+import demo
 from kernel_snn.training_chain import Names, numbered
 from whales.errors import UserError
 from whales.plan import at
@@ -64,6 +65,14 @@ def all_modules(repository):
 
 
 # --- the family -----------------------------------------------------------------------------------
+
+
+def test_demo_and_readme_have_the_order(repository):
+    scripts = [stage.split()[0] for stage in demo.STAGES]
+    assert scripts == SCRIPTS
+    readme = (repository / "README.md").read_text(encoding="utf-8")
+    places = [readme.index(f"`python3 {script}") for script in scripts]
+    assert places == sorted(places)
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
