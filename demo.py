@@ -161,7 +161,7 @@ class Runner:
         begin = time.monotonic()
         log(f"{progress} ...")
         command = [sys.executable, str(HERE / script), *arguments, "--profile", self._profile]
-        with open(file, "w") as out:
+        with open(file, "a") as out:
             process = subprocess.Popen(command, cwd=HERE, stdout=out, stderr=subprocess.STDOUT)
             self._running.add(process)
             if self._stopped:

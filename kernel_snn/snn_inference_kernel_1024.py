@@ -12,7 +12,7 @@ from pathlib import Path
 from kernel_snn.a00_net_kernel import NAME, NET
 from whales.dataset import known_photos, load_boxes, test_photos, training_identities
 from whales.inference import mean_scores
-from whales.matrices import ScoreMatrix, cut_small, save_dict
+from whales.matrices import ScoreMatrix, save_dict
 from whales.siamese import BestOf
 from whales.stage import Job, parse_arguments, require, run
 
@@ -43,9 +43,8 @@ def main(argv=None):
     boxes = load_boxes(ws)
     rows = sorted(name for name in test_photos(ws) if name in boxes)
     columns = known_photos(training_identities(ws), boxes)
-    scores = mean_scores(args, NET, SIZES[args.profile], weights, rows, columns)
-    matrix = ScoreMatrix(cut_small(scores, LEAST_SCORE), rows, columns)
-    save_dict(job.writes[0], matrix, "score")
+    scores = mean_scores(args, NET, SIZES[args.profile], weights, rows, columns, LEAST_SCORE)
+    save_dict(job.writes[0], ScoreMatrix(scores, rows, columns), "score")
     job.done()
 
 

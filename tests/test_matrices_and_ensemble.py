@@ -126,7 +126,7 @@ def test_blend_by_hand(tmp_path):
     two = write(tmp_path, "2.pkl", {**names, "other": scores * 0.5})
     mixed = blend([(one, "score", 0.3), (two, "other", 0.4)], ["p", "q"], ["a", "b"])
     # p: a 1 * .3 + .5 * .4 = .5, b .25 * .5 = .125; q: a 0, b .5 * .5 = .25
-    np.testing.assert_allclose(mixed.scores, [[0.5, 0.125], [0, 0.25]], atol=1e-7)
+    np.testing.assert_allclose(mixed.scores.toarray(), [[0.5, 0.125], [0, 0.25]], atol=1e-7)
     assert mixed.scores.dtype == np.float32
     assert (mixed.rows, mixed.columns) == (["p", "q"], ["a", "b"])
     with pytest.raises(UserError, match=r"2\.pkl: no column for photo c"):

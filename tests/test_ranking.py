@@ -4,14 +4,15 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import sparse
 
-from whales.ranking import post_process, rank, rank_row, validation_map
+from whales.ranking import post_process, rank, validation_map
 
 NEW = "new_whale"
 
 
 def ranked(scores, identities, threshold=0.7):
-    return rank_row(np.array(scores, np.float32), np.array(identities, object), threshold)
+    return rank(np.array([scores], np.float32), identities, threshold)[0]
 
 
 # --- ranking --------------------------------------------------------------------------------------
@@ -87,21 +88,26 @@ def test_agrees_with_plain_sorting(pairs, threshold):
 
 @given(st.integers(0, 2**32 - 1), st.integers(250, 600), st.sampled_from([2, 4, 1000]))
 def test_many_columns_with_ties(seed, count, levels):
-    """More columns than are sorted at first, and five identities often far down the order."""
+    """Five identities are often far down the order; sparse scores give the same answers."""
     rng = np.random.default_rng(seed)
     identities = [f"w_{i}" for i in rng.geometric(0.7, count)]
-    scores = (rng.integers(0, levels, count) / levels).astype(np.float32)
-    assert ranked(scores, identities, 2.0) == by_sorting(scores, identities, 2.0)
+    scores = (rng.integers(0, levels, (3, count)) / levels).astype(np.float32)
+    expected = [by_sorting(row, identities, 0.5) for row in scores]
+    assert rank(scores, identities, 0.5) == expected
+    assert rank(sparse.csr_matrix(scores), identities, 0.5) == expected
 
 
-def test_columns_across_the_first_cut():
-    # One identity holds the 300 best columns; 100 more tie below them, then two single ones.
-    identities = ["a"] * 300 + ["b"] * 50 + ["c"] * 50 + ["d", "e"]
-    scores = [0.6] * 300 + [0.5] * 100 + [0.3, 0.4]
-    assert ranked(scores, identities) == [NEW, "a", "b", "c", "e"]
-    assert ranked(scores[::-1], identities[::-1]) == [NEW, "a", "c", "b", "e"]
-    # All equal: column order alone decides, across the cut.
-    assert ranked([0.5] * 402, identities) == [NEW, "a", "b", "c", "d"]
+def test_more_rows_than_are_ranked_at_once():
+    rng = np.random.default_rng(3)
+    scores = rng.random((1100, 7), dtype=np.float32)
+    identities = list("abcabde")
+    assert rank(scores, identities, 0.9) == [by_sorting(row, identities, 0.9) for row in scores]
+
+
+def test_own_column_counts_zero():
+    scores = np.array([[0.9, 0.8, 0.1], [0.9, 0.8, 0.1]], np.float32)
+    answers = rank(scores, ["a", "b", "c"], 0.7, itself=np.array([0, -1]))
+    assert answers == [["b", NEW, "c", "a"], ["a", "b", NEW, "c"]]
 
 
 # --- validation -----------------------------------------------------------------------------------
@@ -130,7 +136,9 @@ def processed(firsts_and_seconds, scores, identities):
     """First two answers after post-processing, and the number of swaps."""
     answers = [[*both, "x", "y", "z"] for both in firsts_and_seconds]
     given_answers = [list(row) for row in answers]
-    result, swapped = post_process(answers, np.array(scores, np.float32), identities)
+    scores = np.array(scores, np.float32)
+    result, swapped = post_process(answers, scores, identities)
+    assert post_process(answers, sparse.csr_matrix(scores), identities) == (result, swapped)
     assert answers == given_answers
     assert [row[2:] for row in result] == [["x", "y", "z"]] * len(answers)
     changed = [new != old for new, old in zip(result, answers, strict=True)]

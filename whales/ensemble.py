@@ -11,7 +11,7 @@ from scipy import sparse
 
 from whales.labels import check_labelled
 from whales.matrices import ScoreMatrix, cut_small, load_dict, load_tuple
-from whales.ranking import validation_map
+from whales.ranking import places, validation_map
 
 
 class ValidationScores(NamedTuple):
@@ -41,7 +41,8 @@ def gather_validation(
         matrix = matrix.aligned(sorted(matrix.rows), columns, path)
         check_labelled(matrix.rows + columns, identity_of, path)
         means.append(validation_map(*matrix, identity_of))
-        parts.append(cut_small(_without_self(matrix), least))
+        itself = places(matrix.rows, matrix.columns)
+        parts.append(_without_self(cut_small(matrix.scores, least), itself))
         rows += matrix.rows
     counts = [part.shape[0] for part in parts]
     overall = float(np.average(means, weights=counts)) if sum(counts) else 0.0
@@ -49,27 +50,23 @@ def gather_validation(
     return ScoreMatrix(stacked, rows, columns), ValidationScores(means, overall)
 
 
-def _without_self(matrix: ScoreMatrix) -> np.ndarray:
-    """The dense scores with 0 where a photo meets itself."""
-    place_of = {name: place for place, name in enumerate(matrix.columns)}
-    scores = matrix.scores.copy()
-    for row, name in enumerate(matrix.rows):
-        if name in place_of:
-            scores[row, place_of[name]] = 0
+def _without_self(scores: sparse.csr_matrix, itself: np.ndarray) -> sparse.csr_matrix:
+    """CSR scores without those of a photo with itself; `itself`: (n,) its column, or -1."""
+    own = np.repeat(itself, np.diff(scores.indptr))
+    scores.data[scores.indices == own] = 0
+    scores.eliminate_zeros()
     return scores
 
 
 def blend(
     parts: Sequence[tuple[Path, str, float]], rows: Sequence[str], columns: Sequence[str]
 ) -> ScoreMatrix:
-    """Weighted sum of matrices: dense float32 scores for these rows and columns (stems).
+    """Weighted sum of matrices: CSR float32 scores for these rows and columns (stems).
 
     `parts`: file, key of its scores, weight. `UserError` where a file lacks one of the photos.
     """
-    total = np.zeros((len(rows), len(columns)), np.float32)
+    total = sparse.csr_matrix((len(rows), len(columns)), dtype=np.float32)
     for path, key, weight in parts:
         matrix = load_dict(path, key).aligned(rows, columns, path)
-        scores = sparse.csr_matrix(matrix.scores)
-        entries = scores.tocoo()
-        total[entries.row, entries.col] += np.float32(weight) * entries.data
+        total = total + sparse.csr_matrix(matrix.scores) * np.float32(weight)
     return ScoreMatrix(total, list(rows), list(columns))

@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from scipy import sparse
+from tqdm import tqdm
 
 from whales.dataset import known_photos, load_boxes, test_photos, training_identities
 from whales.folds import FOLDS, require_fold
 from whales.labels import NEW_WHALE, check_labelled, read_labels, stem, with_jpg
-from whales.matrices import ScoreMatrix, load_tuple, save_tuple
+from whales.matrices import ScoreMatrix, cut_small, load_tuple, save_tuple
 from whales.pickles import load, write_text
 from whales.ranking import ANSWERS, rank, validation_map
 from whales.siamese import BestOf, Net, features_of, score_photos
@@ -53,6 +55,8 @@ def inference_stage(
             job.done()
 
 
+# Rows of the kernel net's scores that are dense at a time.
+_ROWS = 1024
 _FOLD_MATRICES = ("valid_matrix", "test_matrix_fold")
 
 
@@ -67,7 +71,7 @@ def _score_fold(job: Job, net: Net, size: int, weights: Path, fold: int) -> None
     log(f"{job.name}: {len(names)} photos with {weights.name}")
     network, features = features_of(job.args, net, size, weights, names)
     for path, rows in zip(job.writes, (valid, test), strict=True):
-        scores = score_photos(network, features, rows, columns, path.stem)
+        scores = score_photos(network.head, features, rows, columns, path.stem)
         save_tuple(path, ScoreMatrix(scores, rows, columns))
         if rows is valid:
             log(f"{job.name}: MAP@5 {validation_map(scores, rows, columns, identity_of):.6f}")
@@ -79,7 +83,8 @@ def mean_matrix(paths: Sequence[Path]) -> ScoreMatrix:
     total = first.scores
     for path in paths[1:]:
         total += load_tuple(path).aligned(first.rows, first.columns, path).scores
-    return ScoreMatrix(total / np.float32(len(paths)), first.rows, first.columns)
+    total /= np.float32(len(paths))
+    return ScoreMatrix(total, first.rows, first.columns)
 
 
 def mean_scores(
@@ -89,14 +94,26 @@ def mean_scores(
     weights: Sequence[Path],
     rows: Sequence[str],
     columns: Sequence[str],
-) -> np.ndarray:
-    """Mean over weight files of the scores of `rows` against `columns` (stems): (n, m) float32."""
-    total = np.zeros((len(rows), len(columns)), np.float32)
+    least: float,
+) -> sparse.csr_matrix:
+    """Mean over weight files of the scores of `rows` against `columns` (stems), without those below
+    `least`: (n, m) CSR float32. Only `_ROWS` rows are dense at a time.
+    """
+    from whales.pair_scores import head_weights
+
+    scorers = []
     for path in weights:
         log(f"{len(rows) + len(columns)} photos with {path.name}")
         network, features = features_of(args, net, size, path, [*rows, *columns])
-        total += score_photos(network, features, rows, columns, "scores")
-    return total / np.float32(len(weights))
+        scorers.append((head_weights(network.head), features))
+    parts = []
+    for start in tqdm(range(0, len(rows), _ROWS), desc="scores", disable=None, leave=False):
+        block = rows[start : start + _ROWS]
+        total = np.zeros((len(block), len(columns)), np.float32)
+        for head, features in scorers:
+            total += score_photos(head, features, block, columns)
+        parts.append(cut_small(total / np.float32(len(weights)), least))
+    return sparse.vstack(parts, format="csr")
 
 
 def submission_stage(

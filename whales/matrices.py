@@ -14,6 +14,8 @@ from whales.labels import stem, with_jpg
 from whales.pickles import load, save
 
 DECIMALS = 6
+# Rows of a dense matrix that are looked at at once.
+_ROWS = 512
 
 
 class ScoreMatrix(NamedTuple):
@@ -50,10 +52,21 @@ def _places(have: Sequence[str], want: Sequence[str], what: str, source: object)
 
 
 def cut_small(scores: np.ndarray, least: float) -> sparse.csr_matrix:
-    """CSR of (n, m) float32 scores without those below `least`."""
-    kept = sparse.csr_matrix(np.where(scores < least, 0, scores).astype(np.float32))
-    kept.eliminate_zeros()
-    return kept
+    """CSR of (n, m) float32 scores without those below `least` (above 0); in blocks of rows."""
+    count, width = scores.shape
+    parts = []
+    for start in range(0, count, _ROWS):
+        block = scores[start : start + _ROWS]
+        flat = np.ascontiguousarray(block).ravel()
+        kept = np.flatnonzero(flat >= np.float32(least))
+        starts = np.searchsorted(kept, width * np.arange(len(block) + 1))
+        columns = (kept % max(width, 1)).astype(np.int32)
+        parts.append(sparse.csr_matrix((flat[kept], columns, starts), block.shape, np.float32))
+    return (
+        sparse.vstack(parts, format="csr")
+        if parts
+        else sparse.csr_matrix((0, width), dtype=np.float32)
+    )
 
 
 def save_tuple(path: Path, matrix: ScoreMatrix) -> None:

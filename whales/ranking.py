@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from scipy import sparse
 
 from whales.labels import NEW_WHALE
 from whales.metrics import mapk
@@ -18,52 +20,39 @@ CLAIM_SCORE = 0.46
 # ... and a claim weaker than this one is skipped where its identity already crowds the second places.
 CROWDED_SCORE = 0.6
 CROWD = 3
-# Five identities are nearly always among this many best columns; the rest is sorted only if not.
-_SORTED_FIRST = 256
+# Rows that are ranked at once: of a sparse matrix, these are made dense.
+_ROWS = 512
 
 
-def rank_row(scores: np.ndarray, identities: np.ndarray, threshold: float) -> list[str]:
-    """Five answers for one photo.
+def rank(
+    scores: Any,
+    identities: Sequence[str],
+    threshold: float,
+    itself: np.ndarray | None = None,
+) -> list[list[str]]:
+    """Five answers for each photo.
 
-    `scores`: (m,) pair scores against the known photos, `identities`: (m,) their identities.
+    `scores`: (n, m) float32 pair scores against the known photos, dense or CSR; `identities`: those
+    of the m known photos; `itself`: (n,) int, the column whose score counts as 0, or -1.
     Scores above `threshold` are summed per identity, and identities ranked by that sum; then, if
     fewer than five, `new_whale`; then identities by their best score until there are five. Ties go
     to the identity whose photo (the one that sets the tie) comes first.
     """
-    above = np.flatnonzero(scores > threshold)
-    sums: dict[str, float] = {}
-    for column in above:
-        identity = identities[column]
-        sums[identity] = sums.get(identity, 0.0) + float(scores[column])
-    # sorted() is stable, and dicts keep the order of first columns.
-    answers = sorted(sums, key=lambda identity: -sums[identity])[:ANSWERS]
-    if len(answers) < ANSWERS:
-        answers.append(NEW_WHALE)
-    chosen = set(answers)
-    for column in _by_score(scores):
-        if len(answers) == ANSWERS:
-            break
-        if identities[column] not in chosen:
-            chosen.add(identities[column])
-            answers.append(identities[column])
-    return answers
+    from whales.ranking_loop import NEW, NONE, rank_rows
 
-
-def _by_score(scores: np.ndarray) -> Iterator[int]:
-    """Yield columns by falling score, earlier columns first on ties, sorting only what is asked for."""
-    if not len(scores):
-        return
-    place = len(scores) - min(_SORTED_FIRST, len(scores))
-    cut = np.partition(scores, place)[place]
-    for compare in (np.greater, np.equal, np.less):
-        columns = np.flatnonzero(compare(scores, cut))
-        yield from columns[np.argsort(-scores[columns], kind="stable")]
-
-
-def rank(scores: np.ndarray, identities: Sequence[str], threshold: float) -> list[list[str]]:
-    """Five answers for each row of `scores` (n, m); `identities` of the m columns."""
-    names = np.asarray(identities, dtype=object)
-    return [rank_row(row, names, threshold) for row in scores]
+    count = scores.shape[0]
+    code_of = {identity: code for code, identity in enumerate(dict.fromkeys(identities))}
+    codes = np.array([code_of[identity] for identity in identities], np.int32)
+    if itself is None:
+        itself = np.full(count, -1)
+    answers = np.empty((count, ANSWERS), np.int32)
+    for start in range(0, count, _ROWS):
+        part = slice(start, start + _ROWS)
+        block = scores[part].toarray() if sparse.issparse(scores) else scores[part]
+        block = np.asarray(block, np.float32)
+        rank_rows(block, codes, len(code_of), np.float32(threshold), itself[part], answers[part])
+    name_of = {**dict(enumerate(code_of)), NEW: NEW_WHALE}
+    return [[name_of[code] for code in row if code != NONE] for row in answers.tolist()]
 
 
 def validation_map(
@@ -75,25 +64,26 @@ def validation_map(
 ) -> float:
     """MAP@5 of valid photos against known photos, a photo against itself counting 0.
 
-    `scores`: (n, m) float; names are photo stems; `identity_of`: stem -> identity or `new_whale`.
+    `scores`: (n, m) float32; names are photo stems; `identity_of`: stem -> identity or `new_whale`.
     """
-    column_of = {name: column for column, name in enumerate(column_names)}
-    columns = np.asarray([identity_of[name] for name in column_names], dtype=object)
-    answers = []
-    for row, name in zip(scores, row_names, strict=True):
-        if name in column_of:
-            row = row.copy()
-            row[column_of[name]] = 0
-        answers.append(rank_row(row, columns, threshold))
+    identities = [identity_of[name] for name in column_names]
+    answers = rank(scores, identities, threshold, places(row_names, column_names))
     return mapk([identity_of[name] for name in row_names], answers)
 
 
+def places(row_names: Sequence[str], column_names: Sequence[str]) -> np.ndarray:
+    """Column of each row's own photo, (n,) int, -1 where it is no column."""
+    column_of = {name: column for column, name in enumerate(column_names)}
+    return np.array([column_of.get(name, -1) for name in row_names], np.int64)
+
+
 def post_process(
-    answers: list[list[str]], scores: np.ndarray, identities: Sequence[str]
+    answers: list[list[str]], scores: Any, identities: Sequence[str]
 ) -> tuple[list[list[str]], int]:
     """Let known photos claim the test photo they fit best (method, section 7).
 
-    `answers`: five a test photo, `scores`: (n, m), `identities` of the m known photos in column order.
+    `answers`: five a test photo; `scores`: (n, m) float32, dense or CSR; `identities` of the m known
+    photos in column order.
     Returns new answers and the number of photos whose first and second answers were swapped.
     """
     claims = _claims(scores, identities)
@@ -113,16 +103,17 @@ def post_process(
     return result, swapped
 
 
-def _claims(scores: np.ndarray, identities: Sequence[str]) -> dict[int, tuple[str, np.float32]]:
+def _claims(scores: Any, identities: Sequence[str]) -> dict[int, tuple[str, np.float32]]:
     """The claim that each test photo ends up with: row -> (identity, score)."""
+    entries = sparse.coo_matrix(scores)
+    strong = entries.data >= np.float32(CLAIM_SCORE)
+    rows, columns, values = entries.row[strong], entries.col[strong], entries.data[strong]
+    order = np.lexsort((rows, -values, columns))
+    # The first of each column is its best row, the earlier one on ties.
+    order = order[np.unique(columns[order], return_index=True)[1]]
     claims: dict[int, tuple[str, np.float32]] = {}
-    if not scores.size:
-        return claims
-    best_rows = scores.argmax(axis=0)
-    best_scores = scores[best_rows, np.arange(scores.shape[1])]
-    for column in np.flatnonzero(best_scores >= CLAIM_SCORE):
-        row, score, identity = int(best_rows[column]), best_scores[column], identities[column]
-        held = claims.get(row)
+    for row, column, score in zip(rows[order], columns[order], values[order], strict=True):
+        held, identity = claims.get(row), identities[column]
         if held is None or (held[0] != identity and score > held[1]):
             claims[row] = (identity, score)
     return claims

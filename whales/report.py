@@ -36,8 +36,9 @@ def answers_picture(
     from matplotlib import pyplot as plt
 
     answers, boxes = read_answers(workspace.file("submission")), load_boxes(workspace)
-    best = best_photos(matrix, training_identities(workspace))
-    chosen = [name for name in answers if name in best][:: max(1, len(best) // lines)][:lines]
+    identity_of, scored = training_identities(workspace), set(matrix.rows)
+    chosen = [name for name in answers if name in scored][:: max(1, len(scored) // lines)][:lines]
+    best = best_photos(matrix.aligned(chosen, matrix.columns, path), identity_of)
     figure, axes = plt.subplots(len(chosen), 6, figsize=(13, 1.25 * len(chosen)), squeeze=False)
     for line, name in zip(axes, chosen, strict=True):
         _draw(line[0], thumbnail(workspace, boxes, name), f"{name}.jpg", None)
@@ -52,9 +53,9 @@ def answers_picture(
 
 
 def best_photos(matrix: ScoreMatrix, identity_of: dict[str, str]) -> dict[str, dict[str, str]]:
-    """For each row's photo and each identity the column's photo with the best score (stems)."""
+    """For each row's photo and each identity the column's photo with the best score (stems); CSR scores."""
     best: dict[str, dict[str, str]] = {}
-    for name, row in zip(matrix.rows, matrix.scores, strict=True):
+    for name, row in zip(matrix.rows, matrix.scores.toarray(), strict=True):
         mine = best.setdefault(name, {})
         for column in np.argsort(-row, kind="stable"):
             photo = matrix.columns[column]

@@ -66,7 +66,7 @@ def kernel_score(workspace: Workspace, truth: dict[str, str]) -> NetScore:
     matrix = load_dict(workspace.file("features_test_kernel"), "score")
     identity_of = training_identities(workspace)
     columns = [identity_of[name] for name in matrix.columns]
-    answers = rank(matrix.scores.toarray(), columns, ENSEMBLE_THRESHOLD)
+    answers = rank(matrix.scores, columns, ENSEMBLE_THRESHOLD)
     score = mapk([truth[name] for name in matrix.rows], answers)
     return NetScore("kernel", "test", len(matrix.rows), score)
 
@@ -75,11 +75,10 @@ def known_score(
     net: str, matrix: ScoreMatrix, identity_of: dict[str, str], truth: dict[str, str]
 ) -> NetScore:
     """MAP@5 of test photos of known whales, identities ranked by their best score, no `new_whale`."""
-    scores = matrix.scores if isinstance(matrix.scores, np.ndarray) else matrix.scores.toarray()
     known = [row for row, name in enumerate(matrix.rows) if truth[name] != NEW_WHALE]
     columns = [identity_of[name] for name in matrix.columns]
     # Above every score: nothing is summed, and the place of `new_whale`, the first, is left out.
-    answers = [row[1:] for row in rank(scores[known], columns, threshold=2.0)]
+    answers = [row[1:] for row in rank(matrix.scores[known], columns, threshold=2.0)]
     truths = [truth[matrix.rows[row]] for row in known]
     return NetScore(net, "known", len(known), mapk(truths, answers, ANSWERS))
 

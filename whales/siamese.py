@@ -262,13 +262,16 @@ def features_of(
 
 
 def score_photos(
-    network: Any,
+    head: Any,
     features: dict[str, np.ndarray],
     rows: Sequence[str],
     columns: Sequence[str],
-    progress: str,
+    progress: str | None = None,
 ) -> np.ndarray:
-    """Pair scores (n, m) float32 of photos by stem; 0 for those without features."""
+    """Pair scores (n, m) float32 of photos by stem; 0 for those without features.
+
+    `head`, `progress`: as for `whales.pair_scores.score_matrix`.
+    """
     from whales.pair_scores import score_matrix
 
     scores = np.zeros((len(rows), len(columns)), np.float32)
@@ -278,5 +281,5 @@ def score_photos(
     if all(places):
         queries = np.stack([features[rows[place]] for place in places[0]])
         gallery = np.stack([features[columns[place]] for place in places[1]])
-        scores[np.ix_(*places)] = score_matrix(network.head, queries, gallery, progress=progress)
+        scores[np.ix_(*places)] = score_matrix(head, queries, gallery, progress=progress)
     return scores

@@ -1,0 +1,63 @@
+"""The inner loop of ranking, compiled: scores of photos in, codes of five answers out."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+# Codes beside those of identities, which count from 0.
+NEW, NONE = -1, -2
+
+
+@numba.njit(parallel=True, cache=True)
+def rank_rows(scores, codes, identities, threshold, itself, answers):
+    """Fill `answers` (n, 5) int32, one row a photo; the rule is that of `whales.ranking.rank`.
+
+    scores: (n, m) float32; codes: (m,) int32 identity of each column, below `identities`;
+    threshold: float32; itself: (n,) int64 column whose score counts as 0, or -1.
+    """
+    count, columns = scores.shape
+    places = answers.shape[1]
+    for row in numba.prange(count):
+        sums = np.zeros(identities, np.float64)
+        chosen = np.zeros(identities, np.bool_)
+        # Identities with a score above the threshold, by their first such column.
+        above = np.empty(columns, np.int32)
+        found = 0
+        for column in range(columns):
+            score = scores[row, column]
+            if score > threshold and column != itself[row]:
+                code = codes[column]
+                if not chosen[code]:
+                    chosen[code] = True
+                    above[found] = code
+                    found += 1
+                sums[code] += score
+        filled = 0
+        chosen[:] = False
+        while filled < min(found, places):
+            best = -1
+            for place in range(found):
+                code = above[place]
+                if not chosen[code] and (best < 0 or sums[code] > sums[best]):
+                    best = code
+            chosen[best] = True
+            answers[row, filled] = best
+            filled += 1
+        if filled < places:
+            answers[row, filled] = NEW
+            filled += 1
+        while filled < places:
+            best, highest = -1, np.float32(-np.inf)
+            for column in range(columns):
+                score = scores[row, column]
+                if column == itself[row]:
+                    score = np.float32(0)
+                if score > highest and not chosen[codes[column]]:
+                    best, highest = codes[column], score
+            if best < 0:
+                break
+            chosen[best] = True
+            answers[row, filled] = best
+            filled += 1
+        answers[row, filled:] = NONE
