@@ -3,7 +3,7 @@ PYTHON ?= python3
 ROOT ?= demo_root
 BIN := .venv/bin
 
-.PHONY: demo test lint format clean
+.PHONY: demo test bench lint format clean
 
 demo: .venv/installed
 	$(BIN)/python demo.py --root "$(ROOT)"
@@ -14,6 +14,9 @@ test: .venv/installed-dev
 lint: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+bench: .venv/installed-dev
+	$(BIN)/python -m benchmarks $(ARGS)
 
 format: .venv/installed-dev
 	$(BIN)/ruff check --fix .

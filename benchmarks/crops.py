@@ -1,0 +1,93 @@
+"""Training crops of photos: ours beside decoding, augmenting and cutting the plain way."""
+
+from __future__ import annotations
+
+import importlib
+import random
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import albumentations as A
+import cv2
+import numpy as np
+
+from benchmarks.measure import Line, alternately
+from kernel_snn.a00_net_kernel import NET as KERNEL
+from siamese_net_v5_densenet121.a00_net_v5 import NET as V5
+from whales.photos import crop_window, cut, read_crop, read_photo
+
+WIDTH, HEIGHT = 1050, 600
+
+
+def lines(quick: bool) -> Iterator[Line]:
+    """Crops a second of one core, at 384 px from photos of 1050 x 600."""
+    count = 4 if quick else 40
+    cv2.setNumThreads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        paths = _photos(Path(folder), count)
+        box = (200, 150, 850, 450)
+
+        def plain_crops():
+            for path in paths:
+                cut(_by_opencv(path), crop_window(box, WIDTH, HEIGHT), 384)
+
+        ours, plain = alternately(
+            (lambda: [read_crop(path, box, 384) for path in paths], plain_crops), 2 if quick else 5
+        )
+        note = "plain: decoded by OpenCV"
+        yield Line("crops, not augmented", "crops/s", count / ours, count / plain, note=note)
+        for net in (V5, KERNEL):
+            augmenter = net.augmenter()
+            plain_way = _plain_way(net)
+
+            def mine(augmenter=augmenter):
+                for seed, path in enumerate(paths):
+                    augmenter.crop(read_photo(path), box, 384, seed)
+
+            def theirs(plain_way=plain_way):
+                for seed, path in enumerate(paths):
+                    plain_way(_by_opencv(path), box, 384, seed)
+
+            ours, plain = alternately((mine, theirs), 2 if quick else 5)
+            note = "plain: whole photo and box through albumentations' Compose"
+            yield Line(
+                f"crops, augmented for {net.name}", "crops/s", count / ours, count / plain, None, 2,
+                note=note,
+            )  # fmt: skip
+
+
+def _photos(folder: Path, count: int) -> list[Path]:
+    rng = np.random.default_rng(0)
+    paths = []
+    for number in range(count):
+        coarse = rng.integers(0, 255, (HEIGHT // 8, WIDTH // 8, 3), dtype=np.uint8)
+        pixels = cv2.resize(coarse, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
+        paths.append(folder / f"{number}.jpg")
+        cv2.imwrite(str(paths[-1]), pixels)
+    return paths
+
+
+def _by_opencv(path: Path) -> np.ndarray:
+    return cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
+
+
+def _plain_way(net):
+    """The net's transforms in a `Compose` that carries the box; a crop as in training."""
+    compose = A.Compose(
+        importlib.import_module(net.augmentation).transforms(),
+        bbox_params=A.BboxParams(
+            "pascal_voc", label_fields=["kind"], min_area=1, min_visibility=0.1
+        ),
+    )
+
+    def crop(pixels, box, size, seed):
+        compose.set_random_seed(seed)
+        margin = random.Random(seed).uniform(0.01, 0.09)
+        window = crop_window(box, pixels.shape[1], pixels.shape[0], margin)
+        data = compose(image=pixels, bboxes=[window], kind=["fluke"])
+        if len(data["bboxes"]):
+            pixels, window = data["image"], [int(value) for value in data["bboxes"][0]]
+        return cut(pixels, window, size)
+
+    return crop
