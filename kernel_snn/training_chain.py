@@ -22,8 +22,12 @@ def training_chain(
     argv: Sequence[str] | None,
     net: Net,
     plans: dict[str, tuple[Plan, ...]],
+    cold_plans: dict[str, tuple[Plan, ...]],
 ) -> None:
-    """The whole stage; the published flags choose folds and GPUs."""
+    """The whole stage; the published flags choose folds and GPUs.
+
+    plans: of each profile; cold_plans: the same where the net starts from nothing.
+    """
 
     def extra(parser: argparse.ArgumentParser) -> None:
         add, folds = parser.add_argument, "0 to 3; several train one after the other"
@@ -33,23 +37,24 @@ def training_chain(
 
     args = parse_arguments(doc, argv, extra=extra)
     learners = Learners(lambda size, weights: net.build(size, weights, args.profile))
-    chain = numbered(plans[args.profile])
     folds = args.RUN_FOLD
     del args.RUN_FOLD
     for fold in folds:
-        _train_one(one_fold(args, fold), script, net, chain, learners)
+        _train_one(one_fold(args, fold), script, net, (plans, cold_plans), learners)
 
 
 def _train_one(
     args: argparse.Namespace,
     script: str,
     net: Net,
-    chain: Sequence[Plan],
+    plans: Sequence[dict[str, tuple[Plan, ...]]],
     learners: Learners,
 ) -> None:
     ws, fold = args.workspace, args.fold
     warm_start = ws.file("kernel_warm_start")
     start = args.weights or (warm_start if warm_start.exists() else None)
+    cold = start in (None, "none")
+    chain = numbered(plans[cold][args.profile])
     parts = [f"_plan_{number}" for number in range(1, len(chain) + 1)]
     histories = [ws.file("history", stage=Job.key_of(script, fold) + part) for part in parts]
     job = Job(args, script, training_reads(ws, net.folds, fold) + file_of(start), histories, fold)

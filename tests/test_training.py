@@ -26,7 +26,7 @@ sys.path.insert(0, {folder!r})
 from whales.plan import Block, Plan
 import snn_train_kernel_384_to_1024 as stage
 temp = lambda epochs, **more: Block("temp", 1e-4, 1, epochs, 1, **more)
-stage.SMOKE = (
+stage.COLD_PLANS["smoke"] = (
     Plan(64, 8, 2, (temp(2), temp(2, frozen=True))),
     Plan(
         64, 8, 2, steps=2,

@@ -8,12 +8,11 @@ from pathlib import Path
 
 import numpy as np
 from scipy import sparse
-from tqdm import tqdm
 
 from whales.dataset import known_photos, load_boxes, test_photos, training_identities
 from whales.folds import FOLDS, require_fold
 from whales.labels import NEW_WHALE, check_labelled, read_labels, stem, with_jpg
-from whales.matrices import ScoreMatrix, cut_small, load_tuple, save_tuple
+from whales.matrices import ScoreMatrix, load_tuple, save_tuple
 from whales.pickles import load, write_text
 from whales.ranking import ANSWERS, rank, validation_map
 from whales.siamese import BestOf, Net, features_of, score_photos
@@ -55,8 +54,6 @@ def inference_stage(
             job.done()
 
 
-# Rows of the kernel net's scores that are dense at a time.
-_ROWS = 1024
 _FOLD_MATRICES = ("valid_matrix", "test_matrix_fold")
 
 
@@ -97,23 +94,29 @@ def mean_scores(
     least: float,
 ) -> sparse.csr_matrix:
     """Mean over weight files of the scores of `rows` against `columns` (stems), without those below
-    `least`: (n, m) CSR float32. Only `_ROWS` rows are dense at a time.
+    `least`: (n, m) CSR float32.
     """
-    from whales.pair_scores import head_weights
+    from whales.pair_screen import Scorer
+    from whales.pair_screen import mean_scores as mean
 
-    scorers = []
+    scorers, queries = [], []
     for path in weights:
         log(f"{len(rows) + len(columns)} photos with {path.name}")
         network, features = features_of(args, net, size, path, [*rows, *columns])
-        scorers.append((head_weights(network.head), features))
-    parts = []
-    for start in tqdm(range(0, len(rows), _ROWS), desc="scores", disable=None, leave=False):
-        block = rows[start : start + _ROWS]
-        total = np.zeros((len(block), len(columns)), np.float32)
-        for head, features in scorers:
-            total += score_photos(head, features, block, columns)
-        parts.append(cut_small(total / np.float32(len(weights)), least))
-    return sparse.vstack(parts, format="csr")
+        width = network.head.input_shape[0][-1]
+        places = [
+            [place for place, name in enumerate(names) if name in features]
+            for names in (rows, columns)
+        ]
+        sides = [
+            np.reshape([features[names[place]] for place in kept], (-1, width))
+            for names, kept in zip((rows, columns), places, strict=True)
+        ]
+        scorers.append(Scorer(network.head, sides[1]))
+        queries.append(sides[0])
+    found = mean(scorers, queries, least, "scores").tocoo()
+    where = np.take(places[0], found.row), np.take(places[1], found.col)
+    return sparse.csr_matrix((found.data, where), (len(rows), len(columns)), np.float32)
 
 
 def submission_stage(

@@ -13,7 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 # Rows of the gallery that one inner loop runs over: a tile's operands stay in the first-level cache.
-_TILE = 64
+TILE = 64
 # Queries between two looks at the progress bar.
 _CHUNK = 256
 
@@ -54,13 +54,8 @@ def score_matrix(
     """
     weights = head if isinstance(head, HeadWeights) else head_weights(head)
     symmetric = gallery is None
-    queries = np.ascontiguousarray(queries, np.float32)
-    gallery = queries if symmetric else np.asarray(gallery, np.float32)
-    for features in (queries, gallery):
-        if features.ndim != 2 or features.shape[1] != len(weights.features):
-            raise ValueError(
-                f"expected features (n, {len(weights.features)}), received {features.shape}"
-            )
+    queries = as_features(queries, weights)
+    gallery = queries if symmetric else as_features(gallery, weights)
     tiles = _tiled(gallery)
     scores = np.empty((len(queries), len(gallery)), np.float32)
     with tqdm(
@@ -76,6 +71,16 @@ def score_matrix(
     return scores
 
 
+def as_features(features: np.ndarray, weights: HeadWeights) -> np.ndarray:
+    """(n, d) float32, contiguous; ValueError where d differs from the head's."""
+    features = np.ascontiguousarray(features, np.float32)
+    if features.ndim != 2 or features.shape[1] != len(weights.features):
+        raise ValueError(
+            f"expected features (n, {len(weights.features)}), received {features.shape}"
+        )
+    return features
+
+
 def _mirror(scores: np.ndarray) -> None:
     """Copy the upper triangle of (n, n) below the diagonal, in blocks."""
     for start in range(0, len(scores), _CHUNK):
@@ -87,51 +92,55 @@ def _mirror(scores: np.ndarray) -> None:
 
 
 def _tiled(gallery: np.ndarray) -> np.ndarray:
-    """(m, d) -> (tiles, d, _TILE), the last tile padded with zeros: one feature's values side by side."""
+    """(m, d) -> (tiles, d, TILE), the last tile padded with zeros: one feature's values side by side."""
     count, width = gallery.shape
-    tiles = -(-count // _TILE)
-    padded = np.zeros((tiles * _TILE, width), np.float32)
+    tiles = -(-count // TILE)
+    padded = np.zeros((tiles * TILE, width), np.float32)
     padded[:count] = gallery
-    return np.ascontiguousarray(padded.reshape(tiles, _TILE, width).transpose(0, 2, 1))
+    return np.ascontiguousarray(padded.reshape(tiles, TILE, width).transpose(0, 2, 1))
 
 
 @numba.njit(parallel=True, fastmath=True, cache=True, error_model="numpy")
 def _score_rows(queries, tiles, rows, mix, features, constant, first, scores):
     """Fill `scores` (n, m); with `first` >= 0 leave out tiles wholly left of the diagonal."""
-    tile_count, width, lanes = tiles.shape
-    units = rows.shape[1]
+    tile_count, _, lanes = tiles.shape
     for job in numba.prange(len(queries)):
-        total = np.empty(lanes, np.float32)
-        distance = np.empty(lanes, np.float32)
-        square = np.empty(lanes, np.float32)
-        inner = np.empty(lanes, np.float32)
+        work = np.empty((4, lanes), np.float32)
         for tile in range(tile_count):
             if first >= 0 and (tile + 1) * lanes <= first + job:
                 continue
-            total[:] = constant
-            for c in range(width):
-                a = queries[job, c]
-                b = tiles[tile, c]
-                for j in range(lanes):
-                    distance[j] = abs(a - b[j])
-                    square[j] = distance[j] * distance[j]
-                    inner[j] = np.float32(0.0)
-                for k in range(units):
-                    slope = rows[0, k] * a + rows[1, k]
-                    offset = rows[1, k] * a + rows[4, k]
-                    by_distance, by_square, weight = rows[2, k], rows[3, k], mix[k]
-                    for j in range(lanes):
-                        unit = (
-                            slope * b[j]
-                            + by_distance * distance[j]
-                            + by_square * square[j]
-                            + offset
-                        )
-                        inner[j] += weight * max(unit, np.float32(0.0))
-                for j in range(lanes):
-                    total[j] += features[c] * inner[j]
+            score_tile(queries[job], tiles[tile], rows, mix, features, constant, work)
             base = tile * lanes
             for j in range(min(lanes, scores.shape[1] - base)):
-                # Beyond 80 the exponential overflows, which fastmath turns into NaN.
-                logit = min(max(total[j], np.float32(-80.0)), np.float32(80.0))
-                scores[job, base + j] = np.float32(1.0) / (np.float32(1.0) + np.exp(-logit))
+                scores[job, base + j] = work[0, j]
+
+
+@numba.njit(fastmath=True, cache=True, error_model="numpy")
+def score_tile(query, tile, rows, mix, features, constant, work):
+    """Scores of one query (d,) against a tile (d, lanes) of gallery photos into `work[0]`.
+
+    `work`: (4, lanes) float32; the rest of the arguments: a `HeadWeights`.
+    """
+    width, lanes = tile.shape
+    total, distance, square, inner = work[0], work[1], work[2], work[3]
+    total[:] = constant
+    for c in range(width):
+        a = query[c]
+        b = tile[c]
+        for j in range(lanes):
+            distance[j] = abs(a - b[j])
+            square[j] = distance[j] * distance[j]
+            inner[j] = np.float32(0.0)
+        for k in range(rows.shape[1]):
+            slope = rows[0, k] * a + rows[1, k]
+            offset = rows[1, k] * a + rows[4, k]
+            by_distance, by_square, weight = rows[2, k], rows[3, k], mix[k]
+            for j in range(lanes):
+                unit = slope * b[j] + by_distance * distance[j] + by_square * square[j] + offset
+                inner[j] += weight * max(unit, np.float32(0.0))
+        for j in range(lanes):
+            total[j] += features[c] * inner[j]
+    for j in range(lanes):
+        # Beyond 80 the exponential overflows, which fastmath turns into NaN.
+        logit = min(max(total[j], np.float32(-80.0)), np.float32(80.0))
+        total[j] = np.float32(1.0) / (np.float32(1.0) + np.exp(-logit))
