@@ -12,7 +12,7 @@ from kernel_snn.a00_net_kernel import NAME
 from whales.dataset import training_reads
 from whales.learner import Learners
 from whales.plan import Plan
-from whales.siamese import WEIGHTS_SUFFIX, Net, file_of, one_fold, train
+from whales.siamese import WEIGHTS_SUFFIX, Net, file_of, one_fold, train, training_options
 from whales.stage import Job, fold_type, log, parse_arguments
 
 
@@ -33,7 +33,7 @@ def training_chain(
         add, folds = parser.add_argument, "0 to 3; several train one after the other"
         add("--RUN_FOLD", type=fold_type((0, 3)), nargs="+", required=True, metavar="F", help=folds)
         add("--CUDA_VISIBLE_DEVICES", dest="device", default="auto", help="as --device")
-        add("--weights", metavar="none|FILE", help="start from these instead of the warm start")
+        training_options(parser, "none|FILE", "start from these instead of the warm start")
 
     args = parse_arguments(doc, argv, extra=extra)
     learners = Learners(lambda size, weights: net.build(size, weights, args.profile))

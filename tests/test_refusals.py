@@ -94,6 +94,11 @@ CASES = {
         [f"{V5}/r15_seamese_net_train_v5_finetune_384px.py", "7"],
         ["expected a fold from 0 to 3, received 7"],
     ),
+    "no segments": (
+        nothing,
+        [f"{V5}/r10_seamese_net_warmstart_from_scratch_224px.py", "--segments", "0"],
+        ["expected a whole number from 1, received 0"],
+    ),
     "no weights yet": (
         tables,
         [f"{V5}/r11_seamese_net_warmstart_finetune_384px.py"],

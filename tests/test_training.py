@@ -63,11 +63,11 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def start(root: Path, *folds: int) -> subprocess.Popen:
+def start(root: Path, *folds: int, options: tuple[str, ...] = ()) -> subprocess.Popen:
     """The tiny stage in a process of its own; fold 0 unless others are given."""
     code = TINY.format(folder=str(HERE / "kernel_snn"))
     chosen = [str(fold) for fold in folds or (0,)]
-    command = [sys.executable, "-c", code, "--RUN_FOLD", *chosen, "--profile", "smoke"]
+    command = [sys.executable, "-c", code, "--RUN_FOLD", *chosen, "--profile", "smoke", *options]
     environment = {**os.environ, "WHALES_ROOT": str(root)}
     return subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -153,9 +153,9 @@ def test_a_round_trains_each_photo_twice_a_side(tmp_path: Path) -> None:
 
 
 def test_state_is_plain(sample: Path, tmp_path: Path) -> None:
-    """A checkpoint is readable with NumPy alone, like every other pickle."""
+    """A checkpoint is readable with NumPy alone, like every other pickle; --segments splits its costs."""
     root = tiny_root(sample, tmp_path / "root")
-    run = start(root)
+    run = start(root, options=("--segments", "3"))
     state = root / "cache/checkpoints"
     while not list(state.rglob("state.pkl")):
         assert run.poll() is None, run.communicate()[0]
@@ -165,3 +165,5 @@ def test_state_is_plain(sample: Path, tmp_path: Path) -> None:
     content = load(next(state.rglob("state.pkl")))
     assert {"progress", "rng", "weights", "optimizer", "description"} <= set(content)
     assert content["progress"]["epoch"] >= 1
+    costs = load(next(state.rglob("round.pkl")))["costs"]
+    assert [cost.shape for cost in costs] == [(6, 6)] * 3

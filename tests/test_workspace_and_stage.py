@@ -120,7 +120,7 @@ def test_folds(work_root):
         (["1", "--seed", "x"], "--seed"),
         (["1", "--unknown"], "--unknown"),
         (["1", "--device", "gpu"], "received gpu"),
-        (["1", "--workers", "0"], "--workers must be at least 1"),
+        (["1", "--workers", "0"], "expected a whole number from 1, received 0"),
     ],
 )
 def test_wrong_arguments_are_refused_in_one_line(work_root, argv, expected):

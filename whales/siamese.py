@@ -8,7 +8,7 @@ import re
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from whales.dataset import load_boxes, training_data, training_reads
 from whales.errors import UserError
 from whales.learner import Learners
 from whales.plan import Plan
-from whales.stage import Job, log, parse_arguments, require
+from whales.stage import Job, log, parse_arguments, positive, require
 
 WEIGHTS_SUFFIX = ".model_weights"
 _SCORE = re.compile(r"_(\d\.\d{2,})(\.[a-z_0-9]+)?$")
@@ -91,9 +91,7 @@ def training_stage(
     """
 
     def extra(parser: argparse.ArgumentParser) -> None:
-        parser.add_argument(
-            "--weights", metavar="imagenet|none|FILE", help="start from these weights"
-        )
+        training_options(parser, "imagenet|none|FILE", "start from these weights")
 
     args = parse_arguments(doc, argv, fold=(0, 3) if folds else None, many=True, extra=extra)
     plan, places = plans[args.profile], args.fold if folds else [None]
@@ -104,6 +102,17 @@ def training_stage(
         _train_one(
             one_fold(args, fold), script, net, plan, prefix.format(fold=fold), first, learners
         )
+
+
+def training_options(parser: argparse.ArgumentParser, weights: str, meaning: str) -> None:
+    """Add the options of every training stage; `weights`, `meaning`: what `--weights` takes and does."""
+    parser.add_argument("--weights", metavar=weights, help=meaning)
+    parser.add_argument(
+        "--segments",
+        type=positive,
+        metavar="S",
+        help="mine in so many parts (default: the method's)",
+    )
 
 
 def _first_weights(
@@ -172,6 +181,8 @@ def train(
     from whales.training import Trainer
 
     args, ws, key = job.args, job.args.workspace, job.key + part
+    if args.segments is not None:
+        plan = replace(plan, segments=args.segments)
     boxes = load_boxes(ws)
     data = training_data(ws, net.folds, args.fold, boxes)
     check_boxes(boxes, [*data.train, *data.rows, *data.columns])

@@ -52,7 +52,10 @@ def parse_arguments(
         "--device", default="auto", help="auto, cpu, or GPU numbers such as 0 or 0,1"
     )
     parser.add_argument(
-        "--workers", type=int, default=os.cpu_count(), help="threads that read and augment photos"
+        "--workers",
+        type=positive,
+        default=os.cpu_count(),
+        help="threads that read and augment photos",
     )
     parser.add_argument(
         "--skip-broken-photos", action="store_true", help="leave out photos that cannot be read"
@@ -63,8 +66,6 @@ def parse_arguments(
     args = parser.parse_args(argv)
     if getattr(args, "fold", 0) == -1:
         args.fold = None
-    if args.workers < 1:
-        parser.error("--workers must be at least 1")
     choose_device(args.device)
     args.workspace = Workspace()
     return args
@@ -187,6 +188,13 @@ def _fold_text(fold: int | None) -> str:
 def _fingerprint(path: Path) -> list[int]:
     status = path.stat()
     return [] if path.is_dir() else [status.st_size, status.st_mtime_ns]
+
+
+def positive(text: str) -> int:
+    """Parser of an argument that is a whole number from 1."""
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1, received {text}")
+    return int(text)
 
 
 def fold_type(fold: tuple[int, int]) -> Callable[[str], int]:

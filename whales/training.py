@@ -10,6 +10,7 @@ import csv
 import io
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -136,20 +137,29 @@ class Trainer:
         if here.epoch >= epochs:
             return  # killed between the last epoch and the validation
         mined = self._mine(at(block.amplitude, i))
-        while here.epoch < epochs:
-            begin = time.monotonic()
-            order = np.asarray(here.order)
-            mismatched = mined.next_epoch()
-            here.mates.append(mismatched)
-            pairs, labels = epoch_pairs(matches(self.codes[order], self.rng), mismatched, self.rng)
-            batch = block.batch or self.plan.batch
-            if self.plan.steps:
-                pairs, labels = pairs[: self.plan.steps * batch], labels[: self.plan.steps * batch]
-            seeds = self.rng.integers(2**31, size=pairs.shape)
-            measured = self._fit(order[pairs], labels, seeds, batch)
-            here.epoch += 1
-            self._log_epoch(block, i, at(block.lr, i), measured, len(labels), begin)
-            self._checkpoint()
+        # An epoch's mismatches do not depend on the epochs before: they are found while those train.
+        with ThreadPoolExecutor(1) as pool:
+            coming = pool.submit(mined.next_epoch)
+            while here.epoch < epochs:
+                begin = time.monotonic()
+                mismatched = coming.result()
+                here.mates.append(mismatched)
+                if here.epoch + 1 < epochs:
+                    coming = pool.submit(mined.next_epoch)
+                measured, pairs = self._epoch(block, mismatched)
+                here.epoch += 1
+                self._log_epoch(block, i, at(block.lr, i), measured, pairs, begin)
+                self._checkpoint()
+
+    def _epoch(self, block: Block, mismatched: np.ndarray) -> tuple[dict[str, float], int]:
+        """Train one epoch on these mismatches and new matches; loss and accuracy, and the pairs."""
+        order = np.asarray(self.progress.order)
+        pairs, labels = epoch_pairs(matches(self.codes[order], self.rng), mismatched, self.rng)
+        batch = block.batch or self.plan.batch
+        if self.plan.steps:
+            pairs, labels = pairs[: self.plan.steps * batch], labels[: self.plan.steps * batch]
+        seeds = self.rng.integers(2**31, size=pairs.shape)
+        return self._fit(order[pairs], labels, seeds, batch), len(labels)
 
     def _mine(self, amplitude: float) -> HardPairs:
         """The round's costs: read back if the round had begun, else scored anew and kept."""
