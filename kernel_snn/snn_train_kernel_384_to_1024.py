@@ -41,18 +41,18 @@ FULL_1024 = (
 )
 # At the warm start's 64 px throughout: another scale would have to be learnt first. From easy to hard
 # pairs, and the rate falls: with the hardest from the start so small a data set stays at chance.
-SMOKE_1ST = (temp(2e-4, 2, 5, 1000), temp(2e-4, 1, 5, 5))
-SMOKE_2ND = (temp(2e-4, 1, 1, 5, frozen=True), temp(2e-4, 2, 5, 5, new_adam=True))
+SMOKE_1ST = (temp(2e-4, 1, 6, 1000), temp(2e-4, 1, 6, 5))
+SMOKE_2ND = (temp(2e-4, 1, 1, 5, frozen=True), temp(2e-4, 2, 5, 4, new_adam=True))
 SMOKE_3RD = (
     temp(1e-4, 1, 5, 3),
-    Block("final", lambda i: (5e-5, 2e-5)[i], 2, 5, 2, each_round=True),
+    Block("final", lambda i: (4e-5, 1e-5)[i], 2, 3, 2, each_round=True),
 )
 
 # From nothing the net stays at chance for longer than a smoke test can wait. The head alone comes last:
 # batch normalization's moving statistics lag behind, and it learns to live with them.
-COLD_1ST = (temp(1e-4, 1, 2, 1000),)
+COLD_1ST = (temp(1e-4, 1, 1, 1000),)
 COLD_2ND = (temp(1e-3, 1, 1, 1000, frozen=True), temp(1e-4, 1, 1, 1000, new_adam=True))
-COLD_3RD = (temp(1e-4, 1, 1, 20), Block("final", 1e-3, 1, 5, 1000, frozen=True, each_round=True))
+COLD_3RD = (temp(1e-4, 1, 1, 20), Block("final", 1e-3, 1, 4, 1000, frozen=True, each_round=True))
 
 # The second and third plans start from the best and the last weights of the plan before.
 FULL = (

@@ -10,9 +10,16 @@ from pathlib import Path
 
 from kernel_snn.a00_net_kernel import NAME
 from whales.dataset import training_reads
-from whales.learner import Learners
 from whales.plan import Plan
-from whales.siamese import WEIGHTS_SUFFIX, Net, file_of, one_fold, train, training_options
+from whales.siamese import (
+    WEIGHTS_SUFFIX,
+    Net,
+    Workbench,
+    file_of,
+    one_fold,
+    train,
+    training_options,
+)
 from whales.stage import Job, fold_type, log, parse_arguments
 
 
@@ -36,19 +43,18 @@ def training_chain(
         training_options(parser, "none|FILE", "start from these instead of the warm start")
 
     args = parse_arguments(doc, argv, extra=extra)
-    learners = Learners(lambda size, weights: net.build(size, weights, args.profile))
     folds = args.RUN_FOLD
     del args.RUN_FOLD
-    for fold in folds:
-        _train_one(one_fold(args, fold), script, net, (plans, cold_plans), learners)
+    with Workbench(args, net) as bench:
+        for fold in folds:
+            _train_one(one_fold(args, fold), script, (plans, cold_plans), bench)
 
 
 def _train_one(
     args: argparse.Namespace,
     script: str,
-    net: Net,
     plans: Sequence[dict[str, tuple[Plan, ...]]],
-    learners: Learners,
+    bench: Workbench,
 ) -> None:
     ws, fold = args.workspace, args.fold
     warm_start = ws.file("kernel_warm_start")
@@ -57,7 +63,9 @@ def _train_one(
     chain = numbered(plans[cold][args.profile])
     parts = [f"_plan_{number}" for number in range(1, len(chain) + 1)]
     histories = [ws.file("history", stage=Job.key_of(script, fold) + part) for part in parts]
-    job = Job(args, script, training_reads(ws, net.folds, fold) + file_of(start), histories, fold)
+    job = Job(
+        args, script, training_reads(ws, bench.net.folds, fold) + file_of(start), histories, fold
+    )
     if job.up_to_date():
         return
     if start is None:
@@ -66,7 +74,7 @@ def _train_one(
     for part, plan in zip(parts, chain, strict=True):
         first = part == parts[0]
         earlier = [names.temporary, names.final] if first else []
-        saved = train(job, net, plan, start, names.save_as, learners, earlier, part)
+        saved = train(job, bench, plan, start, names.save_as, earlier, part)
         best, last = max(saved, key=lambda item: item[1])[0], saved[-1][0]
         start = best if first else last
     for part in parts:

@@ -137,3 +137,19 @@ def test_a_keras_head():
     np.testing.assert_allclose(score_matrix(weights, queries, gallery), expected, atol=1e-5)
     assert weights.rows.shape == (5, 32)
     assert all(np.asarray(part).dtype == np.float32 for part in weights)
+
+
+@pytest.mark.parametrize(("n", "m"), [(1, 1), (70, 600), (300, 5)])
+def test_the_accelerator_s_way_agrees(monkeypatch, n, m):
+    """On whatever device there is: the same tiles, jitted by the backend."""
+    from whales import pair_scores_gpu
+
+    head = random_head(24, 31)
+    queries, gallery = features(n, 24, 32), features(m, 24, 33)
+    expected = score_matrix(compact(head), queries, gallery)
+    own = score_matrix(compact(head), queries)
+    monkeypatch.setattr(pair_scores_gpu, "available", lambda: True)
+    found = score_matrix(compact(head), queries, gallery)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    np.testing.assert_allclose(score_matrix(compact(head), queries), own, atol=1e-5)

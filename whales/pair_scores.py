@@ -6,6 +6,7 @@ score = sigmoid(bias + sum_c w_c (b2 + sum_k v_k relu(m_k ab + s_k (a+b) + d_k |
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numba
@@ -56,19 +57,37 @@ def score_matrix(
     symmetric = gallery is None
     queries = as_features(queries, weights)
     gallery = queries if symmetric else as_features(gallery, weights)
-    tiles = _tiled(gallery)
     scores = np.empty((len(queries), len(gallery)), np.float32)
+    score_block = _scorer(gallery, weights)
     with tqdm(
         total=len(queries), desc=progress, disable=None if progress else True, leave=False
     ) as bar:
         for start in range(0, len(queries), _CHUNK):
             block = scores[start : start + _CHUNK]
-            first = start if symmetric else -1
-            _score_rows(queries[start : start + _CHUNK], tiles, *weights, first, block)
+            score_block(queries[start : start + _CHUNK], start if symmetric else -1, block)
             bar.update(len(block))
     if symmetric:
         _mirror(scores)
     return scores
+
+
+def _scorer(gallery: np.ndarray, weights: HeadWeights) -> Callable[..., None]:
+    """What fills a block of scores: the accelerator that Keras's backend has, or the compiled loop."""
+    from whales import pair_scores_gpu
+
+    if pair_scores_gpu.available():
+
+        def on_accelerator(queries: np.ndarray, first: int, block: np.ndarray) -> None:
+            start = max(first, 0)
+            block[:, start:] = pair_scores_gpu.score_rows(queries, gallery[start:], weights)
+
+        return on_accelerator
+    tiles = _tiled(gallery)
+
+    def on_cores(queries: np.ndarray, first: int, block: np.ndarray) -> None:
+        _score_rows(queries, tiles, *weights, first, block)
+
+    return on_cores
 
 
 def as_features(features: np.ndarray, weights: HeadWeights) -> np.ndarray:

@@ -25,7 +25,15 @@ import numpy as np
 from scipy import sparse
 from tqdm import tqdm
 
-from whales.pair_scores import TILE, HeadWeights, as_features, head_weights, score_tile
+from whales.matrices import cut_small
+from whales.pair_scores import (
+    TILE,
+    HeadWeights,
+    as_features,
+    head_weights,
+    score_matrix,
+    score_tile,
+)
 from whales.stage import log
 
 # Bins of a feature's values; their codes are bytes.
@@ -59,13 +67,8 @@ class Scorer:
         ValueError where d differs from the head's.
         """
         self.weights = head if isinstance(head, HeadWeights) else head_weights(head)
-        self._gallery = as_features(gallery, self.weights)
-        self._bins = _binned(self._gallery) if len(gallery) >= _WORTHWHILE else None
-
-    @property
-    def gallery_size(self) -> int:
-        """Photos of the gallery, m."""
-        return len(self._gallery)
+        self.gallery = as_features(gallery, self.weights)
+        self._bins = _binned(self.gallery) if len(gallery) >= _WORTHWHILE else None
 
     @property
     def screens(self) -> bool:
@@ -78,7 +81,7 @@ class Scorer:
         `queries`: (n, d) features; `least`: between 1e-30 and 1, else all are candidates.
         """
         queries = as_features(queries, self.weights)
-        found = np.ones((len(queries), len(self._gallery)), np.bool_)
+        found = np.ones((len(queries), len(self.gallery)), np.bool_)
         if self._bins is not None and 1e-30 < least < 1:
             cut = math.log(least) - math.log1p(-least) - 1e-4  # room for the sigmoid's own rounding
             _screen(queries, *self.weights, *self._bins, np.float32(cut), found)
@@ -87,13 +90,13 @@ class Scorer:
     def scores(self, queries: np.ndarray, wanted: np.ndarray) -> np.ndarray:
         """Exact scores of the pairs where `wanted` (n, m) is True: (count,) float32 in row-major order.
 
-        They are the numbers of `whales.pair_scores.score_matrix`, bit for bit.
+        On a CPU they are the numbers of `whales.pair_scores.score_matrix`, bit for bit.
         """
         queries = as_features(queries, self.weights)
         ends = np.cumsum(np.count_nonzero(wanted, axis=1))
         columns = np.flatnonzero(wanted) % max(1, wanted.shape[1])
         scores = np.empty(len(columns), np.float32)
-        _score_pairs(queries, self._gallery, columns, ends, *self.weights, scores)
+        _score_pairs(queries, self.gallery, columns, ends, *self.weights, scores)
         return scores
 
 
@@ -109,26 +112,28 @@ def mean_scores(
     (n, m) CSR float32: just the dense mean with small values cut, since a mean reaches `least` only
     where some net's score does. Where the heads leave most pairs open, says so and scores them all.
     """
-    count, parts, screened = len(queries[0]), [], True
+    count, parts, screened = len(queries[0]), [], scorers[0].screens
     bar = tqdm(total=count, desc=progress, disable=None if progress else True, leave=False)
     for start in range(0, count, _ROWS):
         own = [features[start : start + _ROWS] for features in queries]
         both = list(zip(scorers, own, strict=True))
-        wanted = np.ones((len(own[0]), scorers[0].gallery_size), np.bool_)
         if screened:
             wanted = np.logical_or.reduce([net.candidates(part, least) for net, part in both])
-            screened = wanted.mean() <= _MOST if wanted.size else True
-            if not screened and scorers[0].screens:
+            if wanted.mean() > _MOST:
                 log(f"{wanted.mean():.0%} of pairs may reach {least}: all are scored")
-        mean = sum(net.scores(part, wanted) for net, part in both) / np.float32(len(both))
-        rows, columns = np.nonzero(wanted)
-        kept = mean >= np.float32(least)
-        entries = (mean[kept], (rows[kept], columns[kept]))
-        parts.append(sparse.csr_matrix(entries, wanted.shape, np.float32))
+                screened = False
+        if screened:
+            total = sum(net.scores(part, wanted) for net, part in both)
+            mean = np.zeros(wanted.shape, np.float32)
+            mean[wanted] = total / np.float32(len(both))
+        else:
+            total = sum(score_matrix(net.weights, part, net.gallery) for net, part in both)
+            mean = total / np.float32(len(both))
+        parts.append(cut_small(mean, least))
         bar.update(len(own[0]))
     bar.close()
     if not parts:
-        return sparse.csr_matrix((0, scorers[0].gallery_size), dtype=np.float32)
+        return sparse.csr_matrix((0, len(scorers[0].gallery)), dtype=np.float32)
     return sparse.vstack(parts, format="csr")
 
 

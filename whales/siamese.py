@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,6 +20,10 @@ from whales.errors import UserError
 from whales.learner import Learners
 from whales.plan import Plan
 from whales.stage import Job, log, parse_arguments, positive, require
+
+if TYPE_CHECKING:
+    from whales.feeding import PhotoFeed
+    from whales.photos import Box
 
 WEIGHTS_SUFFIX = ".model_weights"
 _SCORE = re.compile(r"_(\d\.\d{2,})(\.[a-z_0-9]+)?$")
@@ -97,11 +101,9 @@ def training_stage(
     plan, places = plans[args.profile], args.fold if folds else [None]
     # Every fold's start is looked up before the first trains: nothing fails after hours.
     starts = {fold: _first_weights(args, net, plan, start, fold) for fold in places}
-    learners = Learners(lambda size, weights: net.build(size, weights, args.profile))
-    for fold, first in starts.items():
-        _train_one(
-            one_fold(args, fold), script, net, plan, prefix.format(fold=fold), first, learners
-        )
+    with Workbench(args, net) as bench:
+        for fold, first in starts.items():
+            _train_one(one_fold(args, fold), script, plan, prefix.format(fold=fold), first, bench)
 
 
 def training_options(parser: argparse.ArgumentParser, weights: str, meaning: str) -> None:
@@ -133,15 +135,14 @@ def one_fold(args: argparse.Namespace, fold: int | None) -> argparse.Namespace:
 def _train_one(
     args: argparse.Namespace,
     script: str,
-    net: Net,
     plan: Plan,
     prefix: str,
     start: Path | str | None,
-    learners: Learners,
+    bench: Workbench,
 ) -> None:
     ws, fold = args.workspace, args.fold
-    folder = ws.file(f"models_{net.name}")
-    reads = training_reads(ws, net.folds, fold) + file_of(start)
+    folder = ws.file(f"models_{bench.net.name}")
+    reads = training_reads(ws, bench.net.folds, fold) + file_of(start)
     job = Job(args, script, reads, [ws.file("history", stage=Job.key_of(script, fold))], fold)
     if job.up_to_date():
         return
@@ -149,7 +150,7 @@ def _train_one(
     def save_as(tag: str, score: float) -> Path:
         return folder / f"{prefix}_{tag}_{score:.6f}{WEIGHTS_SUFFIX}"
 
-    saved = train(job, net, plan, start, save_as, learners, earlier=[f"{prefix}_"])
+    saved = train(job, bench, plan, start, save_as, earlier=[f"{prefix}_"])
     shutil.rmtree(ws.file("checkpoint", stage=job.key), ignore_errors=True)
     job.done([max(saved, key=lambda item: item[1])[0]])
 
@@ -159,24 +160,51 @@ def file_of(weights: Path | str | None) -> list[Path]:
     return [] if weights in (None, "none", "imagenet") else [Path(weights).resolve()]
 
 
+class Workbench:
+    """What the folds that one process trains share: learners, and the workers that feed photos."""
+
+    def __init__(self, args: argparse.Namespace, net: Net) -> None:
+        self.net = net
+        self.learners = Learners(lambda size, weights: net.build(size, weights, args.profile))
+        self._workspace, self._workers = args.workspace, args.workers
+        self._feed: PhotoFeed | None = None
+
+    def __enter__(self) -> Workbench:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._feed:
+            self._feed.close()
+
+    def feed(self, size: int, boxes: dict[str, Box]) -> PhotoFeed:
+        """The feed of crops at one size; that of another size or other boxes ends."""
+        from whales.feeding import PhotoFeed
+
+        if self._feed and (self._feed.size != size or self._feed.boxes != boxes):
+            self._feed.close()
+            self._feed = None
+        if not self._feed:
+            photo, augmenter = self._workspace.photo, self.net.augmenter
+            self._feed = PhotoFeed(photo, boxes, size, self._workers, augmenter)
+        return self._feed
+
+
 def train(
     job: Job,
-    net: Net,
+    bench: Workbench,
     plan: Plan,
     start: Path | str | None,
     save_as: Callable[[str, float], Path],
-    learners: Learners,
     earlier: Sequence[str] = (),
     part: str = "",
 ) -> list[tuple[Path, float]]:
     """Train a net by one plan and return the files written with their MAP@5, in order.
 
     job: of the fold (None: the playground); start: first weights (None or "none": random,
-    "imagenet", or a file); save_as: file for a block's tag and score; learners: of this process;
-    earlier: prefixes of files of an earlier run, set aside where the training starts anew; part:
-    name of the plan in a stage of several.
+    "imagenet", or a file); save_as: file for a block's tag and score; earlier: prefixes of files of
+    an earlier run, set aside where the training starts anew; part: name of the plan in a stage of
+    several.
     """
-    from whales.feeding import PhotoFeed
     from whales.photos import check_boxes
     from whales.training import Trainer
 
@@ -184,14 +212,14 @@ def train(
     if args.segments is not None:
         plan = replace(plan, segments=args.segments)
     boxes = load_boxes(ws)
-    data = training_data(ws, net.folds, args.fold, boxes)
+    data = training_data(ws, bench.net.folds, args.fold, boxes)
     check_boxes(boxes, [*data.train, *data.rows, *data.columns])
-    feed = PhotoFeed(ws.photo, boxes, plan.size, args.workers, net.augmenter)
+    feed = bench.feed(plan.size, boxes)
     if args.skip_broken_photos:
         data = data.only(set(feed.readable(sorted({*data.train, *data.rows, *data.columns}))))
     with device_scope(plan.data_parallel) as devices:
         trainer = Trainer(
-            learners.start(plan, start, args.seed, devices),
+            bench.learners.start(plan, start, args.seed, devices),
             plan,
             feed,
             data,
@@ -207,9 +235,7 @@ def train(
         )
         if args.force or not trainer.resume():
             _set_aside(save_as("", 0).parent, earlier)
-        saved = trainer.run(save_as)
-    feed.close()
-    return saved
+        return trainer.run(save_as)
 
 
 def _set_aside(folder: Path, prefixes: Sequence[str]) -> None:
