@@ -21,6 +21,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from whales.crop_store import CropStore, key_of
 from whales.errors import UserError
 from whales.photos import Box, read_crop, read_photo
 from whales.stage import log
@@ -51,12 +52,15 @@ class PhotoFeed:
         size: int,
         workers: int = 1,
         augmenter: Callable[[], Any] | None = None,
+        store: Path | None = None,
     ) -> None:
         """`path_of`: photo stem -> file; `boxes`: stem -> x1, y1, x2, y2 (absent: whole frame).
 
         `augmenter` makes a `whales.augment.Augmenter`, one in each of the worker processes.
+        `store`: folder that keeps unaugmented crops for other processes.
         """
         self.size, self.boxes = size, boxes
+        self._store = CropStore(store, size) if store else None
         self._path_of = path_of
         self._workers = workers
         self._threads = ThreadPoolExecutor(workers)
@@ -67,9 +71,20 @@ class PhotoFeed:
         """The unaugmented crop of a photo: (size, size, 3) uint8."""
         crop = self._kept.get(name)
         if crop is None:
-            crop = read_crop(self._path_of(name), self.boxes.get(name), self.size)
+            crop = self._stored(name)
             if (len(self._kept) + 1) * crop.nbytes <= KEPT_BYTES:
                 self._kept[name] = crop
+        return crop
+
+    def _stored(self, name: str) -> np.ndarray:
+        path, box = self._path_of(name), self.boxes.get(name)
+        if self._store is None or not path.exists():
+            return read_crop(path, box, self.size)
+        key = key_of(path, box)
+        crop = self._store.get(name, key)
+        if crop is None:
+            crop = read_crop(path, box, self.size)
+            self._store.put(name, key, crop)
         return crop
 
     def plain_batches(self, names: Sequence[str], batch: int) -> Iterator[np.ndarray]:
@@ -115,9 +130,11 @@ class PhotoFeed:
         return kept
 
     def close(self) -> None:
-        """End the workers."""
+        """End the workers, and keep the crops that were made."""
         self._threads.shutdown(cancel_futures=True)
         self._processes.shutdown(cancel_futures=True)
+        if self._store:
+            self._store.close()
 
 
 @dataclass

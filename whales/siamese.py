@@ -184,8 +184,9 @@ class Workbench:
             self._feed.close()
             self._feed = None
         if not self._feed:
-            photo, augmenter = self._workspace.photo, self.net.augmenter
-            self._feed = PhotoFeed(photo, boxes, size, self._workers, augmenter)
+            ws, augmenter = self._workspace, self.net.augmenter
+            store = ws.file("crops")
+            self._feed = PhotoFeed(ws.photo, boxes, size, self._workers, augmenter, store)
         return self._feed
 
 
@@ -288,9 +289,10 @@ def features_of(
     from whales.feeding import PhotoFeed, branch_features
     from whales.photos import check_boxes
 
-    boxes = load_boxes(args.workspace)
+    ws = args.workspace
+    boxes = load_boxes(ws)
     check_boxes(boxes, names)
-    feed = PhotoFeed(args.workspace.photo, boxes, size, args.workers)
+    feed = PhotoFeed(ws.photo, boxes, size, args.workers, store=ws.file("crops"))
     kept = feed.readable(names) if args.skip_broken_photos else names
     network = net.build(size, weights, args.profile)
     features = branch_features(network, feed, kept, "features")
