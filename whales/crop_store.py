@@ -41,8 +41,8 @@ class CropStore:
         self._shape = (size, size, 3)
         self._name = f"{size}px_{os.getpid()}_{uuid.uuid4().hex[:8]}"
         self._folder = folder
-        self._found: dict[str, tuple[Key, np.ndarray]] = {}
-        self._own: dict[str, tuple[int, Key]] = {}
+        self._found: dict[tuple[str, Key], np.ndarray] = {}
+        self._own: dict[tuple[str, Key], int] = {}
         self._rows = self._published = 0
         self._file = None
         self._full = False
@@ -56,8 +56,7 @@ class CropStore:
 
     def get(self, name: str, key: Key) -> np.ndarray | None:
         """The crop of a photo (stem), (size, size, 3) uint8, or None; not to be written to."""
-        found = self._found.get(name)
-        return found[1] if found and found[0] == key else None
+        return self._found.get((name, key))
 
     def put(self, name: str, key: Key, crop: np.ndarray) -> None:
         """Keep a crop for later processes."""
@@ -68,7 +67,7 @@ class CropStore:
                 self._folder.mkdir(parents=True, exist_ok=True)
                 self._file = open(self._folder / f"{self._name}.u8", "wb")
             self._file.write(np.ascontiguousarray(crop).data)
-            self._own[name] = (self._rows, key)
+            self._own[name, key] = self._rows
             self._rows += 1
             if self._rows - self._published >= _PUBLISH:
                 self._publish()
@@ -98,9 +97,7 @@ class CropStore:
         rows = data.stat().st_size // length
         if rows:
             crops = np.memmap(data, np.uint8, "r", shape=(rows, *self._shape))
-            for name, (row, key) in entries.items():
-                if row < rows:
-                    self._found[name] = (tuple(key), crops[row])
+            self._found |= {own: crops[row] for own, row in entries.items() if row < rows}
 
 
 def _alive(process: int) -> bool:
