@@ -201,6 +201,16 @@ def test_what_makes_a_stage_run_again(copy):
     assert not copy("--profile", "smoke", "--seed", "1", "--workers", "3")
 
 
+def test_an_option_of_a_later_version_leaves_work_up_to_date(copy):
+    assert copy()
+    (stamp,) = (copy.source.parents[1] / "cache/stages").iterdir()
+    content = json.loads(stamp.read_text())
+    for later, fresh in (("None", True), ("3", False)):
+        content["options"]["later"] = later
+        stamp.write_text(json.dumps(content))
+        assert copy() != fresh
+
+
 def test_folds_and_parts_have_stamps_of_their_own(copy):
     assert copy(fold=0)
     assert copy(fold=1)
@@ -212,7 +222,7 @@ def test_a_damaged_stamp_only_means_another_run(copy):
     assert copy()
     (stamp,) = (copy.source.parents[1] / "cache/stages").iterdir()
     assert json.loads(stamp.read_text())
-    for text in ("", "{", "[]", "7", "null", '"x"'):
+    for text in ("", "{", "[]", "{}", "7", "null", '"x"'):
         stamp.write_text(text)
         assert copy(), text
     stamp.write_bytes(b"\xff\xfe")

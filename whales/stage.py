@@ -134,9 +134,12 @@ class Job:
             stamp = json.loads(self._stamp.read_text())
         except (FileNotFoundError, ValueError):  # none yet, or damaged
             return False
-        if not isinstance(stamp, dict):
+        if not isinstance(stamp, dict) or not isinstance(stamp.get("options"), dict):
             return False
         outputs = stamp.pop("outputs", [])
+        # Options that were not given do not count: a version that adds one leaves work up to date.
+        given = {key: value for key, value in stamp["options"].items() if value != "None"}
+        stamp["options"] = given
         same = stamp == self.inputs and all(Path(path).exists() for path in outputs)
         if same:
             log(f"{self.name}: up to date")
@@ -157,7 +160,8 @@ class Job:
 
     def _describe(self) -> dict[str, object]:
         own = {"workspace", "force", "device", "workers", "tensorboard"}
-        options = {key: str(value) for key, value in vars(self.args).items() if key not in own}
+        given = {key: value for key, value in vars(self.args).items() if value is not None}
+        options = {key: str(value) for key, value in given.items() if key not in own}
         inputs = {str(path): _fingerprint(path) for path in self.reads}
         return {"options": options, "inputs": inputs}
 
