@@ -1,6 +1,7 @@
 """Crops kept on disk: found by other processes, never once photo or box has changed."""
 
 import os
+import pickle
 import shutil
 import subprocess
 import sys
@@ -112,8 +113,12 @@ def test_published_on_the_way_and_damage(photos, tmp_path, monkeypatch):
     assert reader.get("c", key) is None
     writer.close()
     index = next(store.glob("*.pkl"))
-    index.write_bytes(index.read_bytes()[:-5])
-    assert CropStore(store, 8).get("b", key) is None
+    whole = index.read_bytes()
+    for content in (whole[:-5], pickle.dumps([1]), pickle.dumps({"b": (0, key)})):
+        index.write_bytes(content)
+        assert CropStore(store, 8).get("b", key) is None
+    index.write_bytes(whole)
+    assert CropStore(store, 8).get("b", key) is not None
 
 
 def test_no_more_is_kept_on_a_full_disk(tmp_path, monkeypatch):

@@ -93,6 +93,8 @@ class CropStore:
             entries = load(index)
         except UserError:  # damaged: these crops are made anew
             return
+        if not isinstance(entries, dict) or not all(isinstance(i, int) for i in entries.values()):
+            return
         length = int(np.prod(self._shape))
         rows = data.stat().st_size // length
         if rows:
