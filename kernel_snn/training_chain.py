@@ -5,12 +5,11 @@ from __future__ import annotations
 import argparse
 import shutil
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from kernel_snn.a00_net_kernel import NAME
 from whales.dataset import training_reads
-from whales.plan import Plan
+from whales.plan import Plan, numbered
 from whales.siamese import (
     WEIGHTS_SUFFIX,
     Net,
@@ -80,19 +79,6 @@ def _train_one(
     for part in parts:
         shutil.rmtree(ws.file("checkpoint", stage=job.key + part), ignore_errors=True)
     job.done([best])
-
-
-def numbered(plans: Sequence[Plan]) -> list[Plan]:
-    """The plans with their blocks tagged temp0, temp1, ... through the chain, for file names."""
-    result, count = [], 0
-    for plan in plans:
-        blocks = []
-        for block in plan.blocks:
-            temporary = block.tag == "temp"
-            blocks.append(replace(block, tag=f"temp{count}") if temporary else block)
-            count += temporary
-        result.append(replace(plan, blocks=tuple(blocks)))
-    return result
 
 
 class Names:

@@ -8,9 +8,9 @@ import time
 import pytest
 
 import demo
-from kernel_snn.training_chain import Names, numbered
+from kernel_snn.training_chain import Names
 from whales.errors import UserError
-from whales.plan import at
+from whales.plan import at, numbered
 from whales.siamese import BestOf
 
 V5, V6 = "siamese_net_v5_densenet121", "siamese_net_v6_se_resnext"

@@ -15,7 +15,7 @@ from whales.labels import NEW_WHALE, check_labelled, read_labels, stem, with_jpg
 from whales.matrices import ScoreMatrix, load_tuple, save_tuple
 from whales.pickles import load, write_text
 from whales.ranking import ANSWERS, rank, validation_map
-from whales.siamese import BestOf, Net, features_of, score_photos
+from whales.siamese import BestOf, Net, features_of, places_with, score_photos
 from whales.stage import Job, log, parse_arguments, require
 
 
@@ -104,10 +104,7 @@ def mean_scores(
         log(f"{len(rows) + len(columns)} photos with {path.name}")
         network, features = features_of(args, net, size, path, [*rows, *columns])
         width = network.head.input_shape[0][-1]
-        places = [
-            [place for place, name in enumerate(names) if name in features]
-            for names in (rows, columns)
-        ]
+        places = [places_with(features, names) for names in (rows, columns)]
         sides = [
             np.reshape([features[names[place]] for place in kept], (-1, width))
             for names, kept in zip((rows, columns), places, strict=True)

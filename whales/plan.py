@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 Schedule = float | Callable[[int], float]
 
@@ -51,6 +51,19 @@ class Plan:
     steps: int | None = None
     validate_first: bool = False
     data_parallel: bool = False
+
+
+def numbered(plans: Sequence[Plan]) -> list[Plan]:
+    """The plans with their blocks tagged temp0, temp1, ... through the chain, for file names."""
+    result, count = [], 0
+    for plan in plans:
+        blocks = []
+        for block in plan.blocks:
+            temporary = block.tag == "temp"
+            blocks.append(replace(block, tag=f"temp{count}") if temporary else block)
+            count += temporary
+        result.append(replace(plan, blocks=tuple(blocks)))
+    return result
 
 
 def at(value: Schedule, i: int) -> float:

@@ -300,6 +300,11 @@ def features_of(
     return network, dict(zip(kept, features, strict=True))
 
 
+def places_with(features: dict[str, np.ndarray], names: Sequence[str]) -> list[int]:
+    """Places in `names` (stems) of the photos that have features."""
+    return [place for place, name in enumerate(names) if name in features]
+
+
 def score_photos(
     head: Any,
     features: dict[str, np.ndarray],
@@ -314,9 +319,7 @@ def score_photos(
     from whales.pair_scores import score_matrix
 
     scores = np.zeros((len(rows), len(columns)), np.float32)
-    places = [
-        [place for place, name in enumerate(names) if name in features] for names in (rows, columns)
-    ]
+    places = [places_with(features, names) for names in (rows, columns)]
     if all(places):
         queries = np.stack([features[rows[place]] for place in places[0]])
         gallery = np.stack([features[columns[place]] for place in places[1]])
