@@ -19,18 +19,6 @@ settings.register_profile("repository", derandomize=True, deadline=None, databas
 settings.load_profile("repository")
 
 
-def pytest_addoption(parser):
-    parser.addoption("--slow", action="store_true", help="run the tests marked slow as well")
-
-
-def pytest_collection_modifyitems(config, items):
-    if not config.getoption("--slow"):
-        skip = pytest.mark.skip(reason="slow: run with --slow")
-        for item in items:
-            if "slow" in item.keywords:
-                item.add_marker(skip)
-
-
 @pytest.fixture(scope="session")
 def repository() -> Path:
     """The project folder."""
