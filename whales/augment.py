@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 import os
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # read at import; it would use the network
 
@@ -24,6 +24,7 @@ import cv2
 import numpy as np
 from albumentations.augmentations.geometric import functional as geometric
 
+from whales import reach
 from whales.photos import Box, crop_window, cut
 
 # Training crops leave this margin around the box, as a share of its sides.
@@ -53,6 +54,15 @@ class ShiftScaleRotate(A.Affine):
             border_mode=cv2.BORDER_REFLECT_101,
             p=p,
         )
+
+    def drawn(self, shape: Sequence[int], box: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """New random (3, 3) matrix of pixels for a photo of `shape` (h, w, ..), and the moved box.
+
+        `box`: (4,) in shares of the photo's sides.
+        """
+        params = {"shape": tuple(shape)}
+        params |= self.get_params_dependent_on_data(params, {})
+        return params["matrix"], self.apply_to_bboxes(box[None], **params)[0]
 
     def apply_to_bboxes(self, bboxes, bbox_matrix, output_shape, **params):
         """Move the boxes as if the border were constant."""
@@ -130,7 +140,8 @@ def fluke_transforms(flip: float, rotate: float, rgb: int, lowest_jpeg: int) -> 
 class Augmenter:
     """Augmented crops of photos: the whole photo and the crop box move together, then the crop is cut.
 
-    Not safe to share between threads: make one a thread.
+    Pixels are computed only where the crop can show them, see `whales.reach`. Not safe to share
+    between threads: make one a thread.
     """
 
     def __init__(self, transforms: Callable[[], Transforms], extra_crop: bool = False) -> None:
@@ -154,30 +165,104 @@ class Augmenter:
         self._python_rng.seed(int(rng.integers(2**31)))
         height, width = pixels.shape[:2]
         window = crop_window(box, width, height, margin=rng.uniform(*MARGIN_RANGE))
-        moved = self._moved(pixels, window)
-        if moved is not None:
-            pixels, window = moved
-        if self._extra_crop and rng.random() < 0.5:
-            window = _part_of(window, rng)
-        return cut(pixels, window, size)
+        chosen = list(self._chosen())
+        if all(isinstance(step, ShiftScaleRotate) or reach.known(step) for step in chosen):
+            moves = _moves(chosen, pixels.shape, window)
+            if moves is not None:
+                matrices, window = moves
+                steps = list(zip(chosen, matrices, strict=True))
+                return _cut_part(pixels, steps, self._last_window(window), size)
+        else:
+            # Mirrored, turned, or contrast evened out over the photo: too rare to be clever.
+            pixels, window = _all_moved(pixels, window, chosen) or (pixels, window)
+        return cut(pixels, self._last_window(window), size)
 
-    def _moved(
-        self, pixels: np.ndarray, window: tuple[int, ...]
-    ) -> tuple[np.ndarray, tuple[int, ...]] | None:
-        """Photo and window after all transforms, None where the window was lost on the way."""
-        box = np.asarray(window, np.float32) / _sides(pixels.shape)
-        data = {"image": pixels, "bboxes": box[None]}
+    def _chosen(self) -> Iterator[A.BasicTransform]:
+        """Draw which transforms are applied, one of each choice, as albumentations draws."""
         for transform in self._transforms:
-            before = data["bboxes"]
-            data = transform(**data)
-            if data["bboxes"] is not before:
-                left = data["bboxes"]
-                box = _visible(left[0], data["image"].shape) if len(left) else None
-                if box is None:
-                    return None
-                data["bboxes"] = box[None]
-        window = _whole_pixels(box, data["image"].shape)
-        return None if window is None else (data["image"], window)
+            if self._python_rng.random() < transform.p:
+                if isinstance(transform, A.OneOf):
+                    members, weights = transform.transforms, transform.transforms_ps
+                    yield members[self._rng.choice(len(members), p=weights)]
+                else:
+                    yield transform
+
+    def _last_window(self, window: Sequence[int]) -> Sequence[int]:
+        """The window, or half the time a part of it where the net has an extra crop."""
+        if self._extra_crop and self._rng.random() < 0.5:
+            return _part_of(window, self._rng)
+        return window
+
+
+def _moves(
+    transforms: Transforms, shape: Sequence[int], window: Sequence[int]
+) -> tuple[list[np.ndarray | None], tuple[int, ...]] | None:
+    """Matrix of each transform (None: pixels stay in place), and where the window ends up.
+
+    None where it is lost on the way.
+    """
+    matrices: list[np.ndarray | None] = []
+    box = np.asarray(window, np.float32) / _sides(shape)
+    for transform in transforms:
+        matrix = None
+        if isinstance(transform, ShiftScaleRotate):
+            matrix, moved = transform.drawn(shape, box)
+            box = _visible(moved, shape)
+            if box is None:
+                return None
+        matrices.append(matrix)
+    end = _whole_pixels(box, shape)
+    return None if end is None else (matrices, end)
+
+
+def _cut_part(
+    pixels: np.ndarray,
+    steps: Sequence[tuple[A.BasicTransform, np.ndarray | None]],
+    window: reach.Region,
+    size: int,
+) -> np.ndarray:
+    """The crop (size, size, 3) of a photo after `steps`, from the part of it that can reach the crop.
+
+    steps: transforms, and their matrices where they move pixels; window: in the transformed photo.
+    """
+    height, width = pixels.shape[:2]
+    # Backwards from the window, what each step reads; then forwards through the pixels.
+    regions = [tuple(window)]
+    for transform, matrix in reversed(steps):
+        if matrix is None:
+            regions.append(reach.reached(transform, regions[-1], width, height))
+        else:
+            regions.append(reach.reached_by_affine(matrix, regions[-1], width, height))
+    source = regions.pop()
+    pixels = reach.part(pixels, (0, 0, width, height), source)
+    for transform, matrix in steps:
+        target = regions.pop()
+        if matrix is None:
+            pixels = transform(force_apply=True, image=np.ascontiguousarray(pixels))["image"]
+            pixels = reach.part(pixels, source, target)
+        else:
+            pixels = reach.warped(pixels, matrix, source, target)
+        source = target
+    return cut(pixels, (0, 0, pixels.shape[1], pixels.shape[0]), size)
+
+
+def _all_moved(
+    pixels: np.ndarray, window: Sequence[int], steps: Transforms
+) -> tuple[np.ndarray, tuple[int, ...]] | None:
+    """Whole photo and window after all `steps`, None where the window was lost on the way."""
+    box = np.asarray(window, np.float32) / _sides(pixels.shape)
+    data = {"image": pixels, "bboxes": box[None]}
+    for step in steps:
+        before = data["bboxes"]
+        data = step(force_apply=True, **data)
+        if data["bboxes"] is not before:
+            left = data["bboxes"]
+            box = _visible(left[0], data["image"].shape) if len(left) else None
+            if box is None:
+                return None
+            data["bboxes"] = box[None]
+    window = _whole_pixels(box, data["image"].shape)
+    return None if window is None else (data["image"], window)
 
 
 def _visible(box: np.ndarray, shape: Sequence[int]) -> np.ndarray | None:
