@@ -35,6 +35,8 @@ MIN_AREA, MIN_VISIBILITY = 1, 0.1
 EXTRA_CROP = (0.7, 0.9)
 
 Transforms = list[A.BasicTransform | A.BaseCompose]
+# A transform, and its (3, 3) matrix if it moves pixels.
+_Step = tuple[A.BasicTransform, np.ndarray | None]
 
 
 class ShiftScaleRotate(A.Affine):
@@ -169,8 +171,7 @@ class Augmenter:
         if all(isinstance(step, ShiftScaleRotate) or reach.known(step) for step in chosen):
             moves = _moves(chosen, pixels.shape, window)
             if moves is not None:
-                matrices, window = moves
-                steps = list(zip(chosen, matrices, strict=True))
+                steps, window = moves
                 return _cut_part(pixels, steps, self._last_window(window), size)
         else:
             # Mirrored, turned, or contrast evened out over the photo: too rare to be clever.
@@ -196,12 +197,12 @@ class Augmenter:
 
 def _moves(
     transforms: Transforms, shape: Sequence[int], window: Sequence[int]
-) -> tuple[list[np.ndarray | None], tuple[int, ...]] | None:
-    """Matrix of each transform (None: pixels stay in place), and where the window ends up.
+) -> tuple[list[_Step], tuple[int, ...]] | None:
+    """The transforms with what they draw of geometry, and where the window ends up.
 
     None where it is lost on the way.
     """
-    matrices: list[np.ndarray | None] = []
+    steps: list[_Step] = []
     box = np.asarray(window, np.float32) / _sides(shape)
     for transform in transforms:
         matrix = None
@@ -210,20 +211,20 @@ def _moves(
             box = _visible(moved, shape)
             if box is None:
                 return None
-        matrices.append(matrix)
+        steps.append((transform, matrix))
     end = _whole_pixels(box, shape)
-    return None if end is None else (matrices, end)
+    return None if end is None else (steps, end)
 
 
 def _cut_part(
     pixels: np.ndarray,
-    steps: Sequence[tuple[A.BasicTransform, np.ndarray | None]],
+    steps: Sequence[_Step],
     window: reach.Region,
     size: int,
 ) -> np.ndarray:
     """The crop (size, size, 3) of a photo after `steps`, from the part of it that can reach the crop.
 
-    steps: transforms, and their matrices where they move pixels; window: in the transformed photo.
+    window: in the transformed photo.
     """
     height, width = pixels.shape[:2]
     # Backwards from the window, what each step reads; then forwards through the pixels.
