@@ -11,7 +11,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import chain
 from multiprocessing.connection import wait
 from pathlib import Path
@@ -23,7 +23,8 @@ from tqdm import tqdm
 
 from whales.crop_store import CropStore, key_of
 from whales.errors import UserError
-from whales.photos import Box, read_crop, read_photo
+from whales.photo_store import PhotoStore
+from whales.photos import Box, read_crop
 from whales.stage import log
 
 Task = TypeVar("Task")
@@ -31,8 +32,6 @@ Result = TypeVar("Result")
 
 # Unaugmented crops are kept in memory up to this many bytes.
 KEPT_BYTES = 2 << 30
-# Each worker process keeps decoded photos up to this many bytes.
-DECODED_BYTES = 256 << 20
 # Photos of one call of a branch without gradients, by the crop's area: 64 at 224 px.
 _INFERENCE_PIXELS = 64 * 224 * 224
 # Augmented crops that travel between processes at a time.
@@ -53,18 +52,22 @@ class PhotoFeed:
         workers: int = 1,
         augmenter: Callable[[], Any] | None = None,
         store: Path | None = None,
+        decoded: Path | None = None,
     ) -> None:
         """`path_of`: photo stem -> file; `boxes`: stem -> x1, y1, x2, y2 (absent: whole frame).
 
         `augmenter` makes a `whales.augment.Augmenter`, one in each of the worker processes.
-        `store`: folder that keeps unaugmented crops for other processes.
+        `store`: folder that keeps unaugmented crops for other processes, `decoded`: folder that keeps
+        the photos that training looks at.
         """
         self.size, self.boxes = size, boxes
         self._store = CropStore(store, size) if store else None
         self._path_of = path_of
         self._workers = workers
         self._threads = ThreadPoolExecutor(workers)
-        self._processes = _processes(workers, _Source(path_of, boxes, size, augmenter))
+        self._processes = _processes(
+            workers, _Source(path_of, boxes, size, augmenter, PhotoStore(decoded))
+        )
         self._kept: dict[str, np.ndarray] = {}
 
     def plain(self, name: str) -> np.ndarray:
@@ -145,19 +148,8 @@ class _Source:
     boxes: dict[str, Box]
     size: int
     make_augmenter: Callable[[], Any] | None
+    photos: PhotoStore
     augmenter: Any = None
-    decoded: dict[str, np.ndarray] = field(default_factory=dict)
-    room: int = DECODED_BYTES
-
-    def photo(self, name: str) -> np.ndarray:
-        """The decoded photo, kept while there is room: (h, w, 3) uint8, not to be written to."""
-        pixels = self.decoded.get(name)
-        if pixels is None:
-            pixels = read_photo(self.path_of(name))
-            if pixels.nbytes <= self.room:
-                self.decoded[name] = pixels
-                self.room -= pixels.nbytes
-        return pixels
 
 
 _source: _Source | None = None  # of this worker process
@@ -191,7 +183,7 @@ def _augmented(tasks: Sequence[tuple[str, int]]) -> list[np.ndarray]:
         _source.augmenter = _source.make_augmenter()
     crops = []
     for name, seed in tasks:
-        pixels = _source.photo(name)
+        pixels = _source.photos.read(_source.path_of(name))
         box = _source.boxes.get(name)
         crops.append(_source.augmenter.crop(pixels, box, _source.size, seed))
     return crops

@@ -207,8 +207,8 @@ class Workbench:
             self._feed = None
         if not self._feed:
             ws, augmenter = self._workspace, self.net.augmenter
-            store = ws.file("crops")
-            self._feed = PhotoFeed(ws.photo, boxes, size, self._workers, augmenter, store)
+            stores = ws.file("crops"), ws.file("decoded_photos")
+            self._feed = PhotoFeed(ws.photo, boxes, size, self._workers, augmenter, *stores)
         return self._feed
 
 

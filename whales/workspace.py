@@ -97,6 +97,7 @@ _FILES: dict[str, tuple[str, str]] = {
     "history": ("cache/history/{stage}.csv", "the training stages"),
     "checkpoint": ("cache/checkpoints/{stage}", "the training stages"),
     "tensorboard": ("cache/tensorboard/{stage}", "the training stages"),
+    "decoded_photos": ("cache/photos", "every stage that trains a Siamese net"),
     "crops": ("cache/crops", "every stage that looks at whole photos"),
     "stamp": ("cache/stages/{stage}.json", "every stage"),
     # matrices
