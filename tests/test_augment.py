@@ -44,6 +44,18 @@ def test_a_seed_names_the_pixels(net):
     np.testing.assert_array_equal(pixels, before)
 
 
+@pytest.mark.parametrize("net", [v5, v6, kernel])
+def test_the_photo_may_be_read_only(net):
+    """As a photo that is mapped from disk is."""
+    pixels, locked = photo(), photo()
+    locked.flags.writeable = False
+    augmenter = Augmenter(net.transforms, net.EXTRA_CROP)
+    for seed in range(300):
+        for box in (BOX, None):
+            crop = augmenter.crop(locked, box, 32, seed)
+            np.testing.assert_array_equal(crop, augmenter.crop(pixels, box, 32, seed))
+
+
 def test_workers_do_not_matter(tmp_path):
     names = [f"p{i}.png" for i in range(6)]
     for i, name in enumerate(names):
