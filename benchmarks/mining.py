@@ -16,7 +16,7 @@ PHOTOS, IDENTITIES = 10723, 2931
 def lines(quick: bool) -> Iterator[Line]:
     """Seconds of an epoch's mismatches, with costs as they are early and late in training."""
     count = 400 if quick else PHOTOS
-    for stage, scores_of, amplitude in (("early", _early, 1.0), ("late", _late, 0.25)):
+    for stage, scores_of, amplitude in (("early", early_scores, 1.0), ("late", late_scores, 0.25)):
         seconds = {}
         for solver in ("scipy", "lap"):
             rng = np.random.default_rng(0)
@@ -33,14 +33,14 @@ def lines(quick: bool) -> Iterator[Line]:
         yield Line(f"mining, {stage}", "s", seconds["scipy"], seconds["lap"], 30, note=note)
 
 
-def _early(count: int, rng: np.random.Generator) -> np.ndarray:
+def early_scores(count: int, rng: np.random.Generator) -> np.ndarray:
     """Scores of a net that knows little: all over the range, alike for alike photos."""
     place = rng.standard_normal((count, 8), dtype=np.float32)
     scores = place @ place.T
     return 1 / (1 + np.exp(-scores))
 
 
-def _late(count: int, rng: np.random.Generator) -> np.ndarray:
+def late_scores(count: int, rng: np.random.Generator) -> np.ndarray:
     """Scores of a trained net: nearly all close to 0, a few high."""
-    scores = _early(count, rng)
+    scores = early_scores(count, rng)
     return (scores**20).astype(np.float32)
