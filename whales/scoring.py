@@ -49,7 +49,7 @@ def fold_scores(workspace: Workspace) -> list[NetScore]:
 
 def test_answers(workspace: Workspace) -> dict[str, str] | None:
     """True answers of the test photos, stem -> identity or `new_whale`, where the root has them."""
-    path = workspace.root / "test_labels.csv"
+    path = workspace.file("test_labels")
     return identities_of(read_labels(path)) if path.exists() else None
 
 

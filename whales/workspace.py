@@ -17,6 +17,7 @@ _V6 = "modified_data/seamese_net_v6_rgb_seresnext50_384px"
 _FILES: dict[str, tuple[str, str]] = {
     "train_csv": ("data/train.csv", _DOWNLOAD),
     "sample_submission": ("data/sample_submission.csv", _DOWNLOAD),
+    "import_table": ("data/import.csv", "import_dataset.py"),
     "train_photos": ("data/train", _DOWNLOAD),
     "test_photos": ("data/test", _DOWNLOAD),
     "playground_train_csv": ("data/playground/train.csv", _DOWNLOAD),
@@ -99,6 +100,7 @@ _FILES: dict[str, tuple[str, str]] = {
     "tensorboard": ("cache/tensorboard/{stage}", "the training stages"),
     "decoded_photos": ("cache/photos", "every stage that trains a Siamese net"),
     "crops": ("cache/crops", "every stage that looks at whole photos"),
+    "catalogue": ("cache/catalogue/{part}.npz", "identify.py"),
     "stamp": ("cache/stages/{stage}.json", "every stage"),
     # matrices
     "valid_matrix_v5": (
@@ -159,6 +161,8 @@ _FILES: dict[str, tuple[str, str]] = {
         "submission/final_submit_with_post_proc.csv",
         "final_ensemble_with_post_proc.py",
     ),
+    "decisions": ("review/decisions.csv", "a review of the answers by people"),
+    "test_labels": ("test_labels.csv", _OPTIONAL),
 }
 
 _PHOTO_FOLDERS = (
@@ -177,6 +181,19 @@ class Workspace:
     def file(self, key: str, **fields: object) -> Path:
         """Path of a file of the contract; `fields` fill the braces of its name."""
         return self.root / _FILES[key][0].format(**fields)
+
+    def found(self, key: str, **fields: object) -> list[Path]:
+        """Files of a key that are there, sorted; a field that is not given stands for anything."""
+        pattern = re.sub(
+            r"\{(\w+)[^}]*\}", lambda field: str(fields.get(field[1], "*")), _FILES[key][0]
+        )
+        return sorted(self.root.glob(pattern))
+
+    def pickles_and_tables(self) -> list[Path]:
+        """Every pickle and table that is there, in the pipeline's order, but the detections' caches."""
+        kinds = (".pkl", ".pklz", ".csv")
+        keys = [key for key, (name, _) in _FILES.items() if name.endswith(kinds)]
+        return [path for key in keys if key != "detections_cache" for path in self.found(key)]
 
     def origin(self, path: Path | str) -> str:
         """Say who makes `path`: a stage to run, or a download. Empty for an unknown path."""

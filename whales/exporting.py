@@ -1,0 +1,311 @@
+"""Answers and people's decisions in the forms of other programs: tables, COCO, folders, captures."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from whales.dataset import training_identities
+from whales.errors import UserError
+from whales.forms import PLAYGROUND, TEST, TRAIN, UNMATCHED, read_table
+from whales.importing import IMPORT_COLUMNS, new_folder, unique_names
+from whales.inference import read_answers
+from whales.labels import NEW_WHALE, stem, with_jpg
+from whales.photos import photo_size
+from whales.pickles import atomic_path, load, write_text
+from whales.ranking import ANSWERS
+from whales.stage import require
+from whales.workspace import Workspace
+
+DECISION_COLUMNS = ("who", "when", "query", "decision", "candidate", "score")
+SAME, NEW, SKIP, UNDO = DECISIONS = ("same", "new", "skip", "undo")
+# A date is cut to so many characters.
+OCCASIONS = {"year": 4, "month": 7, "day": 10}
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """One photo and the individual in it.
+
+    image: file name in the work root; photo: name in the data it was imported from (without
+    `data/import.csv`, the path below `data/`); individual: its name there, `unmatched` if none of
+    the known; source: label, decision or answer; split: train, test or playground; date: ISO or "";
+    box: (x1, y1, x2, y2) in pixels, or None; answers: ranked, best first, none for a labelled photo.
+    """
+
+    image: str
+    photo: str
+    individual: str
+    source: str
+    split: str
+    date: str = ""
+    box: tuple[int, ...] | None = None
+    answers: tuple[str, ...] = ()
+
+
+def read_sightings(
+    workspace: Workspace, answers: Path | None = None, decisions: Path | None = None
+) -> list[Sighting]:
+    """Sightings of all labelled photos, then of the answered ones, each in file order.
+
+    answers: a submission (default: the ensemble's); decisions: a table `DECISION_COLUMNS` (default:
+    the work root's, if it is there). A decision wins over the first answer. Raises `UserError`
+    naming file and row.
+    """
+    answers = answers or require(workspace, workspace.file("submission"))
+    labels = training_identities(workspace)
+    ranked = _checked(read_answers(answers), labels, answers)
+    path = decisions or workspace.file("decisions")
+    decided: dict[str, str] = {}
+    if decisions or path.exists():
+        decided = read_decisions(path, ranked, labels)
+    imported = _imported(workspace)
+    names = {row["Id"]: row["identity"] for row in imported.values() if row["identity"]}
+    names |= {NEW_WHALE: UNMATCHED}
+    if UNMATCHED in labels.values() or UNMATCHED in names:
+        raise UserError(
+            f"an identity is called {UNMATCHED}, which means none; give it another name"
+        )
+    boxes = _boxes(workspace)
+
+    def sighting(name: str, who: str, source: str, split: str) -> Sighting:
+        row = imported.get(name, {})
+        photo = row.get("original") or f"{split}/{with_jpg(name)}"
+        box = tuple(int(value) for value in boxes[name]) if name in boxes else None
+        given = tuple(names.get(answer, answer) for answer in ranked[name]) if split == TEST else ()
+        date = row.get("date", "")
+        return Sighting(with_jpg(name), photo, names.get(who, who), source, split, date, box, given)
+
+    found = [sighting(name, who, "label", TRAIN) for name, who in labels.items()]
+    # Identities lent to the playground are individuals all the same.
+    found += [
+        sighting(name, row["Id"], "label", PLAYGROUND)
+        for name, row in imported.items()
+        if row["split"] == PLAYGROUND
+    ]
+    for name, best in ranked.items():
+        source = "decision" if name in decided else "answer"
+        found.append(sighting(name, decided.get(name, best[0]), source, TEST))
+    return found
+
+
+def _checked(
+    ranked: dict[str, list[str]], labels: Mapping[str, str], path: Path
+) -> dict[str, list[str]]:
+    known = {NEW_WHALE, *labels.values()}
+    for line, (name, answers) in enumerate(ranked.items(), start=2):
+        strange = [answer for answer in answers if answer not in known]
+        if strange:
+            raise UserError(
+                f"{path}, line {line}: {strange[0] or 'an empty answer'} of photo {name} is no "
+                "identity of train.csv; give the answers of this work root"
+            )
+    return ranked
+
+
+def read_decisions(
+    path: Path | str, queries: Mapping[str, object], labels: Mapping[str, str]
+) -> dict[str, str]:
+    """Query (stem) -> identity or `new_whale` that people settled on; skipped ones are left out.
+
+    queries: keyed by stem; labels: stem -> identity of the training photos. The last decision that
+    was not undone counts. A candidate is a training photo or an identity. Raises `UserError` naming
+    the line.
+    """
+    table, places = read_table(path)
+    missing = [column for column in ("query", "decision", "candidate") if column not in table]
+    if missing:
+        raise UserError(
+            f"{path}: column {missing[0]} is missing; expected {','.join(DECISION_COLUMNS)}, "
+            f"received {','.join(table.columns)}"
+        )
+    known = {*labels.values()} - {NEW_WHALE}
+    settled: dict[str, list[str]] = {}
+    rows = zip(table["query"], table["decision"], table["candidate"], places, strict=True)
+    for query, decision, candidate, where in rows:
+        if stem(query) not in queries:
+            raise UserError(f"{where}: query {query} has no answers; take the row out")
+        if decision not in DECISIONS:
+            raise UserError(
+                f"{where}: decision is {decision}, expected one of {', '.join(DECISIONS)}"
+            )
+        stack = settled.setdefault(stem(query), [])
+        if decision != UNDO:
+            same = decision == SAME
+            stack.append(_candidate(candidate, labels, known, where) if same else decision)
+        elif stack:
+            stack.pop()
+    last = {query: stack[-1] for query, stack in settled.items() if stack}
+    return {query: NEW_WHALE if who == NEW else who for query, who in last.items() if who != SKIP}
+
+
+def _candidate(text: str, labels: Mapping[str, str], known: set[str], where: str) -> str:
+    """The identity of a candidate: an identity, or a training photo with or without `.jpg`."""
+    of_photo = labels.get(stem(text))
+    if of_photo in (None, NEW_WHALE) and text not in known:
+        raise UserError(
+            f"{where}: candidate {text or 'is empty and'} is neither an identity of train.csv nor "
+            "one of its photos with an identity"
+        )
+    if text in known:
+        # `1` may be a photo and an identity; with its extension a photo is told from an identity.
+        if of_photo not in (None, text):
+            raise UserError(
+                f"{where}: candidate {text} is an identity and a photo of {of_photo}; "
+                f"write {with_jpg(text)} for the photo"
+            )
+        return text
+    return of_photo
+
+
+def _imported(workspace: Workspace) -> dict[str, dict[str, str]]:
+    path = workspace.file("import_table")
+    if not path.exists():
+        return {}
+    table, _ = read_table(path)
+    missing = [column for column in IMPORT_COLUMNS if column not in table]
+    if missing:
+        raise UserError(f"{path}: column {missing[0]} is missing; import the data again")
+    return {stem(row["Image"]): row for row in table.to_dict("records")}
+
+
+def _boxes(workspace: Workspace) -> dict[str, Sequence[float]]:
+    """The boxes that the nets saw, else the first ones; of as many photos as there are files for."""
+    pairs = (
+        ("boxes_averaged_playground", "boxes_playground_v2"), ("boxes_averaged", "boxes_v5")
+    )  # fmt: skip
+    boxes: dict[str, Sequence[float]] = {}
+    for keys in pairs:
+        there = [path for path in map(workspace.file, keys) if path.exists()]
+        boxes |= load(there[0]) if there else {}
+    return boxes
+
+
+def sightings_table(sightings: Sequence[Sighting]) -> pd.DataFrame:
+    """A row per photo: photo, image, identity, source, date, split, x, y, w, h, answer_1 .. answer_5."""
+    rows = []
+    for s in sightings:
+        x1, y1, x2, y2 = s.box or (0, 0, 0, 0)
+        box = (x1, y1, x2 - x1, y2 - y1) if s.box else ("",) * 4
+        answers = [*s.answers, *[""] * ANSWERS][:ANSWERS]
+        rows.append((s.photo, s.image, s.individual, s.source, s.date, s.split, *box, *answers))
+    columns = ["photo", "image", "identity", "source", "date", "split", "x", "y", "w", "h"]
+    columns += [f"answer_{place}" for place in range(1, ANSWERS + 1)]
+    return pd.DataFrame(rows, columns=columns, dtype=object)
+
+
+def write_table(path: Path | str, table: pd.DataFrame) -> None:
+    """Write a table as .xlsx if the name ends so, else as UTF-8 CSV; whole or not at all."""
+    if Path(path).suffix.lower() == ".xlsx":
+        with atomic_path(path) as temporary:
+            table.to_excel(temporary, index=False)
+    else:
+        text = io.StringIO()
+        table.to_csv(text, index=False, lineterminator="\n")
+        write_text(path, text.getvalue())
+
+
+def coco(sightings: Sequence[Sighting], workspace: Workspace) -> dict[str, list[dict]]:
+    """COCO's images, annotations and categories: an individual is a category, `unmatched` is one too.
+
+    A photo of several animals is one image with several annotations. Without a box the whole frame is
+    the box. bbox is [x, y, width, height] in pixels of the photo in the work root.
+    """
+    individuals = sorted({s.individual for s in sightings})
+    categories = {who: number for number, who in enumerate(individuals, start=1)}
+    images: dict[str, dict] = {}
+    annotations = []
+    for number, s in enumerate(sightings, start=1):
+        if s.photo not in images:
+            width, height = photo_size(workspace.photo(stem(s.image)))
+            images[s.photo] = {
+                "id": len(images) + 1, "file_name": s.photo, "width": width, "height": height,
+                "date_captured": s.date, "split": s.split,
+            }  # fmt: skip
+        image = images[s.photo]
+        x1, y1, x2, y2 = s.box or (0, 0, image["width"], image["height"])
+        annotations.append({
+            "id": number, "image_id": image["id"], "category_id": categories[s.individual],
+            "bbox": [x1, y1, x2 - x1, y2 - y1], "area": (x2 - x1) * (y2 - y1), "iscrowd": 0,
+            "source": s.source,
+        })  # fmt: skip
+    named = [{"id": number, "name": who} for who, number in categories.items()]
+    return {"images": list(images.values()), "annotations": annotations, "categories": named}
+
+
+def write_coco(path: Path | str, content: Mapping[str, object]) -> None:
+    """Write COCO's JSON, UTF-8; whole or not at all."""
+    write_text(path, json.dumps(content, ensure_ascii=False, indent=1) + "\n")
+
+
+def write_folders(
+    path: Path | str, sightings: Sequence[Sighting], workspace: Workspace, link: bool = False
+) -> None:
+    """Write a folder per individual and `unmatched`, photos under their names in the work root.
+
+    path: must be new or empty; link: symbolic links instead of copies. Letters that a folder's name
+    cannot have become `_`.
+    """
+    files = [workspace.photo(stem(s.image)) for s in sightings]
+    individuals = sorted({s.individual for s in sightings} - {UNMATCHED})
+    folders = dict(zip(individuals, unique_names(individuals, [UNMATCHED]), strict=True))
+    with new_folder(path) as top:
+        (top / UNMATCHED).mkdir()
+        for name in folders.values():
+            (top / name).mkdir()
+        for s, file in zip(sightings, files, strict=True):
+            target = top / folders.get(s.individual, UNMATCHED) / s.image
+            if link:
+                target.symlink_to(file.resolve())
+            else:
+                shutil.copy2(file, target)
+
+
+def capture_histories(
+    sightings: Sequence[Sighting], occasions: str | None = None
+) -> tuple[pd.DataFrame, dict[str, int]]:
+    """Individual x occasion of 0 and 1, and how many photos of each kind are left out.
+
+    occasions: year, month or day; None for the finest that all dates have. An occasion is every one
+    with a dated photo, even if none was matched; photos without a date, and unmatched ones, capture
+    nobody. Returns the table (index: individual, columns: occasions, sorted) and the counts.
+    Raises `UserError` where no photo has a date, or one is not precise enough.
+    """
+    dated = [s for s in sightings if s.date]
+    if not dated:
+        raise UserError("no photo has a date; capture histories need the dates of data/import.csv")
+    coarsest = min(dated, key=lambda s: len(s.date))
+    length = OCCASIONS[occasions] if occasions else len(coarsest.date)
+    if len(coarsest.date) < length:
+        raise UserError(
+            f"photo {coarsest.photo}: date {coarsest.date} has no {occasions}; "
+            "choose coarser occasions or complete data/import.csv"
+        )
+    when = sorted({s.date[:length] for s in dated})
+    seen = [s for s in dated if s.individual != UNMATCHED]
+    who = sorted({s.individual for s in seen})
+    table = pd.DataFrame(0, index=pd.Index(who, name="individual"), columns=when)
+    for s in seen:
+        table.loc[s.individual, s.date[:length]] = 1
+    undated = len(sightings) - len(dated)
+    return table, {"without a date": undated, UNMATCHED: len(dated) - len(seen)}
+
+
+def write_histories(path: Path | str, table: pd.DataFrame) -> None:
+    """Write capture histories: MARK's lines `/* individual */ 0101 1;` for .inp, else CSV or .xlsx."""
+    if Path(path).suffix.lower() != ".inp":
+        write_table(path, table.reset_index())
+        return
+    lines = [f"/* occasions: {' '.join(table.columns)} */"]
+    lines += [
+        # MARK ends a comment at the first */.
+        f"/* {who.replace('*/', '* /')} */ {''.join(map(str, row))} 1;"
+        for who, row in zip(table.index, table.to_numpy().tolist(), strict=True)
+    ]
+    write_text(path, "\n".join(lines) + "\n")

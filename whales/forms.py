@@ -1,0 +1,374 @@
+"""Other people's forms of a data set: a folder per identity, tables, COCO; all become `Record`s.
+
+Whatever follows knows no form any more.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import re
+import zipfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from whales.errors import UserError
+from whales.labels import NEW_WHALE
+from whales.stage import log
+
+UNMATCHED = "unmatched"  # what exports call a photo of none of the known
+UNKNOWN = (NEW_WHALE, "unknown", UNMATCHED)  # wildlife-datasets writes `unknown`
+TRAIN, TEST, PLAYGROUND = PARTS = ("train", "test", "playground")
+
+_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".png", ".tif", ".tiff", ".webp", ".gif", ".avif", ".jp2")
+_NOTHING = ("", "nan", "none", "null", "[]", "<na>", "nat")
+# A time of day may follow a whole date; `2019.0` is a year that a spreadsheet took for a number.
+_DATE = re.compile(r"(\d{4})(?:\.0)?|(\d{4})-(\d\d)(?:-(\d\d)(?:[T ]\d\d:.*)?)?")
+USUAL = {
+    "photo": ("photo", "path", "image", "Image", "file_name", "filename"),
+    "identity": ("identity", "Identity", "individual", "Id"),
+    "date": ("date", "Date", "date_captured"),
+    "split": ("split", "original_split"),
+}
+_CORNERS = ("x1", "y1", "x2", "y2")
+_BOX_NAMES = (("bbox",), ("box",), ("x", "y", "w", "h"), _CORNERS)
+_WORDS = {
+    "unknown": "identities that mean none of the known",
+    "train_words": "what the split column calls train",
+    "test_words": "and test",
+}
+
+
+@dataclass(frozen=True)
+class Form:
+    """How a table names things.
+
+    photo, identity, date, split: column names; None for the usual ones (see `USUAL`), "" for none.
+    box: one column (`[x, y, w, h]`) or four; None for the usual ones, () for none. box_format: xywh or
+    xyxy; None for xyxy where the columns are called x1 y1 x2 y2, else xywh.
+    unknown: words in the identity column that mean "none of the known", in any case.
+    train_words, test_words: what the split column may say, in any case, besides `playground`.
+    """
+
+    photo: str | None = None
+    identity: str | None = None
+    box: tuple[str, ...] | None = None
+    box_format: str | None = None
+    date: str | None = None
+    split: str | None = None
+    unknown: tuple[str, ...] = UNKNOWN
+    train_words: tuple[str, ...] = ("train", "training", "database", "gallery")
+    test_words: tuple[str, ...] = ("test", "testing", "query")
+
+
+def add_form_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that `form_of` reads."""
+    usual, add = Form(), parser.add_argument
+    for name, names in USUAL.items():
+        meaning = f"of the {name}, '' for none (else {', '.join(names)})"
+        add(f"--{name}-column", metavar="NAME", dest=name, help=meaning)
+    boxes = ", ".join(map(" ".join, _BOX_NAMES))
+    add(
+        "--box-columns",
+        nargs="+",
+        metavar="NAME",
+        dest="box",
+        help=f"one or four, '' for none (else {boxes})",
+    )
+    add("--box-format", choices=("xywh", "xyxy"), help="default: xyxy for x1 y1 x2 y2, else xywh")
+    for name, meaning in _WORDS.items():
+        words = getattr(usual, name)
+        meaning = f"{meaning} (else {', '.join(words)})"
+        option = f"--{name.replace('_', '-')}"
+        add(option, nargs="+", metavar="WORD", default=words, help=meaning)
+
+
+def form_of(args: argparse.Namespace) -> Form:
+    """The form that the options of `add_form_options` name."""
+    given = {field.name: getattr(args, field.name) for field in fields(Form)}
+    return Form(**{k: tuple(v) if isinstance(v, list) else v for k, v in given.items()})
+
+
+@dataclass(frozen=True)
+class Record:
+    """One photo of one animal.
+
+    where: file and row, for messages; original: name in the source; identity: "" if not labelled,
+    `new_whale` if said to be none of the known; box: (x1, y1, x2, y2) in pixels of the upright photo;
+    date: YYYY, YYYY-MM, YYYY-MM-DD or ""; split: one of `PARTS`, or "" if the source does not say.
+    ready: whether the file is a JPEG whose pixels are stored upright (known once it was checked).
+    """
+
+    where: str
+    original: str
+    path: Path
+    identity: str = ""
+    box: tuple[float, float, float, float] | None = None
+    date: str = ""
+    split: str = ""
+    ready: bool = False
+
+
+def read_source(
+    source: Path | str, form: Form, photos: Path | str | None = None, part: str = ""
+) -> list[Record]:
+    """Records of a folder per identity, a COCO file (.json) or a table (.csv, .tsv, .xlsx).
+
+    photos: where the names of a table or COCO file begin (default: the file's folder); part: the
+    split of all of them, whatever a split column says. Raises `UserError` naming file and row.
+    """
+    source = Path(source)
+    folder = Path(photos) if photos else source.parent
+    if source.is_dir():
+        folder, (frame, places) = source, _folder_table(source)
+        # The options that name columns are for the tables beside it.
+        form = replace(form, photo="photo", identity="identity", box=(), date="", split="")
+    elif source.suffix.lower() == ".json":
+        frame, places = _coco_table(source)
+    else:
+        frame, places = read_table(source)
+    if frame.empty:
+        raise UserError(f"{source} has no photos; name a folder per identity, a table or COCO JSON")
+    return records_of(frame, source, form, folder, part, places)
+
+
+def records_of(
+    frame: pd.DataFrame,
+    source: Path | str,
+    form: Form,
+    folder: Path | str,
+    part: str = "",
+    places: Sequence[str] | None = None,
+) -> list[Record]:
+    """Records of a table in memory, such as the metadata frame of wildlife-datasets.
+
+    source: what messages call it; folder: where photo names begin; part: as in `read_source`;
+    places: of each row, for messages. Raises `UserError` naming source and row.
+    """
+    columns = {name: _column(frame, source, form, name) for name in USUAL}
+    if part:
+        columns["split"] = ""
+    for name in ("photo", "identity"):
+        # Queries need no identities.
+        if not columns[name] and not (name == "identity" and part == TEST):
+            raise UserError(
+                f"{source}: no column of the {name}; name it with --{name}-column, "
+                f"received {','.join(map(str, frame.columns))}"
+            )
+    box = _box_columns(frame, source, form)
+    if not Path(source).is_dir():  # a folder has no columns to mistake
+        used = {**columns, "box": " ".join(box)}
+        log(f"{source}: " + ", ".join(f"{key} = {value}" for key, value in used.items() if value))
+    box_format = form.box_format or ("xyxy" if box == _CORNERS else "xywh")
+    places = places or [f"{source}, row {label}" for label in frame.index]
+    rows = frame.to_dict("records")
+    return [
+        _record(row, where, columns, box, box_format, form, Path(folder), part)
+        for row, where in zip(rows, places, strict=True)
+    ]
+
+
+def read_table(path: Path | str) -> tuple[pd.DataFrame, list[str]]:
+    """A table with a header, all text, without its blank rows; and of each row, file and line.
+
+    .xlsx (first sheet), else UTF-8 text with commas, semicolons or tabs. `UserError` where it is none.
+    """
+    path = Path(path)
+    try:
+        if path.suffix.lower() == ".xlsx":
+            frame = pd.read_excel(path, dtype=str, keep_default_na=False)
+        else:
+            with open(path, encoding="utf-8-sig") as text:  # spreadsheets begin with a mark
+                header = text.readline()
+                text.seek(0)
+                frame = pd.read_csv(
+                    text, dtype=str, keep_default_na=False, skip_blank_lines=False,
+                    sep=max(",;\t", key=header.count),
+                )  # fmt: skip
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing") from None
+    except (ValueError, KeyError, OSError, zipfile.BadZipFile) as reason:
+        told = " ".join(str(reason).split())
+        raise UserError(
+            f"{path} is not a table with a header ({told}); save it as UTF-8 CSV or .xlsx"
+        ) from reason
+    if not isinstance(frame.index, pd.RangeIndex):
+        raise UserError(f"{path}, line 2: more fields than the header has; take them out")
+    frame.columns = [str(column).strip() for column in frame.columns]
+    frame = frame[(frame != "").any(axis=1)] if len(frame) else frame
+    unit = "row" if path.suffix.lower() == ".xlsx" else "line"
+    return frame, [f"{path}, {unit} {index + 2}" for index in frame.index]
+
+
+def _folder_table(folder: Path) -> tuple[pd.DataFrame, list[str]]:
+    """A folder per identity: photos at any depth below it; those beside the folders have none."""
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    files = [path for path in files if not any(p[0] == "." for p in path.relative_to(folder).parts)]
+    photos = [path for path in files if path.suffix.lower() in _SUFFIXES]
+    if len(files) > len(photos):
+        log(f"{folder}: {len(files) - len(photos)} files that are no photos are left out")
+    parts = [path.relative_to(folder).parts for path in photos]
+    rows = [("/".join(part), part[0] if len(part) > 1 else "") for part in parts]
+    return pd.DataFrame(rows, columns=["photo", "identity"]), [str(path) for path in photos]
+
+
+def _coco_table(path: Path) -> tuple[pd.DataFrame, list[str]]:
+    """A row per annotation, and one per image without any; categories are the identities.
+
+    The fields of image and annotation keep their names, so that columns can be chosen among them.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        images = {image["id"]: image for image in content["images"]}
+        names = {entry["id"]: entry["name"] for entry in content.get("categories", [])}
+        annotations = content.get("annotations", [])
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing") from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as reason:
+        raise UserError(
+            f"{path} is not COCO JSON: expected images with an id, categories with id and name "
+            f"({type(reason).__name__}: {reason})"
+        ) from reason
+    rows, places, seen = [], [], set()
+    for number, entry in enumerate(annotations):
+        where = f"{path}, annotation {entry.get('id', number)}"
+        image, category = entry.get("image_id"), entry.get("category_id")
+        if image not in images:
+            raise UserError(f"{where}: there is no image {image}; add it or take the entry out")
+        if category is not None and category not in names:
+            raise UserError(f"{where}: there is no category {category}; add it")
+        seen.add(image)
+        who = {"identity": names.get(category, "")}
+        rows.append({**who, **images[image], **entry, "photo": images[image].get("file_name")})
+        places.append(where)
+    for key, image in images.items():
+        if key not in seen:
+            rows.append({"identity": "", **image, "photo": image.get("file_name")})
+            places.append(f"{path}, image {key}")
+    return pd.DataFrame(rows), places
+
+
+def _column(frame: pd.DataFrame, source: Path | str, form: Form, name: str) -> str:
+    """The column of `name`: the one the form names, else the first usual one there is, else ""."""
+    given = getattr(form, name)
+    if given is None:
+        return next((column for column in USUAL[name] if column in frame.columns), "")
+    if given:
+        _require_columns(frame, source, [given])
+    return given
+
+
+def _box_columns(frame: pd.DataFrame, source: Path | str, form: Form) -> tuple[str, ...]:
+    if form.box is None:
+        return next((names for names in _BOX_NAMES if {*names} <= {*frame.columns}), ())
+    names = tuple(filter(None, form.box))
+    if len(names) not in (0, 1, 4):
+        raise UserError(f"a box is one column or four, received {len(names)}: {' '.join(names)}")
+    _require_columns(frame, source, names)
+    return names
+
+
+def _require_columns(frame: pd.DataFrame, source: Path | str, names: Iterable[str]) -> None:
+    for name in names:
+        if name not in frame.columns:
+            raise UserError(
+                f"{source}: column {name} is missing; received {','.join(map(str, frame.columns))}"
+            )
+
+
+def _text(value: Any) -> str:
+    """A cell as text; nothing of any kind is "". Whole numbers that became floats lose their `.0`."""
+    if value is None or (pd.api.types.is_scalar(value) and pd.isna(value)):
+        return ""
+    whole = isinstance(value, float) and value.is_integer()
+    return str(int(value) if whole else value).strip()
+
+
+def _record(
+    row: Mapping[str, Any],
+    where: str,
+    columns: Mapping[str, str],
+    box: Sequence[str],
+    box_format: str,
+    form: Form,
+    folder: Path,
+    part: str,
+) -> Record:
+    cells = {name: _text(row[column]) if column else "" for name, column in columns.items()}
+    if not cells["photo"]:
+        raise UserError(f"{where}: {columns['photo']} is empty; fill it in")
+    name = cells["photo"].replace("\\", "/")
+    path = folder / name
+    if not path.is_file():
+        raise UserError(
+            f"{where}: photo {name} is not in {folder}; put it there, or name the folder with --photos"
+        )
+    unknown = cells["identity"].casefold() in {
+        word.casefold() for word in (NEW_WHALE, *form.unknown)
+    }
+    return Record(
+        where,
+        name,
+        Path(os.path.abspath(path)),
+        NEW_WHALE if unknown else cells["identity"],
+        _box([row[column] for column in box], box_format, where),
+        _date(cells["date"], where),
+        _split(cells["split"], where, form) if columns["split"] else part,
+    )
+
+
+def _split(text: str, where: str, form: Form) -> str:
+    words = {TRAIN: form.train_words, TEST: form.test_words, PLAYGROUND: (PLAYGROUND,)}
+    for part, known in words.items():
+        if text.casefold() in {word.casefold() for word in known}:
+            return part
+    raise UserError(
+        f"{where}: split is {text or 'empty'}, expected one of "
+        f"{', '.join(word for known in words.values() for word in known)}; "
+        "name other words with --train-words and --test-words"
+    )
+
+
+def _date(text: str, where: str) -> str:
+    """ISO text cut to YYYY, YYYY-MM or YYYY-MM-DD."""
+    if text.casefold() in _NOTHING:
+        return ""
+    found = _DATE.fullmatch(text)
+    try:
+        year, *rest = [part for part in found.groups() if part] if found else [""]
+        date(int(year), *(int(part) for part in (*rest, "1", "1")[:2]))
+    except ValueError:
+        raise UserError(
+            f"{where}: date is {text}; expected ISO, such as 2019, 2019-07 or 2019-07-30"
+        ) from None
+    return "-".join([year, *rest])
+
+
+def _box(
+    cells: Sequence[Any], box_format: str, where: str
+) -> tuple[float, float, float, float] | None:
+    """(x1, y1, x2, y2) of one cell with four numbers or of four cells; None where all are empty."""
+    if len(cells) == 1 and isinstance(cells[0], (list, tuple, np.ndarray)):
+        cells = list(cells[0])
+    texts = [_text(cell) for cell in cells]
+    if all(text.casefold() in _NOTHING for text in texts):
+        return None
+    if len(texts) == 1:
+        texts = re.split(r"[\s,;]+", texts[0].strip("[]() "))
+    try:
+        x, y, width, height = (float(text) for text in texts)
+    except ValueError:
+        x = y = width = height = math.nan
+    if not all(map(math.isfinite, (x, y, width, height))):
+        raise UserError(
+            f"{where}: box is {' '.join(texts)}; expected four numbers, pixels, as {box_format}"
+        )
+    return (x, y, width, height) if box_format == "xyxy" else (x, y, x + width, y + height)

@@ -1,0 +1,363 @@
+"""Records of photos from elsewhere: parts drawn, everything checked, and laid out as a work root."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import csv
+import io
+import math
+import os
+import re
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyvips
+from tqdm import tqdm
+
+from whales.errors import UserError
+from whales.forms import PARTS, PLAYGROUND, TEST, TRAIN, UNMATCHED, Record
+from whales.labels import NEW_WHALE, photos_by_identity, stem, with_jpg
+from whales.photos import read_photo
+from whales.pickles import save, write_text
+from whales.stage import log
+from whales.workspace import Workspace
+
+IMPORT_COLUMNS = ("Image", "original", "path", "Id", "identity", "date", "split")
+_QUALITY = 95  # of photos that must be encoded anew; from 90 on libvips keeps the full colour
+_TURNED = (5, 6, 7, 8)  # EXIF orientations whose upright photo has its sides exchanged
+_OVERHANG = 0.05  # of the photo's side: boxes drawn a little too far are clipped, others refused
+
+
+def share(text: str) -> float:
+    """Parser of an argument that is a share, above 0 and below 1."""
+    with contextlib.suppress(ValueError):
+        if 0 < float(text) < 1:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"expected a share between 0 and 1, received {text}")
+
+
+def draw_test(records: Sequence[Record], share: float, rng: np.random.Generator) -> list[Record]:
+    """Make about `share` of the train photos test photos, so that the test has known and new whales.
+
+    Of an identity with several photos a share of them goes, never all; photos of one day go together,
+    since they are near copies. Of identities seen once, and of unlabelled photos, a share goes
+    whole: the new whales of the test. Shares are rounded at random, so that they hold on average.
+    """
+    drawn: set[int] = set()
+    alone: list[int] = []
+    groups = photos_by_identity((i, r.identity) for i, r in _train(records))
+    for who, group in groups.items():
+        if who in ("", NEW_WHALE) or len(group) == 1:
+            alone += group
+            continue
+        days: dict[object, list[int]] = {}
+        for i in group:
+            day = records[i].date
+            days.setdefault(day if len(day) == 10 else i, []).append(i)
+        wanted, got, shot = _rounded(share * len(group), rng), [], list(days.values())
+        for place in rng.permutation(len(shot))[1:]:  # the first stays
+            if len(got) + len(shot[place]) <= wanted:
+                got += shot[place]
+        drawn |= {*got}
+    alone = np.array(alone, int)
+    drawn |= {*rng.permutation(alone)[: _rounded(share * len(alone), rng)].tolist()}
+    return [replace(r, split=TEST) if i in drawn else r for i, r in enumerate(records)]
+
+
+def draw_playground(
+    records: Sequence[Record], share: float, rng: np.random.Generator
+) -> list[Record]:
+    """Give the playground a share of the identities that have several train photos and no test photo."""
+    tested = {record.identity for record in records if record.split == TEST}
+    groups = photos_by_identity((i, r.identity) for i, r in _train(records))
+    several = [who for who, group in groups.items() if len(group) > 1]
+    free = [who for who in several if who not in ("", NEW_WHALE) and who not in tested]
+    count = _rounded(share * len(free), rng)
+    drawn = {free[place] for place in rng.permutation(len(free))[:count]}
+    return [
+        replace(r, split=PLAYGROUND) if r.split in ("", TRAIN) and r.identity in drawn else r
+        for r in records
+    ]
+
+
+def _train(records: Sequence[Record]) -> Iterator[tuple[int, Record]]:
+    return ((i, record) for i, record in enumerate(records) if record.split in ("", TRAIN))
+
+
+def _rounded(value: float, rng: np.random.Generator) -> int:
+    return int(value + rng.random())
+
+
+def check(
+    records: Sequence[Record], whole_frame: bool = False, skip: bool = False, workers: int = 1
+) -> list[Record]:
+    """The records with everything settled: split, whole pixel boxes, `ready`, labels.
+
+    Each photo is decoded to its end. whole_frame: a photo without a box gets the frame as its box;
+    skip: leave out photos that cannot be read. Raises `UserError` naming file and row.
+    """
+    _check_once(records)
+
+    def settle(record: Record) -> Record | str:
+        try:
+            size, ready = _look(record)
+        except UserError as error:
+            if not skip:
+                raise UserError(f"{record.where}: {error}") from error
+            return f"{record.where}: {error}"
+        box = record.box or ((0, 0, *size) if whole_frame else None)
+        split = record.split or TRAIN
+        who = record.identity or ("" if split == TEST else NEW_WHALE)
+        return replace(
+            record, box=_pixels(box, size, record.where), ready=ready, split=split, identity=who
+        )
+
+    with ThreadPoolExecutor(workers) as pool:
+        found = list(_progress(pool.map(settle, records), len(records), "check photos"))
+    for reason in found:
+        if isinstance(reason, str):
+            log(f"left out: {reason}")
+    checked = [record for record in found if isinstance(record, Record)]
+    parts = Counter(record.split for record in checked)
+    if not any(r.identity != NEW_WHALE for r in checked if r.split == TRAIN):
+        raise UserError("no train photo has an identity; check the identity and the split column")
+    if not parts[TEST]:
+        raise UserError(
+            "no photo is a test photo; give a split column, --test-share or --test FOLDER"
+        )
+    return checked
+
+
+def _check_once(records: Sequence[Record]) -> None:
+    """A photo may come again only for another animal, with a box of its own."""
+    seen: dict[tuple[Path, object], str] = {}
+    for record in records:
+        key = record.path, record.box
+        if key in seen:
+            raise UserError(
+                f"{record.where}: photo {record.original} is listed twice, first in {seen[key]}; "
+                "keep one, or give each animal its box"
+            )
+        seen[key] = record.where
+
+
+def _look(record: Record) -> tuple[tuple[int, int], bool]:
+    """Upright (width, height) of a photo, and whether it can be used as it is."""
+    height, width = read_photo(record.path).shape[:2]
+    image = pyvips.Image.new_from_file(str(record.path))
+    turn = image.get("orientation") if "orientation" in image.get_fields() else 1
+    jpeg = image.get("vips-loader").startswith("jpegload")
+    upright = (height, width) if turn in _TURNED else (width, height)
+    return upright, jpeg and turn in (0, 1)
+
+
+def _pixels(
+    box: Sequence[float] | None, size: Sequence[int], where: str
+) -> tuple[int, int, int, int]:
+    """The box in whole pixels, none of it lost, inside a photo of (width, height) `size`."""
+    if box is None:
+        raise UserError(
+            f"{where}: the photo has no box; add it, or let --whole-frame-boxes take the whole frame"
+        )
+    shown = " ".join(f"{value:g}" for value in box)
+    if box[2] - box[0] < 1 or box[3] - box[1] < 1:
+        raise UserError(
+            f"{where}: box {shown} (x1 y1 x2 y2) is inverted or under a pixel; "
+            "give pixels, and see --box-format"
+        )
+    for low, high, side in ((box[0], box[2], size[0]), (box[1], box[3], size[1])):
+        if low < -_OVERHANG * side or high > (1 + _OVERHANG) * side or low >= side or high <= 0:
+            raise UserError(
+                f"{where}: box {shown} (x1 y1 x2 y2) leaves the upright photo of "
+                f"{size[0]} x {size[1]} pixels; mend it, or see --box-format"
+            )
+    x1, y1 = (max(math.floor(value), 0) for value in box[:2])
+    x2, y2 = (min(math.ceil(value), side) for value, side in zip(box[2:], size, strict=True))
+    return x1, y1, x2, y2
+
+
+def write_root(
+    root: Path | str,
+    records: Sequence[Record],
+    link: bool = False,
+    without_detector: bool = False,
+    workers: int = 1,
+) -> None:
+    """Lay checked records out as a work root, which must be new or empty; whole or not at all.
+
+    link: JPEGs that can be used as they are become symbolic links. without_detector: write empty
+    detections, with which the stage that averages boxes keeps the given ones.
+    """
+    names = [with_jpg(name) for name in unique_names([stem(r.original) for r in records])]
+    identities = list(
+        dict.fromkeys(r.identity for r in records if r.identity not in ("", NEW_WHALE))
+    )
+    # Answers are separated by spaces and columns by commas: no identity may hold either.
+    ids = dict(zip(identities, unique_names(identities, (NEW_WHALE, UNMATCHED)), strict=True))
+    ids |= {NEW_WHALE: NEW_WHALE, "": ""}
+    with new_folder(root) as folder:
+        workspace = Workspace(folder)
+        for key in (*_FOLDERS.values(), "playground_test_photos"):
+            workspace.file(key).mkdir(parents=True)
+
+        def put(item: tuple[str, Record]) -> None:
+            name, record = item
+            _put(record, workspace.file(_FOLDERS[record.split]) / name, link)
+
+        with ThreadPoolExecutor(workers) as pool:
+            items = pool.map(put, zip(names, records, strict=True))
+            list(_progress(items, len(records), "write photos"))
+        _write_tables(workspace, names, records, ids)
+        if without_detector:
+            for key in ("boxes_retinanet", "boxes_retinanet_playground"):
+                save(workspace.file(key), {})
+
+
+_FOLDERS = {TRAIN: "train_photos", TEST: "test_photos", PLAYGROUND: "playground_train_photos"}
+
+
+def _put(record: Record, path: Path, link: bool) -> None:
+    if record.ready and link:
+        path.symlink_to(record.path)
+    elif record.ready:
+        shutil.copy2(record.path, path)
+    else:
+        try:
+            image = pyvips.Image.new_from_file(str(record.path), fail_on="truncated").autorot()
+            # What is transparent becomes black.
+            image.colourspace("srgb").jpegsave(str(path), Q=_QUALITY, keep="icc")
+        except pyvips.Error as error:
+            told = " ".join(str(error).split())
+            raise UserError(
+                f"{record.where}: photo {record.path} cannot be made a JPEG ({told})"
+            ) from error
+
+
+def _write_tables(
+    workspace: Workspace, names: Sequence[str], records: Sequence[Record], ids: Mapping[str, str]
+) -> None:
+    parts: dict[str, list[tuple[str, str]]] = {part: [] for part in PARTS}
+    boxes: dict[str, dict[str, tuple]] = {part: {} for part in PARTS}
+    rows, path_of = [], {}
+    for name, r in zip(names, records, strict=True):
+        # Two sources may have a photo of one name each.
+        original = r.original if path_of.setdefault(r.original, r.path) == r.path else r.path
+        parts[r.split].append((name, ids[r.identity]))
+        boxes[r.split][stem(name)] = r.box
+        who = "" if r.identity == NEW_WHALE else r.identity
+        rows.append((name, original, r.path, ids[r.identity], who, r.date, r.split))
+    guess = [(name, NEW_WHALE) for name, _ in parts[TEST]]
+    tables: dict[str, list[tuple[str, str]]] = {
+        "train_csv": parts[TRAIN],
+        "sample_submission": guess,
+        "playground_train_csv": parts[PLAYGROUND],
+        "playground_sample_submission": [],
+    }
+    for key, content in tables.items():
+        write_text(workspace.file(key), _csv(("Image", "Id"), content))
+    write_text(workspace.file("import_table"), _csv(IMPORT_COLUMNS, rows))
+    save(workspace.file("boxes_v5"), boxes[TRAIN] | boxes[TEST])
+    save(workspace.file("boxes_playground_v2"), boxes[PLAYGROUND])
+    write_text(workspace.file("cropping_train_v2"), "")
+    if all(who for _, who in parts[TEST]):
+        known = {who for _, who in parts[TRAIN]}
+        truth = [(name, who if who in known else NEW_WHALE) for name, who in parts[TEST]]
+        write_text(workspace.file("test_labels"), _csv(("Image", "Id"), truth))
+
+
+def _csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([header, *rows])
+    return text.getvalue()
+
+
+def notes(records: Sequence[Record]) -> list[str]:
+    """What the root holds, and what its stages will refuse, a line each."""
+    lines = []
+    for part in PARTS:
+        group = [r for r in records if r.split == part]
+        counts = Counter(r.identity for r in group)
+        new, unlabelled = counts.pop(NEW_WHALE, 0), counts.pop("", 0)
+        lines.append(
+            f"{part}: {len(group)} photos, {len(counts)} identities ({sum(n > 1 for n in counts.values())} "
+            f"with two photos or more), {new} {NEW_WHALE}, {unlabelled} not labelled"
+        )
+        if part == TRAIN and (len(counts) < 5 or 0 < new < 5):
+            lines.append(
+                "note: the detector's folds need five identities, and five photos of new_whale or none"
+            )
+        if part == PLAYGROUND and sum(n > 1 for n in counts.values()) < 2:
+            lines.append(
+                "note: warm starts need two playground identities with two photos each; without "
+                "them leave those stages out and give the first r15 stage --weights imagenet or none"
+            )
+    turned = sum(not r.ready for r in records)
+    return [
+        *lines,
+        f"{turned} photos turned upright or made JPEGs, {len(records) - turned} as they were",
+    ]
+
+
+def unique_names(names: Sequence[str], taken: Iterable[str] = ()) -> list[str]:
+    """A different safe name for each: letters, digits, `_` and `-`, different without regard to case.
+
+    Names that are safe stay as they are, the first of equal ones at least; others get `_2`, `_3`, ...
+    No dot, since the tables' readers take what follows it for an extension.
+    """
+    safe = [re.sub(r"[^\w-]+", "_", name) or "_" for name in names]
+    used = {name.casefold() for name in taken}
+    result: dict[int, str] = {}
+    # First those that can stay, so that `a_2` keeps its name where `a` comes twice.
+    for i, (name, made) in enumerate(zip(names, safe, strict=True)):
+        if name == made and made.casefold() not in used:
+            used.add(made.casefold())
+            result[i] = made
+    last: Counter[str] = Counter()
+    for i, made in enumerate(safe):
+        if i in result:
+            continue
+        candidate = made
+        while candidate.casefold() in used:
+            last[made.casefold()] += 1
+            candidate = f"{made}_{last[made.casefold()] + 1}"
+        used.add(candidate.casefold())
+        result[i] = candidate
+    return [result[i] for i in range(len(safe))]
+
+
+def require_new(path: Path | str) -> Path:
+    """The absolute path of a folder to make; `UserError` where it exists and is not an empty folder."""
+    path = Path(path).resolve()
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise UserError(f"{path} is there and not empty; name a new folder, or empty it")
+    return path
+
+
+@contextlib.contextmanager
+def new_folder(path: Path | str) -> Iterator[Path]:
+    """Yield a temporary folder beside `path`, renamed to `path` if the block ends well.
+
+    `UserError` where `path` exists and is not an empty folder. Parents are created.
+    """
+    path = require_new(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        temporary.mkdir()
+        yield temporary
+        if path.exists():
+            path.rmdir()
+        temporary.rename(path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _progress(items: Iterable[Any], total: int, name: str) -> Iterable[Any]:
+    return tqdm(items, total=total, desc=name, unit="photo", disable=None, leave=False)

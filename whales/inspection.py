@@ -1,0 +1,284 @@
+"""Whether a file of the pipeline is sound: its names against the tables, its values, its parts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+from pandas.api.types import is_numeric_dtype
+
+from whales import contents
+from whales.boxes import MIN_SCORE, mirror
+from whales.contents import Content
+from whales.errors import UserError
+from whales.evaluation import unknown_identities
+from whales.findings import Finding, Panel, Percent, Range, Share
+from whales.labels import NEW_WHALE, identities_of, read_labels
+from whales.matrix_checks import check_matrix, twice
+from whales.metrics import mapk
+from whales.tables import Tables, subject, submission_of
+
+_ROUNDING = 1e-6  # by which a share may pass 1
+# Columns of a training's history, as they are told; MAP@5 is not measured after every epoch.
+_MEASURED = {
+    "loss": "loss", "accuracy": "accuracy", "map5": "MAP@5", "IOU": "IOU", "seconds": "seconds",
+}  # fmt: skip
+_EVERY_EPOCH = ("loss", "accuracy")
+
+
+def inspect(content: Content, tables: Tables, head: int = 0) -> Finding:
+    """What a file is and whether it is sound, with its first `head` entries."""
+    name = subject(tables.workspace, content.path)
+    finding = Finding(name, content.kind, faults=list(content.faults))
+    _KINDS[content.kind](finding, content, tables, head)
+    return finding
+
+
+def inspect_all(
+    paths: Iterable[Path], tables: Tables, head: int = 0
+) -> tuple[list[Finding], list[UserError]]:
+    """`inspect` of files, one in memory at a time; those that cannot be read are the second list."""
+    findings, errors = [], []
+    for path in paths:
+        try:
+            findings.append(inspect(contents.read(path), tables, head))
+        except UserError as reason:
+            errors.append(reason)
+    return findings, errors
+
+
+# --- boxes ----------------------------------------------------------------------------------------
+
+
+def _boxes(finding: Finding, content: Content, tables: Tables, head: int) -> None:
+    names = list(content.value)
+    boxes = np.array(list(content.value.values()), np.float64).reshape(-1, 4)
+    finding.facts["photos"] = len(names)
+    tables.cover(finding, names)
+    sides = boxes[:, 2:] - boxes[:, :2]
+    sound = _sound_boxes(finding, names, boxes)
+    if sound.any():
+        for column, side in enumerate(("width px", "height px")):
+            finding.facts[side] = _range(sides[sound, column], whole=True)
+        areas = np.prod(sides[sound], axis=1)
+        finding.panel = Panel("histogram", "side of a square of the box's area, px", np.sqrt(areas))
+    sizes = tables.sizes(names)
+    limits = np.array([sizes.get(name, (np.inf, np.inf)) for name in names]).reshape(-1, 2)
+    outside = np.isfinite(boxes).all(axis=1) & (
+        (boxes[:, :2] < 0).any(axis=1) | (boxes[:, 2:] > limits).any(axis=1)
+    )
+    seen = np.isfinite(limits).all(axis=1)
+    finding.facts["inside photo"] = (
+        Share(int((seen & ~outside).sum()), int(seen.sum())) if seen.any() else "no photos"
+    )
+    finding.blame(
+        "photos with a box outside them", [n for n, out in zip(names, outside, strict=True) if out]
+    )
+    for name, box in list(content.value.items())[:head]:
+        size = " in {} x {}".format(*sizes[name]) if name in sizes else ""
+        finding.head.append((name, f"{' '.join(f'{side:g}' for side in box)}{size}"))
+
+
+def _sound_boxes(finding: Finding, names: Sequence[str], boxes: np.ndarray) -> np.ndarray:
+    """Which boxes (n, 4) are finite and not empty: (n,) bool; the others are faults."""
+    finite = np.isfinite(boxes).all(axis=1)
+    filled = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+    pairs = list(zip(names, finite, filled, strict=True))
+    finding.blame(
+        "photos with NaN in a box", dict.fromkeys(name for name, good, _ in pairs if not good)
+    )
+    empty = dict.fromkeys(name for name, good, full in pairs if good and not full)
+    finding.blame("photos with an empty or inverted box", empty)
+    return finite & filled
+
+
+def _detections(finding: Finding, content: Content, tables: Tables, head: int) -> None:
+    owners = [name for name, entries in content.value.items() for _ in entries]
+    rows = [entry for entries in content.value.values() for entry in entries]
+    rows = np.array(rows, np.float64).reshape(-1, 6)
+    counts = [len(entries) for entries in content.value.values()]
+    finding.facts["photos"] = len(counts)
+    tables.cover(finding, content.value)
+    finding.facts["boxes"] = len(rows)
+    if counts:
+        finding.facts["a photo"] = Range(min(counts), max(counts))
+    # Joining detections of the two views can raise a score above 1.
+    _check_detections(finding, owners, rows[:, 2:], rows[:, 1], most=np.inf)
+    for name, entries in list(content.value.items())[:head]:
+        told = "\n".join(f"{e[1]:.4f} at {' '.join(f'{v:.3f}' for v in e[2:])}" for e in entries)
+        finding.head.append((name, told))
+
+
+def _check_detections(
+    finding: Finding,
+    owners: Sequence[str],
+    boxes: np.ndarray,
+    scores: np.ndarray,
+    most: float = 1 + _ROUNDING,
+) -> None:
+    """boxes: (n, 4) in shares, scores: (n,) from 0 to `most`, of the photos `owners`."""
+    _sound_boxes(finding, owners, boxes)
+    outside = ((boxes < -_ROUNDING) | (boxes > 1 + _ROUNDING)).any(axis=1)
+    named = dict.fromkeys(name for name, out in zip(owners, outside, strict=True) if out)
+    finding.blame("photos with a box outside them", named)
+    wrong = ~((scores >= 0) & (scores <= most))
+    named = dict.fromkeys(name for name, bad in zip(owners, wrong, strict=True) if bad)
+    finding.blame("photos with a score out of range", named)
+    if len(scores):
+        finding.facts["scores"] = _range(scores)
+        finding.panel = Panel("histogram", "score of a detection", scores)
+
+
+def _detection_cache(finding: Finding, content: Content, tables: Tables, head: int) -> None:
+    boxes, scores, labels = map(np.asarray, content.value)
+    if boxes.shape != (*scores.shape, 4) or labels.shape != scores.shape:
+        shapes = ", ".join(str(np.shape(part)) for part in content.value)
+        finding.faults.append(
+            f"boxes, scores and labels should be (2, n, 4), (2, n), (2, n), not {shapes}"
+        )
+        return
+    finding.facts["shape"] = " x ".join(map(str, boxes.shape))
+    found = ~(scores < MIN_SCORE)  # padding has the score -1
+    finding.facts["detections"] = " + ".join(str(int(view.sum())) for view in found)
+    name = content.path.stem
+    _check_detections(finding, [name] * int(found.sum()), boxes[found], scores[found])
+    for view, title in enumerate(("upright", "mirrored")[: len(boxes)]):
+        upright = mirror(boxes[view]) if view else boxes[view]
+        for place in np.argsort(-scores[view], kind="stable")[:head]:
+            if found[view, place]:
+                sides = " ".join(f"{value:.3f}" for value in upright[place])
+                finding.head.append((title, f"{scores[view, place]:.4f} at {sides}"))
+
+
+# --- folds ----------------------------------------------------------------------------------------
+
+
+def _folds(finding: Finding, content: Content, tables: Tables, head: int) -> None:
+    valid = [name for _, part in content.value.values() for name in part]
+    everyone = {name for parts in content.value.values() for part in parts for name in part}
+    finding.facts["photos"] = len(everyone)
+    if tables.train is not None:
+        finding.facts["train"] = Share(len(everyone & tables.train.keys()), len(tables.train))
+        strange = sorted(everyone - tables.train.keys())
+        finding.blame("photos that are not in train.csv", strange)
+    finding.facts["in a valid part"] = Share(len(set(valid)), len(everyone))
+    for fold, (train, held_out) in content.value.items():
+        finding.facts[fold] = {"train": len(train), "valid": len(held_out)}
+        if tables.train is not None:
+            new = sum(tables.train.get(name) == NEW_WHALE for name in held_out)
+            finding.facts[fold]["new"] = new
+        finding.blame(f"photos in train and valid of {fold}", sorted({*train} & {*held_out}))
+        for part, names in (("train", train), ("valid", held_out)):
+            twice(finding, f"photos in {part} of {fold}", names)
+        for part, names in (("train", train), ("valid", held_out)) if head else ():
+            finding.head.append((f"{fold} {part}", " ".join(names[:head])))
+    sizes = {fold.split()[-1]: len(held_out) for fold, (_, held_out) in content.value.items()}
+    finding.panel = Panel("bars", "valid photos of each fold", sizes)
+
+
+# --- tables ---------------------------------------------------------------------------------------
+
+
+def _submission(finding: Finding, content: Content, tables: Tables, head: int) -> None:
+    answers, refusals = submission_of(content.path, tables)
+    finding.facts["photos"] = len(answers)
+    finding.faults += [f"it would be refused: {reason}" for reason in refusals]
+    wanted = {"test": tables.test, "playground": tables.playground_test}
+    for part, names in wanted.items():
+        if answers.keys() & {*(names or ())}:
+            finding.facts[part] = Share(len(answers.keys() & {*names}), len(names))
+    counts = [len(ids) for ids in answers.values()]
+    finding.facts["answers"] = Range(min(counts, default=0), max(counts, default=0))
+    finding.facts["identities"] = len({who for ids in answers.values() for who in ids})
+    places = Counter(ids.index(NEW_WHALE) + 1 for ids in answers.values() if NEW_WHALE in ids)
+    if answers:
+        finding.facts["new first"] = Percent(places[1] / len(answers))
+    if tables.train is not None:
+        strange = unknown_identities(answers, set(tables.train.values()))
+        strange = set(strange) - set((tables.playground or {}).values())
+        finding.facts["unknown ids"] = len(strange)
+    truth = tables.truth
+    if answers and answers.keys() <= truth.keys():
+        truths = [truth[name] for name in answers]
+        finding.facts["MAP@5"] = mapk(truths, list(answers.values()))
+    bars = {str(place): places[place] for place in range(1, 6)}
+    bars["none"] = len(answers) - sum(places.values())
+    finding.panel = Panel("bars", "place of new_whale", bars)
+    finding.head = [(name, " ".join(ids)) for name, ids in list(answers.items())[:head]]
+
+
+def _labels(finding: Finding, content: Content, tables: Tables, head: int) -> None:
+    try:
+        labels = identities_of(read_labels(content.path))
+    except UserError as reason:
+        finding.faults.append(str(reason))
+        return
+    groups = Counter(labels.values())
+    new = groups.pop(NEW_WHALE, 0)
+    finding.facts |= {"photos": len(labels), "identities": len(groups), "new_whale": new}
+    finding.facts["seen once"] = sum(count == 1 for count in groups.values())
+    if groups:
+        finding.facts["photos each"] = Range(min(groups.values()), max(groups.values()))
+        finding.panel = Panel("histogram", "photos of an identity", list(groups.values()))
+    tables.cover(finding, labels)
+    finding.head = list(labels.items())[:head]
+
+
+def _history(finding: Finding, content: Content, tables: Tables, head: int) -> None:
+    table = content.value
+    finding.facts["epochs"] = len(table)
+    numbers = {}
+    for column in _MEASURED if len(table) else ():
+        if column in table and is_numeric_dtype(table[column]):
+            numbers[column] = table[column].to_numpy(np.float64)
+        elif column in table:
+            finding.faults.append(f"column {column} holds what is no number")
+    minutes = numbers.pop("seconds", np.zeros(0)).sum() / 60
+    lines = {}
+    for column, values in numbers.items():
+        if column in _EVERY_EPOCH:
+            if column == "loss":
+                finding.facts["first loss"] = float(values[0])
+            finding.facts[f"last {column}"] = float(values[-1])
+            if not np.isfinite(values).all():
+                finding.faults.append(f"{column} is NaN or infinite")
+            lines[column] = values
+        elif np.isfinite(values).any():
+            finding.facts[f"best {_MEASURED[column]}"] = float(np.nanmax(values))
+            lines[_MEASURED[column]] = values
+    if minutes:
+        finding.facts["minutes"] = round(float(minutes))
+    if lines:
+        finding.panel = Panel("lines", "epoch", lines)
+    for place, row in enumerate(table.head(head).to_dict("records"), start=1):
+        text = ", ".join(f"{name} {value}" for name, value in row.items() if value == value)
+        finding.head.append((str(place), text))
+
+
+def _other(finding: Finding, content: Content, tables: Tables, head: int) -> None:
+    if tables.workspace.origin(content.path):
+        finding.kind = "file of the pipeline that is not looked into"
+    finding.facts["type"] = content.described
+    if not content.path.is_dir():
+        finding.facts["bytes"] = content.path.stat().st_size
+
+
+def _range(values: np.ndarray, whole: bool = False) -> Range:
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    return Range(int(low), int(high)) if whole else Range(low, high)
+
+
+_KINDS: dict[str, Callable[[Finding, Content, Tables, int], None]] = {
+    contents.BOXES: _boxes,
+    contents.DETECTIONS: _detections,
+    contents.DETECTION_CACHE: _detection_cache,
+    contents.FOLDS: _folds,
+    contents.DETECTOR_FOLDS: _folds,
+    contents.MATRIX: check_matrix,
+    contents.SUBMISSION: _submission,
+    contents.LABELS: _labels,
+    contents.HISTORY: _history,
+    contents.OTHER: _other,
+}
