@@ -126,10 +126,10 @@ def main(argv=None):
 
 
 class Runner:
-    """Runs the chains, each stage in a process of its own whose output goes to logs/."""
+    """Runs the chains, each stage in a process of its own whose output goes to logs/demo/."""
 
     def __init__(self, root: Path, profile: str) -> None:
-        self._logs = root / "logs"
+        self._logs = root / "logs" / "demo"
         self._logs.mkdir(parents=True, exist_ok=True)
         self._profile = profile
         self._running: set[subprocess.Popen] = set()

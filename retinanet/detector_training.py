@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from retinanet.detector import (
     DETECTORS,
@@ -36,6 +35,7 @@ from whales.boxes import iou, mean_average_precision
 from whales.errors import UserError
 from whales.photos import read_photo
 from whales.pickles import atomic_path, write_text
+from whales.progress import progress_bar
 from whales.stage import log
 
 EVALUATION_BATCH = 8
@@ -162,7 +162,7 @@ def _train_epoch(model: Any, photos: TrainingPhotos, run: Run, epoch: int) -> di
     # Not Keras's fit: it would turn a broken photo's UserError into a TensorFlow error.
     losses = [
         model.train_on_batch(images, targets, return_dict=True)
-        for images, targets in tqdm(batches, f"epoch {epoch + 1}", steps, disable=None, leave=False)
+        for images, targets in progress_bar(f"epoch {epoch + 1}", steps, "step", batches)
     ]
     return {name: float(np.mean([step[name] for step in losses])) for name in losses[0]}
 

@@ -19,13 +19,13 @@ from typing import Any
 
 import numpy as np
 import pyvips
-from tqdm import tqdm
 
 from whales.errors import UserError
 from whales.forms import PARTS, PLAYGROUND, TEST, TRAIN, UNMATCHED, Record
 from whales.labels import NEW_WHALE, photos_by_identity, stem, with_jpg
 from whales.photos import read_photo
 from whales.pickles import save, write_text
+from whales.progress import progress_bar
 from whales.stage import log
 from whales.workspace import Workspace
 
@@ -360,4 +360,4 @@ def new_folder(path: Path | str) -> Iterator[Path]:
 
 
 def _progress(items: Iterable[Any], total: int, name: str) -> Iterable[Any]:
-    return tqdm(items, total=total, desc=name, unit="photo", disable=None, leave=False)
+    return progress_bar(name, total, items=items)

@@ -23,7 +23,6 @@ from typing import Any, NamedTuple
 import numba
 import numpy as np
 from scipy import sparse
-from tqdm import tqdm
 
 from whales.matrices import cut_small
 from whales.pair_scores import (
@@ -34,6 +33,7 @@ from whales.pair_scores import (
     score_matrix,
     score_tile,
 )
+from whales.progress import progress_bar
 from whales.stage import log
 
 # Bins of a feature's values; their codes are bytes.
@@ -113,7 +113,7 @@ def mean_scores(
     where some net's score does. Where the heads leave most pairs open, says so and scores them all.
     """
     count, parts, screened = len(queries[0]), [], scorers[0].screens
-    bar = tqdm(total=count, desc=progress, disable=None if progress else True, leave=False)
+    bar = progress_bar(progress, count)
     for start in range(0, count, _ROWS):
         own = [features[start : start + _ROWS] for features in queries]
         both = list(zip(scorers, own, strict=True))

@@ -8,6 +8,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
@@ -18,9 +19,39 @@ from whales.workspace import Workspace
 PROFILE_CHOICES = ("full", "smoke")
 
 
+@dataclass
+class _Output:
+    """Where a process says what it does: `quiet` leaves the terminal out."""
+
+    quiet: bool = False
+    file: Path | None = None
+
+
+_output = _Output()
+
+
 def log(text: str) -> None:
-    """Print one line at once, so that a killed stage has said all it knew."""
-    print(text, flush=True)
+    """Print one line at once, so that a killed stage has said all it knew; to the log file as well."""
+    if not _output.quiet:
+        print(text, flush=True)
+    _write_log(text)
+
+
+def quiet() -> bool:
+    """Whether nothing but errors is to be shown."""
+    return _output.quiet
+
+
+def _write_log(text: str) -> None:
+    if _output.file:
+        with open(_output.file, "a", encoding="utf-8") as out:
+            out.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {text}\n")
+
+
+def _open_log(path: Path) -> None:
+    """Log to this file from now on, after what earlier runs wrote."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _output.file = path
 
 
 def parse_arguments(
@@ -61,12 +92,16 @@ def parse_arguments(
         "--skip-broken-photos", action="store_true", help="leave out photos that cannot be read"
     )
     parser.add_argument("--tensorboard", action="store_true", help="write TensorBoard logs as well")
+    parser.add_argument(
+        "--quiet", action="store_true", help="show errors alone; logs/ has the rest"
+    )
     if extra:
         extra(parser)
     args = parser.parse_args(argv)
     if getattr(args, "fold", 0) == -1:
         args.fold = None
     choose_device(args.device)
+    _output.quiet, _output.file = args.quiet, None
     args.workspace = Workspace()
     return args
 
@@ -114,6 +149,8 @@ class Job:
         self.args, self.reads, self.writes = args, list(reads), list(writes)
         self._stamp = args.workspace.file("stamp", stage=self.key)
         self._begin = time.monotonic()
+        if args.workspace.root.is_dir():
+            _open_log(args.workspace.file("log", stage=self.key))
         for path in self.reads:
             require(args.workspace, path)
         self.inputs = self._describe()
@@ -159,7 +196,7 @@ class Job:
         log(f"{self.name}: wrote {names}{more} in {time.monotonic() - self._begin:.1f} s")
 
     def _describe(self) -> dict[str, object]:
-        own = {"workspace", "force", "device", "workers", "tensorboard"}
+        own = {"workspace", "force", "device", "workers", "tensorboard", "quiet"}
         given = {key: value for key, value in vars(self.args).items() if value is not None}
         options = {key: str(value) for key, value in given.items() if key not in own}
         inputs = {str(path): _fingerprint(path) for path in self.reads}
@@ -184,6 +221,7 @@ def run(main: Callable[[], object]) -> None:
         main()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
+        _write_log(f"error: {error}")
         sys.exit(2)
 
 

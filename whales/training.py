@@ -24,6 +24,7 @@ from whales.mining import HardPairs, epoch_pairs, matches, segments
 from whales.pair_scores import head_weights, score_matrix
 from whales.pickles import load, save, write_text
 from whales.plan import Block, Plan, at
+from whales.progress import progress_bar
 from whales.ranking import validation_map
 from whales.stage import log
 
@@ -185,12 +186,15 @@ class Trainer:
         crops = self.feed.pair_batches(self.photos, pairs, seeds, batch)
         preprocess = self.network.preprocess
 
-        def batches():
-            for step, (left, right) in enumerate(crops):
-                part = labels[step * batch : step * batch + batch, None]
-                yield (preprocess(left), preprocess(right)), part
+        with progress_bar("training", steps, "step") as bar:
 
-        return self.learner.fit(batches, steps)
+            def batches():
+                for step, (left, right) in enumerate(crops):
+                    part = labels[step * batch : step * batch + batch, None]
+                    yield (preprocess(left), preprocess(right)), part
+                    bar.update()
+
+            return self.learner.fit(batches, steps)
 
     def _log_epoch(
         self, block: Block, i: int, lr: float, measured: dict[str, float], pairs: int, begin: float

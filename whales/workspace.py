@@ -102,6 +102,7 @@ _FILES: dict[str, tuple[str, str]] = {
     "crops": ("cache/crops", "every stage that looks at whole photos"),
     "catalogue": ("cache/catalogue/{part}.npz", "identify.py"),
     "stamp": ("cache/stages/{stage}.json", "every stage"),
+    "log": ("logs/{stage}.log", "every stage"),
     # matrices
     "valid_matrix_v5": (
         _V5 + "/full_valid_vs_full_train_matrix_fold_{fold}.pkl",
