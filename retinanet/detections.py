@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from retinanet.detector import (
     DETECTORS,
+    Key,
+    Predict,
     by_shape,
     digest,
     load_model,
@@ -28,12 +29,15 @@ from whales.boxes import Box, Detections, iou, merge_views, to_pixels
 from whales.errors import UserError
 from whales.photos import photo_size, read_photo
 from whales.pickles import load, save, write_text
+from whales.progress import progress_bar
 from whales.stage import log
 from whales.workspace import Workspace
 
 MAIN_PARTS = ("train", "test")
 PLAYGROUND_PARTS = ("playground_train", "playground_test")
 PARTS = MAIN_PARTS + PLAYGROUND_PARTS
+
+Entry = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 LOW_IOU = 0.8
 BATCH = 8  # photos of one size
@@ -108,13 +112,10 @@ class FoldDetector:
         todo = cache.prepare(self.weights, names)
         if todo and self._predict is None:
             self._predict = predictor(load_model(self.path, self.args.profile))
-        bar = tqdm(total=len(todo), desc=part, disable=None, leave=False)
-        for group, images in by_shape(self._photos(cache, todo), BATCH):
-            views = np.concatenate([images, images[:, :, ::-1]])
-            outputs = self._predict(np.ascontiguousarray(views))
-            for i, name in enumerate(group):
-                save(cache.path(name), tuple(values[i :: len(group)] for values in outputs))
-            bar.update(len(group))
+        bar = progress_bar(part, len(todo))
+        for name, entry in both_views(self._predict, self._photos(cache, todo)):
+            save(cache.path(name), entry)
+            bar.update()
         bar.close()
         found = {name: _merged(cache.path(name)) for name in names if cache.path(name).exists()}
         return {name: boxes for name, boxes in found.items() if boxes}
@@ -134,12 +135,25 @@ class FoldDetector:
         return (photo for photo in read_ahead(read, names, self.args.workers) if photo)
 
 
+def both_views(
+    predict: Predict, photos: Iterable[tuple[Key, np.ndarray]]
+) -> Iterator[tuple[Key, Entry]]:
+    """Entries of photos, predicted upright and mirrored, photos of one shape together.
+
+    photos: key and (h, w, 3) float32 of `network_input`, read while the detector works.
+    """
+    for group, images in by_shape(photos, BATCH):
+        outputs = predict(np.ascontiguousarray(np.concatenate([images, images[:, :, ::-1]])))
+        for i, key in enumerate(group):
+            yield key, tuple(values[i :: len(group)] for values in outputs)
+
+
 def _merged(entry: Path) -> list[list[float]]:
     upright, mirrored = views(load(entry))
     return merge_views(upright, mirrored)
 
 
-def views(entry: tuple[np.ndarray, np.ndarray, np.ndarray]) -> tuple[Detections, Detections]:
+def views(entry: Entry) -> tuple[Detections, Detections]:
     """A cache entry as the detections of its two views."""
     boxes, scores, labels = entry
     return (boxes[0], scores[0], labels[0]), (boxes[1], scores[1], labels[1])

@@ -19,12 +19,12 @@ from typing import Any, TypeVar
 
 import cv2
 import numpy as np
-from tqdm import tqdm
 
 from whales.crop_store import CropStore, key_of
 from whales.errors import UserError
 from whales.photo_store import PhotoStore
 from whales.photos import Box, read_crop
+from whales.progress import progress_bar
 from whales.stage import log
 
 Task = TypeVar("Task")
@@ -211,15 +211,29 @@ def branch_features(
 ) -> np.ndarray:
     """Features of unaugmented photos: (n, d) float32, the branch's outputs after its last rectifier."""
     batch = max(1, min(256, _INFERENCE_PIXELS // feed.size**2))
+    return _features(network, feed.plain_batches(names, batch), batch, progress, len(names))
+
+
+def crop_features(network: Any, crops: np.ndarray) -> np.ndarray:
+    """`branch_features` of crops in memory: (n, size, size, 3) uint8 to (n, d) float32."""
+    batch = max(1, min(len(crops), _INFERENCE_PIXELS // network.size**2))
+    batches = (crops[start : start + batch] for start in range(0, len(crops), batch))
+    return _features(network, batches, batch, None, len(crops))
+
+
+def _features(
+    network: Any, batches: Iterable[np.ndarray], batch: int, progress: str | None, total: int
+) -> np.ndarray:
     parts = []
-    with tqdm(total=len(names), desc=progress, disable=None, leave=False) as bar:
-        for crops in feed.plain_batches(names, batch):
-            count = len(crops)
-            if count < batch:  # one shape only: another one would be traced anew
-                crops = np.concatenate([crops, np.repeat(crops[-1:], batch - count, axis=0)])
-            features = network.branch.predict_on_batch(network.preprocess(crops))
-            parts.append(np.asarray(features)[:count])
-            bar.update(count)
+    bar = progress_bar(progress, total)
+    for crops in batches:
+        count = len(crops)
+        if count < batch:  # one shape only: another one would be traced anew
+            crops = np.concatenate([crops, np.repeat(crops[-1:], batch - count, axis=0)])
+        features = network.branch.predict_on_batch(network.preprocess(crops))
+        parts.append(np.asarray(features)[:count])
+        bar.update(count)
+    bar.close()
     if not parts:
         return np.zeros((0, network.branch.output_shape[-1]), np.float32)
     return np.concatenate(parts).astype(np.float32)

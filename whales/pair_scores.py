@@ -11,12 +11,15 @@ from typing import Any, NamedTuple
 
 import numba
 import numpy as np
-from tqdm import tqdm
+
+from whales.progress import progress_bar
 
 # Rows of the gallery that one inner loop runs over: a tile's operands stay in the first-level cache.
 TILE = 64
 # Queries between two looks at the progress bar.
 _CHUNK = 256
+# Jobs a core at least: fewer queries than that share out their galleries.
+_JOBS = 4
 
 
 class HeadWeights(NamedTuple):
@@ -59,9 +62,7 @@ def score_matrix(
     gallery = queries if symmetric else as_features(gallery, weights)
     scores = np.empty((len(queries), len(gallery)), np.float32)
     score_block = _scorer(gallery, weights)
-    with tqdm(
-        total=len(queries), desc=progress, disable=None if progress else True, leave=False
-    ) as bar:
+    with progress_bar(progress, len(queries)) as bar:
         for start in range(0, len(queries), _CHUNK):
             block = scores[start : start + _CHUNK]
             score_block(queries[start : start + _CHUNK], start if symmetric else -1, block)
@@ -69,6 +70,26 @@ def score_matrix(
     if symmetric:
         _mirror(scores)
     return scores
+
+
+def gallery_scorer(head: Any, gallery: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """`score_matrix` against a gallery (m, d) that is made ready once for many calls.
+
+    The function takes queries (n, d) and returns (n, m) float32. `head` and ValueErrors as there.
+    """
+    weights = head if isinstance(head, HeadWeights) else head_weights(head)
+    gallery = as_features(gallery, weights)
+    count, score_block = len(gallery), _scorer(gallery, weights)
+
+    def score(queries: np.ndarray) -> np.ndarray:
+        queries = as_features(queries, weights)
+        scores = np.empty((len(queries), count), np.float32)
+        for start in range(0, len(queries), _CHUNK):
+            block = slice(start, start + _CHUNK)
+            score_block(queries[block], -1, scores[block])
+        return scores
+
+    return score
 
 
 def _scorer(gallery: np.ndarray, weights: HeadWeights) -> Callable[..., None]:
@@ -83,9 +104,11 @@ def _scorer(gallery: np.ndarray, weights: HeadWeights) -> Callable[..., None]:
 
         return on_accelerator
     tiles = _tiled(gallery)
+    jobs = _JOBS * numba.get_num_threads()
 
     def on_cores(queries: np.ndarray, first: int, block: np.ndarray) -> None:
-        _score_rows(queries, tiles, *weights, first, block)
+        parts = -(-jobs // max(len(queries), 1))
+        _score_rows(queries, tiles, *weights, first, parts, block)
 
     return on_cores
 
@@ -120,18 +143,22 @@ def _tiled(gallery: np.ndarray) -> np.ndarray:
 
 
 @numba.njit(parallel=True, fastmath=True, cache=True, error_model="numpy")
-def _score_rows(queries, tiles, rows, mix, features, constant, first, scores):
-    """Fill `scores` (n, m); with `first` >= 0 leave out tiles wholly left of the diagonal."""
+def _score_rows(queries, tiles, rows, mix, features, constant, first, parts, scores):
+    """Fill `scores` (n, m); with `first` >= 0 leave out tiles wholly left of the diagonal.
+
+    A query's tiles are `parts` jobs.
+    """
     tile_count, _, lanes = tiles.shape
-    for job in numba.prange(len(queries)):
+    for job in numba.prange(len(queries) * parts):
+        query = job // parts
         work = np.empty((4, lanes), np.float32)
-        for tile in range(tile_count):
-            if first >= 0 and (tile + 1) * lanes <= first + job:
+        for tile in range(job % parts, tile_count, parts):
+            if first >= 0 and (tile + 1) * lanes <= first + query:
                 continue
-            score_tile(queries[job], tiles[tile], rows, mix, features, constant, work)
+            score_tile(queries[query], tiles[tile], rows, mix, features, constant, work)
             base = tile * lanes
             for j in range(min(lanes, scores.shape[1] - base)):
-                scores[job, base + j] = work[0, j]
+                scores[query, base + j] = work[0, j]
 
 
 @numba.njit(fastmath=True, cache=True, error_model="numpy")

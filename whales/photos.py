@@ -20,16 +20,18 @@ CROP_MARGIN = 0.05
 ANISOTROPY = 2.15  # width : height of a fluke, from the method
 
 
-def read_photo(path: Path | str) -> np.ndarray:
+def read_photo(path: Path | str, upright: bool = False) -> np.ndarray:
     """Decode a photo to (h, w, 3) uint8 RGB.
 
     One- and two-channel photos repeat their first channel, more than three channels lose the rest; no
-    colour conversion and no rotation, since boxes are given in the stored pixels.
+    colour conversion and no rotation, since boxes are given in the stored pixels. `upright`: turned
+    as the camera's EXIF note says.
     Raises `UserError` with path and reason where the file cannot be read to its end.
     """
+    access = "random" if upright else "sequential"  # turning needs the pixels in any order
     try:
-        image = pyvips.Image.new_from_file(str(path), access="sequential", fail_on="truncated")
-        pixels = image.numpy()
+        image = pyvips.Image.new_from_file(str(path), access=access, fail_on="truncated")
+        pixels = (image.autorot() if upright else image).numpy()
     except pyvips.Error as error:
         raise UserError(_unreadable(path, error)) from error
     if pixels.ndim == 2:

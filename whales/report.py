@@ -65,8 +65,12 @@ def best_photos(matrix: ScoreMatrix, identity_of: dict[str, str]) -> dict[str, d
 
 def thumbnail(workspace: Workspace, boxes: dict[str, Sequence[int]], name: str) -> np.ndarray:
     """The fluke of a photo (stem), in a fluke's shape: (100, 215, 3) uint8."""
-    pixels = read_photo(workspace.photo(name))
-    window = crop_window(boxes.get(name), pixels.shape[1], pixels.shape[0])
+    return fluke(read_photo(workspace.photo(name)), boxes.get(name))
+
+
+def fluke(pixels: np.ndarray, box: Sequence[float] | None) -> np.ndarray:
+    """The fluke of (h, w, 3) uint8, in a fluke's shape: (100, 215, 3). `box` as in `crop_window`."""
+    window = crop_window(box, pixels.shape[1], pixels.shape[0])
     return cut(pixels, window, *_THUMBNAIL)
 
 

@@ -162,8 +162,9 @@ _FILES: dict[str, tuple[str, str]] = {
         "submission/final_submit_with_post_proc.csv",
         "final_ensemble_with_post_proc.py",
     ),
-    "decisions": ("review/decisions.csv", "a review of the answers by people"),
+    "decisions": ("review/decisions.csv", "review.py"),
     "test_labels": ("test_labels.csv", _OPTIONAL),
+    "report_page": ("report/report.html", "report.py"),
 }
 
 _PHOTO_FOLDERS = (

@@ -1,0 +1,114 @@
+"""Where two flukes agree: the parts of each crop that their pair score hangs on, by occlusion.
+
+A square of the crop's mean colour slides over one crop; where hiding a part lowers the score, that part
+speaks for one whale.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from whales.catalogue import Catalogue, Judge
+from whales.identification import Answer
+from whales.photos import crop_window, cut, read_photo
+from whales.pickles import atomic_path
+from whales.workspace import Workspace
+
+# The square is a quarter of the crop's side and moves by an eighth: 7 x 7 places.
+PARTS = 8
+WIDTH = 2
+PLACES = PARTS - WIDTH + 1
+_VIEW = (645, 300)  # of a drawn crop, pixels: a fluke's own shape
+_LEAST = 1e-6  # scores nearer to 0 or 1 are rounding
+
+
+def occluded(crop: np.ndarray) -> np.ndarray:
+    """(size, size, 3) uint8 with the square in each place, row by row: (PLACES², size, size, 3)."""
+    edges = np.linspace(0, len(crop), PARTS + 1).astype(int)
+    colour = crop.reshape(-1, crop.shape[-1]).mean(axis=0).astype(np.uint8)
+    hidden = np.repeat(crop[None], PLACES**2, axis=0)
+    for place, picture in enumerate(hidden):
+        row, column = divmod(place, PLACES)
+        rows = slice(edges[row], edges[row + WIDTH])
+        columns = slice(edges[column], edges[column + WIDTH])
+        picture[rows, columns] = colour
+    return hidden
+
+
+def spread(drops: np.ndarray) -> np.ndarray:
+    """Each part's mean over the squares that cover it: (PLACES²,) to (PARTS, PARTS) float64."""
+    total, covers = np.zeros((PARTS, PARTS)), np.zeros((PARTS, PARTS))
+    for place, drop in enumerate(drops):
+        row, column = divmod(place, PLACES)
+        total[row : row + WIDTH, column : column + WIDTH] += drop
+        covers[row : row + WIDTH, column : column + WIDTH] += 1
+    return total / covers
+
+
+def agreement(
+    judges: Sequence[Judge], query: dict[int, np.ndarray], known: dict[int, np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """How much hiding a part of either crop lowers the log-odds of one whale: two (PARTS, PARTS).
+
+    query, known: size -> (size, size, 3) uint8. Blended over the nets, each with the first fold it
+    has weights of.
+    """
+    from whales.feeding import crop_features
+    from whales.pair_scores import score_matrix
+
+    maps = np.zeros((2, PARTS, PARTS))
+    for judge in judges:
+        fold, size = judge.folds[0], judge.member.size
+        network = judge.with_weights(fold)
+        sides = [
+            np.concatenate([side[size][None], occluded(side[size])]) for side in (query, known)
+        ]
+        features = [crop_features(network, crops) for crops in sides]
+        for place in range(2):
+            other = features[1 - place][:1]
+            odds = _log_odds(score_matrix(fold.head, features[place], other)[:, 0])
+            maps[place] += judge.member.share * spread(odds[0] - odds[1:])
+    maps /= sum(judge.member.share for judge in judges)
+    return maps[0], maps[1]
+
+
+def _log_odds(scores: np.ndarray) -> np.ndarray:
+    scores = np.clip(scores.astype(np.float64), _LEAST, 1 - _LEAST)
+    return np.log(scores / (1 - scores))
+
+
+def draw_agreement(
+    catalogue: Catalogue, answer: Answer, workspace: Workspace, folder: Path
+) -> Path:
+    """Draw a query and its best candidate, what they agree in painted over; the PNG's path."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    of, best = answer.fluke, answer.candidates[0]
+    pixels = read_photo(workspace.photo(best.photo))
+    window = crop_window(catalogue.boxes[best.photo], pixels.shape[1], pixels.shape[0])
+    known = {size: cut(pixels, window, size) for size in of.crops}
+    maps = agreement(catalogue.judges, of.crops, known)
+    strongest = max(max(one.max() for one in maps), 1e-9)
+    largest = max(of.crops)
+    titles = of.photo.name, f"{best.identity}, {best.photo}.jpg, score {best.score:.4f}"
+    figure, axes = plt.subplots(2, 1, figsize=(7, 7.2))
+    sides = zip(axes, (of.crops[largest], known[largest]), maps, titles, strict=True)
+    for axis, crop, heat, title in sides:
+        axis.imshow(cut(crop, (0, 0, largest, largest), *_VIEW))
+        share = cv2.resize(np.clip(heat / strongest, 0, 1), _VIEW, interpolation=cv2.INTER_LINEAR)
+        axis.imshow(share, "inferno", vmin=0, vmax=1, alpha=0.6 * share)
+        axis.set_title(title, fontsize=9, parse_math=False)
+        axis.set_axis_off()
+    figure.tight_layout(pad=0.5)
+    path = folder / f"{of.photo.stem}_fluke_{of.number}.png"
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=90)
+    plt.close(figure)
+    return path

@@ -1,0 +1,175 @@
+"""Who is on a photo: the flukes of any photo files, compared with the catalogue."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from whales.catalogue import Catalogue
+from whales.errors import UserError
+from whales.photos import crop_window, cut, photo_size, read_photo
+from whales.report import fluke
+from whales.stage import log
+
+PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp")
+
+Box = tuple[float, float, float, float]
+
+
+class Fluke(NamedTuple):
+    """One fluke of a photo, cut out."""
+
+    photo: Path
+    number: int  # among those of its photo, from 1
+    box: Box | None  # x1, y1, x2, y2 in pixels of the photo held upright; None: the whole frame
+    view: np.ndarray  # (100, 215, 3) uint8, for people
+    crops: dict[int, np.ndarray]  # size -> (size, size, 3) uint8, for the nets
+
+
+class Candidate(NamedTuple):
+    """An identity that a fluke may have; `photo`: stem of the known photo most like it."""
+
+    rank: int
+    identity: str
+    probability: float
+    score: float
+    photo: str
+
+
+class Answer(NamedTuple):
+    """What the catalogue says of a fluke; `new`: probability of none of the known whales."""
+
+    fluke: Fluke
+    new: float
+    candidates: list[Candidate]
+
+
+def photo_files(paths: Iterable[Path]) -> tuple[list[Path], list[str]]:
+    """The photos among files and folders (a folder's own, by name), and what is wrong with the rest."""
+    photos: list[Path] = []
+    faults = []
+    for path in paths:
+        if path.is_dir():
+            inside = sorted(one for one in path.iterdir() if one.suffix.lower() in PHOTO_SUFFIXES)
+            photos += inside
+            if not inside:
+                faults.append(f"folder {path} holds no photo ({', '.join(PHOTO_SUFFIXES)})")
+        elif path.exists():
+            photos.append(path)
+        else:
+            faults.append(f"photo {path} does not exist")
+    whole = []
+    for photo in dict.fromkeys(photos):
+        try:
+            photo_size(photo)  # from its header: what is no photo is known at once
+            whole.append(photo)
+        except UserError as fault:
+            faults.append(str(fault))
+    return whole, faults
+
+
+def tell(faults: Sequence[str], left_out: bool) -> None:
+    """Name the photos that were not identified; `UserError` unless they were to be left out."""
+    if left_out:
+        for fault in faults:
+            log(f"left out: {fault}")
+    elif faults:
+        for fault in faults[:-1]:
+            print(f"error: {fault}", file=sys.stderr, flush=True)
+        raise UserError(faults[-1])
+
+
+def box_by_hand(text: str | None, photos: Sequence[Path]) -> dict[Path, list[Box]]:
+    """The box of `--box`, if given, for the one photo; `UserError` where it does not fit."""
+    if text is None:
+        return {}
+    box = parse_box(text)
+    if len(photos) != 1:
+        raise UserError(f"--box is for a single photo, received {len(photos)}")
+    cut_flukes(photos[0], [box], ())  # before all that takes time
+    return {photos[0]: [box]}
+
+
+def parse_box(text: str) -> Box:
+    """`x1,y1,x2,y2` as four numbers with x1 < x2 and y1 < y2; `UserError` for anything else."""
+    try:
+        x1, y1, x2, y2 = map(float, text.split(","))
+    except ValueError:
+        x1 = y1 = x2 = y2 = 0.0
+    if not (0 <= x1 < x2 < np.inf and 0 <= y1 < y2 < np.inf):
+        raise UserError(
+            f"--box takes x1,y1,x2,y2 in pixels, x1 < x2 and y1 < y2, from 0; received {text}"
+        )
+    return x1, y1, x2, y2
+
+
+def cut_flukes(photo: Path, boxes: Sequence[Box], sizes: Iterable[int]) -> list[Fluke]:
+    """The flukes of a photo, held upright; without boxes one, the whole frame.
+
+    sizes: of the crops, pixels. Raises `UserError` where the photo cannot be read, or a box does
+    not lie in it.
+    """
+    pixels = read_photo(photo, upright=True)
+    height, width = pixels.shape[:2]
+    for box in boxes:
+        if box[2] > width or box[3] > height:
+            told = ",".join(f"{value:g}" for value in box)
+            raise UserError(
+                f"box {told} does not lie in photo {photo} of {width} x {height} pixels"
+            )
+    flukes = []
+    for number, box in enumerate(boxes or [None], 1):
+        window = crop_window(box, width, height)
+        crops = {size: cut(pixels, window, size) for size in sizes}
+        flukes.append(Fluke(photo, number, box, fluke(pixels, box), crops))
+    return flukes
+
+
+def answers(
+    catalogue: Catalogue, boxes: Mapping[Path, Sequence[Box]], top: int, faults: list[str]
+) -> list[Answer]:
+    """`identify` of the flukes of photos; what is wrong with a photo is added to `faults`.
+
+    boxes: of each photo, as `cut_flukes` takes them.
+    """
+    flukes: list[Fluke] = []
+    sizes = {judge.member.size for judge in catalogue.judges}
+    for photo, places in boxes.items():
+        try:
+            flukes += cut_flukes(photo, places, sizes)
+        except UserError as fault:
+            faults.append(str(fault))
+    return identify(catalogue, flukes, top)
+
+
+def identify(catalogue: Catalogue, flukes: Sequence[Fluke], top: int) -> list[Answer]:
+    """The `top` best identities of each fluke, fewer only where fewer are known.
+
+    An identity's score is that of its best photo.
+    """
+    if not flukes:
+        return []
+    sizes = {judge.member.size for judge in catalogue.judges}
+    scores = catalogue.scores(
+        {size: np.stack([one.crops[size] for one in flukes]) for size in sizes}
+    )
+    return [_answer(catalogue, *both, top) for both in zip(flukes, scores, strict=True)]
+
+
+def _answer(catalogue: Catalogue, of: Fluke, scores: np.ndarray, top: int) -> Answer:
+    known = catalogue.known
+    candidates = [
+        Candidate(
+            rank,
+            known.identities[code],
+            float(catalogue.same(scores[place])),
+            float(scores[place]),
+            known.photos[place],
+        )
+        for rank, (code, place) in enumerate(known.top(scores, top), 1)
+    ]
+    return Answer(of, float(catalogue.new(scores.max())), candidates)
