@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -138,15 +138,21 @@ def read_decisions(
         stack = settled.setdefault(stem(query), [])
         if decision != UNDO:
             same = decision == SAME
-            stack.append(_candidate(candidate, labels, known, where) if same else decision)
+            stack.append(candidate_identity(candidate, labels, known, where) if same else decision)
         elif stack:
             stack.pop()
     last = {query: stack[-1] for query, stack in settled.items() if stack}
     return {query: NEW_WHALE if who == NEW else who for query, who in last.items() if who != SKIP}
 
 
-def _candidate(text: str, labels: Mapping[str, str], known: set[str], where: str) -> str:
-    """The identity of a candidate: an identity, or a training photo with or without `.jpg`."""
+def candidate_identity(
+    text: str, labels: Mapping[str, str], known: Collection[str], where: str
+) -> str:
+    """The identity of a candidate: an identity, or a training photo with or without `.jpg`.
+
+    labels: stem -> identity of the training photos; known: the identities among them. Raises
+    `UserError`, which begins with `where`, for anything else.
+    """
     of_photo = labels.get(stem(text))
     if of_photo in (None, NEW_WHALE) and text not in known:
         raise UserError(

@@ -1,0 +1,174 @@
+"""A new labels table out of train.csv and what people decided; train.csv itself is never touched."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+
+from whales.decisions import Decision, last_of_each, standing
+from whales.errors import UserError
+from whales.exporting import SAME, SKIP, UNDO, candidate_identity
+from whales.forms import read_table
+from whales.labels import NEW_WHALE, identities_of, read_labels, stem
+from whales.pickles import write_text
+from whales.review_results import Query
+from whales.workspace import Workspace
+
+NEW_IDENTITY = "new_{:04}"
+
+
+@dataclass
+class Relabelling:
+    """What a new labels table would hold besides train.csv, and what it would not.
+
+    added: query as decided -> its identity; new: those of them whose identity is made up; skipped,
+    shared (several flukes on one photo), labelled (in train.csv already): queries left out;
+    conflicts: query -> person -> what that person decided; elsewhere: decided photos that are not
+    among the queries; undecided, undone: counts.
+    """
+
+    added: dict[str, str] = field(default_factory=dict)
+    new: list[str] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+    shared: list[str] = field(default_factory=list)
+    labelled: list[str] = field(default_factory=list)
+    conflicts: dict[str, dict[str, str]] = field(default_factory=dict)
+    elsewhere: list[str] = field(default_factory=list)
+    undecided: int = 0
+    undone: int = 0
+    people: Counter[str] = field(default_factory=Counter)
+
+
+def relabel(
+    rows: Sequence[Decision],
+    queries: Sequence[Query],
+    labels: dict[str, str],
+    taken: set[str],
+    source: Path,
+) -> Relabelling:
+    """Weigh all decisions; as in `exporting.read_decisions` the last one on a photo counts.
+
+    People whose last words on a photo differ are in conflict; a skip is no word, but as the last one
+    it holds the photo back. taken: identities that made-up ones must not be called, in any case;
+    source: of the rows, for messages. Raises `UserError` naming the line of a candidate that is none.
+    """
+    found = Relabelling(undone=sum(row.decision == UNDO for row in rows))
+    query_of = {stem(query.name): query for query in queries}
+    known = {*labels.values()} - {NEW_WHALE}
+    used = {name.casefold() for name in taken | known}
+    free = (name for name in map(NEW_IDENTITY.format, count(1)) if name not in used)
+    stacks = standing(rows)
+    for name, stack in sorted(stacks.items(), key=lambda item: item[1][0].line):
+        if name not in query_of:
+            found.elsewhere.append(stack[-1].query)
+            continue
+        query = query_of[name]
+        last = last_of_each(stack)
+        found.people.update(last.keys())
+        words = {
+            who: candidate_identity(row.candidate, labels, known, f"{source}, line {row.line}")
+            if row.decision == SAME
+            else NEW_WHALE
+            for who, row in last.items()
+            if row.decision != SKIP
+        }
+        if len({*words.values()}) > 1:
+            found.conflicts[query.name] = words
+        elif stack[-1].decision == SKIP:
+            found.skipped.append(query.name)
+        elif query.shared:
+            found.shared.append(query.name)
+        elif name in labels:
+            found.labelled.append(query.name)
+        else:
+            identity = words[stack[-1].who]
+            if identity == NEW_WHALE:
+                identity = next(free)
+                found.new.append(query.name)
+            found.added[query.name] = identity
+    found.undecided = sum(stem(query.name) not in stacks for query in queries)
+    return found
+
+
+def taken_identities(workspace: Workspace) -> set[str]:
+    """Every identity that a table of the work root names."""
+    names: set[str] = set()
+    for key in ("train_csv", "playground_train_csv"):
+        if workspace.file(key).exists():
+            names |= {*identities_of(read_labels(workspace.file(key))).values()}
+    if workspace.file("import_table").exists():
+        table, _ = read_table(workspace.file("import_table"))
+        names |= {
+            name for column in ("Id", "identity") if column in table for name in table[column]
+        }
+    return names
+
+
+def summary(found: Relabelling, labelled: int, source: Path) -> list[str]:
+    """Lines for people. labelled: photos of train.csv; source: the table of decisions."""
+    same = len(found.added) - len(found.new)
+    lines = [
+        f"decisions of {source}: "
+        + (", ".join(f"{who} {photos}" for who, photos in sorted(found.people.items())) or "none"),
+        f"{labelled} photos of train.csv stay as they are",
+        f"{len(found.added)} photos added: {same} of known whales, {len(found.new)} of new ones",
+    ]
+    lines += [f"  {name} -> {identity}" for name, identity in found.added.items()]
+    lines.append(f"{len(found.conflicts)} photos left out, since people do not agree")
+    for name, words in found.conflicts.items():
+        lines.append(f"  {name}: " + ", ".join(f"{who} says {word}" for who, word in words.items()))
+    for names, why in (
+        (found.skipped, "skipped"),
+        (found.shared, "left out, since their photo shows several flukes and has one label"),
+        (found.labelled, "left out, since train.csv has them already"),
+        (found.elsewhere, "decided that are not among those under review"),
+    ):
+        if names:
+            lines.append(f"{len(names)} photos {why}: {', '.join(names)}")
+    lines.append(f"{found.undecided} photos not decided; {found.undone} decisions undone")
+    return lines
+
+
+def summary_path(out: Path) -> Path:
+    """Where the summary of a labels table goes: `labels.csv` -> `labels_summary.txt`."""
+    return out.with_name(f"{out.stem}_summary.txt")
+
+
+def checked_out(out: Path, workspace: Workspace, reads: Sequence[Path]) -> Path:
+    """`out`, if it may be written; `UserError` for a file of the work root or one of `reads`.
+
+    Links of either kind count as what they lead to; a file that is there must be a labels table.
+    """
+    kept = [*workspace.pickles_and_tables(), *reads]
+    for path in (out, summary_path(out)):
+        same = [one for one in kept if one.exists() and path.exists() and one.samefile(path)]
+        if same or workspace.origin(path) or workspace.origin(path.resolve()):
+            raise UserError(f"{path} is a file of the work root; name another for the new labels")
+    if out.suffix.lower() != ".csv" or out.is_dir():
+        raise UserError(f"{out}: the new labels are a table; name a file that ends in .csv")
+    if out.exists():
+        try:
+            read_labels(out)
+        except UserError:
+            raise UserError(f"{out} is there and is no table Image,Id; name another") from None
+    return out
+
+
+def write_labels(out: Path, workspace: Workspace, found: Relabelling, lines: Sequence[str]) -> None:
+    """Write the labels table `Image,Id` and its summary, each whole or not at all."""
+    labels = read_labels(workspace.file("train_csv"))
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(("Image", "Id"))
+    table.writerows(zip(labels.Image, labels.Id, strict=True))
+    table.writerows(found.added.items())
+    try:
+        write_text(out, text.getvalue())
+        write_text(summary_path(out), "\n".join(lines) + "\n")
+    except OSError as reason:
+        raise UserError(f"{out} cannot be written ({reason.strerror or reason})") from reason

@@ -1,0 +1,332 @@
+"""The local web page on which people decide: pages, photos and decisions over HTTP."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import secrets
+import socket
+import threading
+import webbrowser
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from flask import Flask, Response, abort, jsonify, render_template, request, url_for
+from werkzeug.exceptions import HTTPException
+from werkzeug.serving import make_server
+
+from whales.decisions import Decision, DecisionLog, checked_name, last_of_each, now, standing
+from whales.errors import UserError
+from whales.exporting import NEW, SAME, SKIP, UNDO
+from whales.labels import stem, with_jpg
+from whales.review_results import Candidate, Results
+from whales.review_views import VIEWS, jpeg, outline
+from whales.stage import log
+from whales.workspace import Workspace
+
+PAGE = Path(__file__).resolve().parent / "review_page"
+CONFLICT = "conflict"
+_POLICY = (
+    "default-src 'self'; img-src 'self' data:; "
+    "frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+)
+
+
+class Filter(NamedTuple):
+    """Which queries are listed; bounds are of the best candidate's value, and included."""
+
+    net: str
+    low: float | None = None
+    high: float | None = None
+    identity: str = ""
+    undecided: bool = False
+
+
+def review_app(
+    workspace: Workspace,
+    results: Results,
+    decisions: DecisionLog,
+    who: str,
+    hosts: Sequence[str] = (),
+) -> Flask:
+    """The web application. who: name that the page proposes; hosts: names it may be reached by.
+
+    Any address, and localhost, will do besides: a foreign page that lets its own name lead here is
+    refused, as are posts without the token that this application's page carries.
+    """
+    # A template or static file of another folder can never be served.
+    app = Flask(__name__, static_folder=PAGE, static_url_path="/page", template_folder=PAGE)
+    app.config["MAX_CONTENT_LENGTH"] = 10_000
+    token = secrets.token_urlsafe(16)
+    desk = Desk(workspace, results, decisions)
+    _guard(app, token, {"localhost", *(name.casefold() for name in hosts)})
+    _serve_photos(app, desk)
+
+    @app.get("/")
+    def page() -> str:
+        return render_template("index.html", token=token, who=who, nets=list(results.nets))
+
+    @app.get("/api/queries")
+    def queries() -> Response:
+        return jsonify(desk.listed(_filter(request.args, results)))
+
+    @app.get("/api/queries/<int:number>")
+    def query(number: int) -> Response:
+        net = request.args.get("net") or next(iter(results.nets))
+        return jsonify(desk.told(desk.place(number), net))
+
+    @app.post("/api/decisions")
+    def decide() -> Response:
+        asked = _asked()
+        return jsonify(desk.decide(asked))
+
+    @app.post("/api/undo")
+    def undo() -> Response:
+        return jsonify(desk.undo(str(_asked().get("who", ""))))
+
+    return app
+
+
+class Desk:
+    """What is under review, and what people have said of it so far."""
+
+    def __init__(self, workspace: Workspace, results: Results, decisions: DecisionLog) -> None:
+        self.workspace, self.results, self.decisions = workspace, results, decisions
+        # In the photos' addresses: a browser keeps photos, and number 3 is another one next time.
+        self._run = secrets.token_hex(4)
+        self.keys = [stem(query.name) for query in results.queries]
+
+    def place(self, number: Any) -> int:
+        """Index of a query from its number, which counts from 1; 404 for another."""
+        if type(number) is not int or not 1 <= number <= len(self.keys):
+            abort(404, f"there is no photo number {number}")
+        return number - 1
+
+    def listed(self, wanted: Filter) -> dict[str, Any]:
+        """Number and state of the queries that pass a filter, and how many there are and are decided."""
+        stacks = standing(self.decisions.rows())
+        ranked = self.results.candidates(wanted.net)
+        chosen = [
+            {"number": place + 1, "state": self._state(stacks.get(key, []))}
+            for place, key in enumerate(self.keys)
+            if _passes(wanted, ranked[place], key in stacks)
+        ]
+        decided = sum(key in stacks for key in self.keys)
+        return {"queries": chosen, "total": len(self.keys), "decided": decided}
+
+    def told(self, place: int, net: str) -> dict[str, Any]:
+        """All of one query for the page."""
+        query = self.results.queries[place]
+        stack = standing(self.decisions.rows()).get(self.keys[place], [])
+        return {
+            "number": place + 1,
+            "name": query.name,
+            "new": query.new,
+            "state": self._state(stack),
+            "decided": [
+                {"who": who, "decision": row.decision, "identity": self._identity(row)}
+                for who, row in last_of_each(stack).items()
+            ],
+            "views": self._views("query_photo", number=place + 1),
+            "candidates": [
+                {
+                    "photo": with_jpg(one.photo),
+                    "identity": one.identity,
+                    "score": one.score,
+                    "probability": one.probability,
+                    "views": self._views("known_photo", name=one.photo),
+                }
+                for one in self.results.candidates(net)[place]
+            ],
+        }
+
+    def decide(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """Keep what a person decided: number, decision, who; for `same` the candidate's photo and net."""
+        place = self.place(asked.get("number"))
+        who, decision = checked_name(str(asked.get("who", ""))), asked.get("decision")
+        if decision not in (SAME, NEW, SKIP):
+            raise UserError(f"a decision is {SAME}, {NEW} or {SKIP}; received {decision}")
+        candidate = score = ""
+        if decision == SAME:
+            one = self._candidate(place, str(asked.get("net", "")), str(asked.get("photo", "")))
+            candidate = with_jpg(one.photo)
+            score = "" if one.score is None else f"{one.score:.6f}"
+        name = self.results.queries[place].name
+        self.decisions.append(Decision(who, now(), name, decision, candidate, score))
+        stack = standing(self.decisions.rows()).get(self.keys[place], [])
+        return {"number": place + 1, "state": self._state(stack)}
+
+    def undo(self, who: str) -> dict[str, Any]:
+        """Take back a person's last decision on what is under review."""
+        row = self.decisions.undo(checked_name(who), set(self.keys))
+        return {"number": self.keys.index(stem(row.query)) + 1, "decision": UNDO}
+
+    def _views(self, endpoint: str, **which: Any) -> dict[str, str]:
+        """Addresses of a photo's views, and of where its fluke lies in them."""
+        views = {view: url_for(endpoint, view=view, run=self._run, **which) for view in VIEWS}
+        return views | {"outline": url_for(f"{endpoint}_outline", **which)}
+
+    def _identity(self, row: Decision) -> str:
+        """Whom a decision names; "" for nobody. A candidate may be an identity or a photo of it."""
+        return self.results.labels.get(stem(row.candidate), row.candidate)
+
+    def _state(self, stack: Sequence[Decision]) -> str:
+        """The last decision on a query, `conflict` where people differ, "" for none."""
+        last = last_of_each(stack).values()
+        words = {(row.decision, self._identity(row)) for row in last if row.decision != SKIP}
+        return CONFLICT if len(words) > 1 else stack[-1].decision if stack else ""
+
+    def _candidate(self, place: int, net: str, photo: str) -> Candidate:
+        for one in self.results.candidates(net)[place]:
+            if with_jpg(one.photo) == photo:
+                return one
+        raise UserError(f"photo {photo} is no candidate of this one; reload the page")
+
+
+def _passes(wanted: Filter, candidates: Sequence[Candidate], decided: bool) -> bool:
+    if wanted.undecided and decided:
+        return False
+    value = candidates[0].value if candidates else 0.0
+    if wanted.low is not None and value < wanted.low:
+        return False
+    if wanted.high is not None and value > wanted.high:
+        return False
+    text = wanted.identity.casefold()
+    return not text or any(text in one.identity.casefold() for one in candidates)
+
+
+def _filter(args: Mapping[str, str], results: Results) -> Filter:
+    bounds = []
+    for name in ("min", "max"):
+        try:
+            bounds.append(float(args[name]) if args.get(name) else None)
+        except ValueError:
+            raise UserError(f"{name} is {args[name]}, expected a number") from None
+    net = args.get("net") or next(iter(results.nets))
+    return Filter(net, *bounds, args.get("identity", "").strip(), args.get("undecided") == "1")
+
+
+def _serve_photos(app: Flask, desk: Desk) -> None:
+    """Serve photos of queries by number and known photos by name, which the tables must know."""
+    results = desk.results
+
+    def query_of(number: int) -> tuple[Any, ...]:
+        query = results.queries[desk.place(number)]
+        return query.path, _box(query.box), query.upright
+
+    def known(name: str) -> tuple[Any, ...]:
+        if name not in results.labels:
+            abort(404, f"photo {name} is not in train.csv")
+        # The folder of the training photos alone, and a name that a table holds.
+        return desk.workspace.train_photo(name), _box(results.boxes.get(name)), False
+
+    def answer(photo: tuple[Any, ...], view: str) -> Response:
+        if view not in VIEWS:
+            abort(404, f"there is no view {view}")
+        return Response(jpeg(*photo, view), mimetype="image/jpeg")
+
+    def outlines(photo: tuple[Any, ...]) -> Response:
+        return jsonify({view: outline(*photo, view) for view in VIEWS})
+
+    app.add_url_rule(
+        "/query/<int:number>/<view>.jpg", "query_photo",
+        lambda number, view: answer(query_of(number), view),
+    )  # fmt: skip
+    app.add_url_rule(
+        "/known/<name>/<view>.jpg", "known_photo", lambda name, view: answer(known(name), view)
+    )
+    app.add_url_rule(
+        "/query/<int:number>/outline", "query_photo_outline",
+        lambda number: outlines(query_of(number)),
+    )  # fmt: skip
+    app.add_url_rule(
+        "/known/<name>/outline", "known_photo_outline", lambda name: outlines(known(name))
+    )
+
+
+def _box(box: Any) -> tuple[float, ...] | None:
+    return None if box is None else tuple(float(value) for value in box)
+
+
+def _asked() -> dict[str, Any]:
+    asked = request.get_json(silent=True)
+    if not isinstance(asked, dict):
+        raise UserError("expected a JSON object")
+    return asked
+
+
+def _guard(app: Flask, token: str, hosts: set[str]) -> None:
+    """Refuse what comes from other sites, and answer faults in one line of JSON."""
+
+    @app.before_request
+    def check() -> None:
+        if not _own_name(urlsplit(f"//{request.host}").hostname or "", hosts):
+            abort(
+                403,
+                "this page is not reached by that name; use the address, or start it with --host",
+            )
+        origin = request.headers.get("Origin")
+        if origin is not None and urlsplit(origin).netloc != request.host:
+            abort(403, "another site may not do this")
+        if request.method not in ("GET", "HEAD", "OPTIONS") and not secrets.compare_digest(
+            request.headers.get("X-Review-Token", "").encode(), token.encode()
+        ):
+            abort(403, "the page is older than the program; reload it")
+
+    @app.after_request
+    def finish(response: Response) -> Response:
+        response.headers["Content-Security-Policy"] = _POLICY
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers["Referrer-Policy"] = "no-referrer"
+        response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
+        photo = response.mimetype == "image/jpeg"
+        response.headers["Cache-Control"] = "private, max-age=600" if photo else "no-store"
+        return response
+
+    @app.errorhandler(UserError)
+    def fault(error: UserError) -> tuple[Response, int]:
+        return jsonify(error=str(error)), 400
+
+    @app.errorhandler(HTTPException)
+    def http_fault(error: HTTPException) -> tuple[Response, int]:
+        return jsonify(error=error.description), error.code or 500
+
+
+def _own_name(name: str, hosts: set[str]) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return name.casefold() in hosts
+    return True  # only a name can be made to lead elsewhere
+
+
+def open_socket(host: str, port: int) -> socket.socket:
+    """A listening socket; port 0 for any free one. `UserError` where it cannot be had."""
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family)
+    except (OSError, OverflowError) as reason:
+        told = getattr(reason, "strerror", None) or reason
+        raise UserError(
+            f"cannot listen on {host}, port {port} ({told}); name another with --port or --host"
+        ) from reason
+
+
+def serve(app: Flask, listening: socket.socket, browser: bool) -> None:
+    """Serve until Ctrl-C; `browser`: open the page."""
+    host, port = listening.getsockname()[:2]
+    if not ipaddress.ip_address(host).is_loopback:
+        log(f"everybody who reaches {host}, port {port}, can see the photos and decide")
+    reached = "127.0.0.1" if host == "0.0.0.0" else f"[{host}]" if ":" in host else host
+    url = f"http://{reached}:{port}/"
+    log(f"{url} is open for decisions; Ctrl-C ends it, and nothing is lost")
+    if browser:
+        threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # no line for each photo
+    server = make_server(host, port, app, threaded=True, fd=listening.fileno())
+    try:
+        server.serve_forever()
+    except KeyboardInterrupt:
+        log("closed")

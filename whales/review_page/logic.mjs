@@ -1,0 +1,63 @@
+// What the page does without a document: keys, zoom, and which photo comes next.
+
+export const LARGEST = 12;
+
+// action: [keys, text of the help]; `same1` to `same5` decide for a candidate.
+export const ACTIONS = {
+  same1: [["1"], "same whale as candidate 1"],
+  same2: [["2"], "same whale as candidate 2"],
+  same3: [["3"], "same whale as candidate 3"],
+  same4: [["4"], "same whale as candidate 4"],
+  same5: [["5"], "same whale as candidate 5"],
+  new: [["n"], "new individual"],
+  skip: [["s"], "skip"],
+  undo: [["u"], "undo my last decision"],
+  previous: [["ArrowLeft"], "previous photo"],
+  next: [["ArrowRight"], "next photo"],
+  overlays: [["o"], "show or hide names, scores and boxes"],
+  whole: [["w"], "whole photo or fluke"],
+  zoomIn: [["+", "="], "zoom in"],
+  zoomOut: [["-"], "zoom out"],
+  reset: [["0"], "no zoom"],
+};
+
+const KEYS = new Map(
+  Object.entries(ACTIONS).flatMap(([action, [keys]]) => keys.map((key) => [key, action])),
+);
+
+// The action of a key press; undefined while somebody types, for a held key and for the browser's own.
+export function actionOf(event, tag, type) {
+  if (event.ctrlKey || event.altKey || event.metaKey) return undefined;
+  if (tag === "SELECT" || tag === "TEXTAREA" || (tag === "INPUT" && type !== "checkbox")) return undefined;
+  const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+  if (event.shiftKey && key.startsWith("Arrow")) return undefined;
+  const action = KEYS.get(key);
+  const held = event.repeat && !["zoomIn", "zoomOut", "previous", "next"].includes(action);
+  return held ? undefined : action;
+}
+
+function clamped({ zoom, x, y }) {
+  const within = (value) => Math.min(0, Math.max(1 - zoom, value));
+  return { zoom, x: within(x), y: within(y) };
+}
+
+// A view is zoom and offset; offsets and points are shares of a pane's width and height, so that
+// panes of any size show the same part.
+export function zoomAt(view, factor, px, py) {
+  const zoom = Math.min(LARGEST, Math.max(1, view.zoom * factor));
+  const grown = zoom / view.zoom;
+  return clamped({ zoom, x: px - (px - view.x) * grown, y: py - (py - view.y) * grown });
+}
+
+export function panBy(view, dx, dy) {
+  return clamped({ zoom: view.zoom, x: view.x + dx, y: view.y + dy });
+}
+
+// After a decision: the photo that followed in the old list, as far as it is still in the new one.
+export function nextAfter(old, fresh, number) {
+  const left = new Set(fresh);
+  const place = old.indexOf(number);
+  const following = old.slice(place + 1).find((one) => left.has(one));
+  if (following !== undefined) return following;
+  return left.has(number) ? number : fresh[fresh.length - 1];
+}

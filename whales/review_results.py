@@ -1,0 +1,232 @@
+"""Ranked candidates for people to decide on: of a work root's test photos, or of identify.py's table."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from scipy import sparse
+
+from whales.dataset import known_photos, load_boxes, test_photos, training_identities
+from whales.ensemble import blend
+from whales.errors import UserError
+from whales.forms import read_table
+from whales.labels import check_labelled, stem, with_jpg
+from whales.matrices import ScoreMatrix, load_tuple
+from whales.photos import Box
+from whales.stage import require
+from whales.workspace import Workspace
+
+SHOWN = 10  # candidates of a query that people see
+ENSEMBLE = "ensemble"
+_TABLES = ("train_csv", "boxes_averaged", "boxes_averaged_playground")
+_CORNERS = ("x1", "y1", "x2", "y2")
+
+Part = tuple[str, str, float]  # key of a matrix in the work root, name of its scores, weight
+
+
+class Candidate(NamedTuple):
+    """An identity a query may have; `photo`: stem of the known photo most like it."""
+
+    identity: str
+    photo: str
+    score: float | None
+    probability: float | None = None
+
+    @property
+    def value(self) -> float:
+        """What the page shows and filters by: the probability if there is one, else the score."""
+        return self.probability if self.probability is not None else self.score or 0.0
+
+
+class Query(NamedTuple):
+    """A fluke to decide on.
+
+    name: in the table of decisions; box: x1, y1, x2, y2 in pixels, None for the whole frame; upright:
+    whether the box is that of the photo turned as its EXIF note says; new: probability of none of the
+    known whales, if there is one; shared: whether its photo shows other flukes too.
+    """
+
+    name: str
+    path: Path
+    box: Box | None
+    upright: bool = False
+    new: float | None = None
+    shared: bool = False
+
+
+@dataclass
+class Results:
+    """What is to be decided on.
+
+    queries: in order, names (stems) different; labels: stem -> identity of the known photos; boxes:
+    theirs; nets: name -> what makes each query's candidates, best first; called when first needed.
+    """
+
+    queries: list[Query]
+    labels: dict[str, str]
+    boxes: Mapping[str, Box]
+    nets: dict[str, Callable[[], list[list[Candidate]]]]
+    _found: dict[str, list[list[Candidate]]] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def candidates(self, net: str) -> list[list[Candidate]]:
+        """Each query's candidates by one of `nets`; `UserError` for another name or broken matrices."""
+        if net not in self.nets:
+            raise UserError(f"there is no net {net}; expected one of {', '.join(self.nets)}")
+        with self._lock:
+            if net not in self._found:
+                self._found[net] = self.nets[net]()
+            return self._found[net]
+
+
+def best_identities(
+    matrix: ScoreMatrix, identity_of: Mapping[str, str], count: int = SHOWN
+) -> dict[str, list[Candidate]]:
+    """For each row's photo the `count` best identities, each with its best photo; scores of 0 are none.
+
+    matrix: dense or CSR, (n, m); identity_of: stem -> identity of its columns. Ties go to the column
+    that comes first.
+    """
+    entries = sparse.coo_matrix(matrix.scores)
+    scored = entries.data > 0
+    rows, columns, values = entries.row[scored], entries.col[scored], entries.data[scored]
+    code_of = {who: code for code, who in enumerate(dict.fromkeys(identity_of.values()))}
+    codes = np.array([code_of[identity_of[name]] for name in matrix.columns], np.int64)
+    order = np.lexsort((columns, -values, rows))
+    rows, columns, values = rows[order].astype(np.int64), columns[order], values[order]
+    # The first of each row and identity is that identity's best photo.
+    first = np.sort(np.unique(rows * len(code_of) + codes[columns], return_index=True)[1])
+    rows, columns, values = rows[first], columns[first], values[first]
+    place = np.arange(len(rows)) - np.searchsorted(rows, rows)
+    top = place < count
+    found: dict[str, list[Candidate]] = {name: [] for name in matrix.rows}
+    for row, column, value in zip(
+        rows[top].tolist(), columns[top].tolist(), values[top].tolist(), strict=True
+    ):
+        photo = matrix.columns[column]
+        found[matrix.rows[row]].append(Candidate(identity_of[photo], photo, value))
+    return found
+
+
+def results_of_root(workspace: Workspace, parts: Sequence[Part]) -> Results:
+    """The root's test photos, ranked by the blend of all nets and by each net, as far as there are matrices.
+
+    parts: as the ensemble blends them. A test photo without a box has no candidates. `UserError`
+    where a table or every matrix is missing.
+    """
+    for key in (*_TABLES, "sample_submission"):
+        require(workspace, workspace.file(key))
+    labels, boxes = training_identities(workspace), load_boxes(workspace)
+    names = test_photos(workspace)
+    rows = [name for name in names if name in boxes]
+    columns = known_photos(labels, boxes)
+
+    def ranked(matrix: ScoreMatrix) -> list[list[Candidate]]:
+        found = best_identities(matrix, labels)
+        return [found.get(name, []) for name in names]
+
+    def blended(chosen: Sequence[Part]) -> Callable[[], list[list[Candidate]]]:
+        files = [(workspace.file(key), scores, weight) for key, scores, weight in chosen]
+        return lambda: ranked(blend(files, rows, columns))
+
+    def mean(path: Path) -> Callable[[], list[list[Candidate]]]:
+        return lambda: ranked(load_tuple(path).aligned(rows, columns, path))
+
+    nets = {}
+    if all(workspace.file(key).exists() for key, _, _ in parts):
+        nets[ENSEMBLE] = blended(parts)
+    for key, scores, _ in parts:
+        name = key.rsplit("_", 1)[-1]
+        if workspace.file(key).exists():
+            nets[name] = blended([(key, scores, 1.0)])
+        elif name in ("v5", "v6") and workspace.file(f"test_matrix_{name}").exists():
+            nets[name] = mean(workspace.file(f"test_matrix_{name}"))
+    if not nets:
+        require(workspace, workspace.file(parts[0][0]))
+    queries = [Query(with_jpg(name), workspace.test_photo(name), boxes.get(name)) for name in names]
+    return Results(queries, labels, boxes, nets)
+
+
+def results_of_table(workspace: Workspace, path: Path | str) -> Results:
+    """The rows of identify.py's CSV: a query for each photo and fluke, in the order of the table.
+
+    Columns query, identity and photo, and those of fluke, x1, y1, x2, y2, new_whale, rank,
+    probability and score that are there. Raises `UserError` naming the line.
+    """
+    for key in _TABLES:
+        require(workspace, workspace.file(key))
+    labels = training_identities(workspace)
+    table, places = read_table(path)
+    missing = [name for name in ("query", "identity", "photo") if name not in table]
+    if missing:
+        raise UserError(
+            f"{path}: column {missing[0]} is missing; expected the table of identify.py --csv, "
+            f"received {','.join(table.columns)}"
+        )
+    records = table.to_dict("records")
+    rows = [{**row, "where": where} for row, where in zip(records, places, strict=True)]
+    groups: dict[tuple[str, str], list[dict[str, str]]] = {}
+    for row in rows:
+        groups.setdefault((row["query"], row.get("fluke") or "1"), []).append(row)
+    flukes = Counter(photo for photo, _ in groups)
+    queries, ranked = [], []
+    for (photo, fluke), mine in groups.items():
+        queries.append(_query(photo, fluke, mine[0], Path(path), flukes[photo] > 1))
+        mine.sort(key=lambda row: _number(row, "rank") or 0.0)
+        ranked.append([_candidate(row, labels) for row in mine][:SHOWN])
+    named: dict[str, str] = {}
+    for query, (photo, _) in zip(queries, groups, strict=True):
+        if named.setdefault(stem(query.name), photo) != photo:
+            raise UserError(
+                f"{path}: {named[stem(query.name)]} and {photo} have one name, and decisions are kept "
+                "by name; rename one photo and identify it again"
+            )
+    if not queries:
+        raise UserError(f"{path} has no rows; run identify.py --csv again")
+    return Results(queries, labels, load_boxes(workspace), {"results": lambda: ranked})
+
+
+def _query(photo: str, fluke: str, row: dict[str, str], table: Path, shared: bool) -> Query:
+    name = photo.replace("\\", "/").rsplit("/", 1)[-1]
+    if fluke != "1":
+        # In front of the extension, since the readers of the table of decisions cut that off.
+        name = f"{stem(name)}#{fluke}{Path(name).suffix}"
+    found = [path for path in (Path(photo), table.parent / photo) if path.is_file()]
+    if not name or not found:
+        raise UserError(
+            f"{row['where']}: photo {photo or '(empty)'} is not there; start where identify.py was started"
+        )
+    corners = [_number(row, corner) for corner in _CORNERS]
+    box = None if None in corners else tuple(corners)
+    return Query(name, found[0].resolve(), box, True, _number(row, "new_whale"), shared)
+
+
+def _candidate(row: dict[str, str], labels: Mapping[str, str]) -> Candidate:
+    photo, identity = stem(row["photo"]), row["identity"]
+    check_labelled([photo], labels, row["where"])
+    if labels[photo] != identity:
+        raise UserError(
+            f"{row['where']}: photo {row['photo']} is of {labels[photo]} in train.csv, not {identity}; "
+            "run identify.py again"
+        )
+    return Candidate(identity, photo, _number(row, "score"), _number(row, "probability"))
+
+
+def _number(row: dict[str, str], column: str) -> float | None:
+    text = row.get(column, "")
+    if text == "":
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise UserError(f"{row['where']}: {column} is {text}, expected a number")
+    return value
