@@ -191,6 +191,7 @@ class Runner:
 def report(workspace: Workspace) -> tuple[float, float]:
     """Print scores and where the files are; the ensemble's MAP@5 and the detector's IoU, 0 if unknown."""
     from final_ensemble_with_post_proc import blended
+    from report import page
     from whales import scoring
     from whales.report import answers_picture
 
@@ -220,6 +221,7 @@ def report(workspace: Workspace) -> tuple[float, float]:
     answers_picture(workspace, picture, blended(workspace), truth)
     log(f"submission: {workspace.file('submission')}")
     log(f"picture:    {picture}\nlogs:       {workspace.root / 'logs'}")
+    log(f"report:     {page(workspace)}")
     return ensemble, overlap
 
 

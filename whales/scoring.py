@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +17,7 @@ from whales.matrices import ScoreMatrix, load_dict, load_tuple
 from whales.metrics import mapk
 from whales.pickles import load
 from whales.ranking import ANSWERS, ENSEMBLE_THRESHOLD, rank, validation_map
+from whales.stage import require
 from whales.workspace import Workspace
 
 
@@ -38,13 +39,19 @@ def fold_scores(workspace: Workspace) -> list[NetScore]:
             matrix = load_tuple(workspace.file(f"valid_matrix_{net}", fold=fold))
             score = validation_map(*matrix, identity_of)
             table.append(NetScore(net, str(fold), len(matrix.rows), score))
-    folds = load(workspace.file("folds_kernel"))
-    for fold in range(FOLDS):
-        pattern = re.compile(rf"_fold_{fold}_final_(\d\.\d+)\.")
-        names = [path.name for path in workspace.file("models_kernel").glob("*")]
-        scores = [float(found[1]) for found in map(pattern.search, names) if found]
-        table.append(NetScore("kernel", str(fold), len(folds[f"fold_{fold}"]["val"]), max(scores)))
-    return table
+    kernel = [kernel_fold_score(workspace, fold) for fold in range(FOLDS)]
+    return table + [score for score in kernel if score]
+
+
+def kernel_fold_score(workspace: Workspace, fold: int) -> NetScore | None:
+    """MAP@5 of the kernel net's best file of a fold, as its name tells it; None where it has none."""
+    pattern = re.compile(rf"_fold_{fold}_final_(\d\.\d+)\.")
+    names = [path.name for path in workspace.file("models_kernel").glob("*")]
+    scores = [float(found[1]) for found in map(pattern.search, names) if found]
+    if not scores:
+        return None
+    folds = load(require(workspace, workspace.file("folds_kernel")))
+    return NetScore("kernel", str(fold), len(folds[f"fold_{fold}"]["val"]), max(scores))
 
 
 def test_answers(workspace: Workspace) -> dict[str, str] | None:
@@ -101,14 +108,26 @@ def detection_score(workspace: Workspace) -> tuple[float, int, int] | None:
     path = workspace.root / "reference_boxes.pkl"
     if not path.exists():
         return None
-    truth = load(path)
-    playground = load(workspace.file("boxes_retinanet_playground"))
-    found = {**load(workspace.file("boxes_retinanet")), **playground}
+    overlaps, missed = detection_overlaps(workspace, load(path))
+    return float(np.mean(list(overlaps.values()))), len(overlaps), len(missed)
+
+
+def detection_overlaps(
+    workspace: Workspace, truth: Mapping[str, Sequence[float]]
+) -> tuple[dict[str, float], set[str]]:
+    """IoU of the detector's box with the one in `truth` (stem -> box), by photo; photos not found.
+
+    Which photos count: see `detection_score`; those that `truth` lacks have no IoU.
+    """
+    found = load(require(workspace, workspace.file("boxes_retinanet")))
+    playground = workspace.file("boxes_retinanet_playground")
+    found = {**found, **(load(playground) if playground.exists() else {})}
     names = _predicted(workspace, found)
-    overlaps = [
-        iou(found[name], truth[name]) if name in found else 0.0 for name in names & set(truth)
-    ]
-    return float(np.mean(overlaps)), len(overlaps), len(names - set(found))
+    overlaps = {
+        name: float(iou(found[name], truth[name])[0, 0]) if name in found else 0.0
+        for name in sorted(names & set(truth))
+    }
+    return overlaps, names - set(found)
 
 
 def _predicted(workspace: Workspace, found: dict[str, Sequence[int]]) -> set[str]:
@@ -116,5 +135,6 @@ def _predicted(workspace: Workspace, found: dict[str, Sequence[int]]) -> set[str
         workspace.file("playground_train_csv"),
         workspace.file("playground_sample_submission"),
     )
+    tables = [path for path in tables if path.exists()]
     names = {stem(name) for path in tables for name in read_labels(path).Image}
     return names | set(test_photos(workspace)) | set(found)

@@ -1,0 +1,52 @@
+"""One page that tells how good a work root's nets are, and what they confuse; opens without a network.
+
+Reads  of the work root whatever is there: histories, boxes, matrices, submissions, photos; the true
+       identities of the test photos (test_labels.csv) where the root has them
+Writes report/report.html, or the file that --out names
+Run    python3 report.py [--root FOLDER] [--out FILE]
+
+A section whose files are missing says which stage makes them.
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+from final_ensemble_with_post_proc import blended
+from siamese_net_v5_densenet121.r28_seamese_net_create_submission_v5_512px import THRESHOLD
+from whales.errors import UserError
+from whales.stage import log, run
+from whales.workspace import Workspace
+
+LARGEST = 15e6  # bytes; a page that is larger is slow on a phone
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--root", type=Path, help="work root (default: as for the stages)")
+    parser.add_argument("--out", type=Path, help="page to write (default: report/report.html)")
+    args = parser.parse_args(argv)
+    workspace = Workspace(args.root)
+    if not workspace.root.is_dir():
+        raise UserError(f"{workspace.root} is no folder; name a work root with --root")
+    begin = time.monotonic()
+    path = page(workspace, args.out)
+    size = path.stat().st_size
+    log(f"wrote {path} ({size / 1e6:.1f} MB) in {time.monotonic() - begin:.1f} s")
+    if size > LARGEST:
+        log(f"it is larger than {LARGEST / 1e6:.0f} MB")
+
+
+def page(workspace, path=None):
+    """Write the page, and say where it lies."""
+    from whales.report_page import write_report
+
+    path = path or workspace.file("report_page")
+    write_report(path, workspace, blended, THRESHOLD)
+    return path
+
+
+if __name__ == "__main__":
+    run(main)

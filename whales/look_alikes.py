@@ -1,0 +1,154 @@
+"""Identities that look alike, and photos that are the same: what a catalogue may hold twice."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from whales.matrices import ScoreMatrix
+
+PAIRS = 20
+# Photos that a pair's likeness must rest on: a single one says little.
+LEAST_PHOTOS = 2
+# Identities of a valid photo that are remembered with a photo to show.
+_REMEMBERED = 20
+
+
+class Pair(NamedTuple):
+    """Two identities and how alike they are.
+
+    photos: that the likeness is a mean over; example: (score, valid photo, known photo) most alike,
+    stems; None where no photo ranked the other identity high.
+    """
+
+    first: str
+    second: str
+    likeness: float
+    photos: int
+    example: tuple[float, str, str] | None
+
+
+class Likeness:
+    """How alike identities are, gathered from matrices of valid photos against known ones.
+
+    Of a valid photo of A, its best score with a photo of B counts; the likeness of A and B is the
+    mean of that over the valid photos of A (with B) and of B (with A). Memory: identities² float32.
+    """
+
+    def __init__(self) -> None:
+        self._names: list[str] = []
+        self._sums = np.zeros((0, 0), np.float32)
+        self._counts = np.zeros(0, np.int64)
+        self._examples: dict[tuple[int, int], tuple[float, str, str]] = {}
+
+    def add(self, matrix: ScoreMatrix, who: Mapping[str, str]) -> None:
+        """Take in a dense matrix; all must have columns of the same identities. who: stem -> identity."""
+        names = [who[name] for name in matrix.columns]
+        if not self._names:
+            self._names = sorted(set(names))
+            self._sums = np.zeros((len(self._names),) * 2, np.float32)
+            self._counts = np.zeros(len(self._names), np.int64)
+        code_of = {name: code for code, name in enumerate(self._names)}
+        codes = np.array([code_of[name] for name in names], np.int64)
+        order = np.argsort(codes, kind="stable")
+        edges = np.searchsorted(codes[order], np.arange(len(self._names) + 1))
+        for photo, scores in zip(matrix.rows, matrix.scores, strict=True):
+            mine = code_of.get(who[photo], -1)
+            if mine < 0:  # a new whale
+                continue
+            grouped = scores[order]
+            best = np.maximum.reduceat(grouped, edges[:-1])
+            best[mine] = 0
+            self._sums[mine] += best
+            self._counts[mine] += 1
+            for other in np.argsort(-best, kind="stable")[:_REMEMBERED].tolist():
+                place = edges[other] + np.argmax(grouped[edges[other] : edges[other + 1]])
+                example = float(best[other]), photo, matrix.columns[order[place]]
+                self._remember((min(mine, other), max(mine, other)), example)
+
+    def _remember(self, pair: tuple[int, int], example: tuple[float, str, str]) -> None:
+        if pair[0] != pair[1] and example[0] > self._examples.get(pair, (0.0,))[0]:
+            self._examples[pair] = example
+
+    def pairs(self, most: int = PAIRS, least: int = LEAST_PHOTOS) -> list[Pair]:
+        """The `most` pairs most alike, that rest on `least` valid photos or more; best first."""
+        photos = self._counts[:, None] + self._counts
+        likeness = np.triu(self._sums + self._sums.T, 1)
+        likeness[photos < least] = 0
+        likeness /= np.maximum(photos, 1)
+        flat = likeness.ravel()
+        kept = np.flatnonzero(flat > 0)
+        if len(kept) > most:  # ties at the edge stay in until they are sorted
+            edge = np.partition(flat[kept], -most)[-most]
+            kept = kept[flat[kept] >= edge]
+        found = []
+        for place in kept[np.argsort(-flat[kept], kind="stable")][:most].tolist():
+            a, b = divmod(place, len(self._names))
+            names = self._names[a], self._names[b]
+            example = self._examples.get((a, b))
+            found.append(Pair(*names, float(flat[place]), int(photos[a, b]), example))
+        return found
+
+
+class Twins(NamedTuple):
+    """Files that hold one and the same photo; `bytes`: equal to the last one, else equal as pictures."""
+
+    files: list[Path]
+    bytes: bool
+
+
+def identical_photos(folders: Iterable[Path], workers: int = 2) -> list[Twins]:
+    """Groups of equal photos among the JPEG files of folders, files and groups by name.
+
+    Equal are files of equal bytes, and photos whose pixels are equal once decoded in grey at an eighth
+    of the size (a file saved anew with other notes, say). Files that cannot be decoded are only
+    compared byte by byte.
+    """
+    files = sorted(path for folder in folders for path in folder.glob("*.jpg"))
+    # Only files of one length can be equal: the others need not be read.
+    same_length = _groups(files, lambda path: path.stat().st_size)
+    with ThreadPoolExecutor(workers) as pool:
+        equal = [twins for group in same_length for twins in _groups(group, _digest, pool)]
+        followers = {path for group in equal for path in group[1:]}
+        alike = _groups([path for path in files if path not in followers], _small, pool)
+    whole = {group[0]: group for group in equal}
+    found = [Twins(group, True) for group in equal]
+    for group in alike:
+        found = [twins for twins in found if twins.files[0] not in group]
+        members = sorted(file for path in group for file in whole.get(path, [path]))
+        found.append(Twins(members, False))
+    return sorted(found, key=lambda twins: twins.files)
+
+
+def _groups(
+    files: Sequence[Path],
+    key: Callable[[Path], Hashable | None],
+    pool: ThreadPoolExecutor | None = None,
+) -> list[list[Path]]:
+    """Files of equal keys, two or more, in their order; those of the key None are left out."""
+    groups: dict[Hashable, list[Path]] = {}
+    for path, value in zip(files, (pool.map if pool else map)(key, files), strict=True):
+        if value is not None:
+            groups.setdefault(value, []).append(path)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def _digest(path: Path) -> bytes:
+    with open(path, "rb") as source:
+        return hashlib.file_digest(source, "sha256").digest()
+
+
+def _small(path: Path) -> Hashable | None:
+    flags = cv2.IMREAD_REDUCED_GRAYSCALE_8 | cv2.IMREAD_IGNORE_ORIENTATION
+    pixels = cv2.imread(str(path), flags)
+    if (
+        pixels is None or pixels.std() == 0
+    ):  # all of one colour: a small picture cannot tell them apart
+        return None
+    return pixels.shape, hashlib.sha256(pixels.tobytes()).digest()

@@ -1,0 +1,53 @@
+"""One page that tells what a work root holds: from training to the photos that were confused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from html import escape
+from pathlib import Path
+
+from whales import gallery, report_numbers, report_photos
+from whales.errors import UserError
+from whales.matrices import ScoreMatrix
+from whales.pickles import write_text
+from whales.report_sources import Sources
+from whales.web_page import page
+from whales.workspace import Workspace
+
+
+def write_report(
+    path: Path, workspace: Workspace, blended: Callable[[Workspace], ScoreMatrix], single: float
+) -> None:
+    """Write the page of a work root, whatever stages are done; equal files give an equal page.
+
+    blended: the ensemble's scores of a work root; single: threshold of the nets' own submissions.
+    """
+    sources = Sources(workspace, blended)
+    thumbnails = gallery.Thumbnails(workspace, sources.boxes)
+    sections: dict[str, Callable[[], str]] = {
+        "Results": lambda: report_numbers.results(sources),
+        "Training": lambda: report_numbers.training(sources),
+        "Detection": lambda: report_photos.detected(sources),
+        "Scores": lambda: report_numbers.scores(sources, single),
+        "Post-processing": lambda: report_numbers.post_processing(sources),
+        "Gallery": lambda: report_photos.gallery_of(sources, thumbnails),
+        "Identities that look alike": lambda: report_photos.look_alikes(sources, thumbnails),
+        "Identical photos": lambda: report_photos.identical(sources, thumbnails),
+    }
+    names = {title: title.lower().replace(" ", "-") for title in sections}
+    links = "".join(f'<li><a href="#{names[title]}">{title}</a></li>' for title in sections)
+    title = f"Report of the work root {workspace.root.name}"
+    parts = [f"<h1>{escape(title)}</h1>", f'<nav aria-label="Sections"><ul>{links}</ul></nav>']
+    for name, make in sections.items():
+        content = _or_absent(sources, make)
+        parts.append(f'<section id="{names[name]}"><h2>{name}</h2>\n{content}\n</section>')
+    style = gallery.STYLE + report_photos.STYLE
+    write_text(path, page(title, "\n".join(parts), style, gallery.SCRIPT))
+
+
+def _or_absent(sources: Sources, make: Callable[[], str]) -> str:
+    """A section, or the line that says what it lacks."""
+    try:
+        return make()
+    except UserError as reason:
+        return sources.absent([str(reason)])
