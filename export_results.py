@@ -14,10 +14,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from whales import exporting
 from whales.errors import UserError
-from whales.forms import TEST
-from whales.importing import require_new
+from whales.exchange import exporting
+from whales.exchange.forms import TEST
+from whales.exchange.importing import require_new
 from whales.stage import log, run
 from whales.workspace import Workspace
 

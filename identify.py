@@ -36,7 +36,7 @@ def add_options(parser):
 def main(argv=None):
     args = parse_arguments(__doc__, argv, extra=add_options)
     from retinanet.find_flukes import boxes_of
-    from whales import agreement, catalogue, identification, result_page
+    from whales.identifying import agreement, catalogue, identification, result_page
 
     ws = args.workspace
     photos, faults = identification.photo_files(args.photos)

@@ -25,8 +25,8 @@ from pathlib import Path
 
 import numpy as np
 
-from whales import forms, importing
-from whales.importing import share
+from whales.exchange import forms, importing
+from whales.exchange.importing import share
 from whales.stage import log, positive, run
 
 

@@ -12,14 +12,14 @@ import argparse
 import sys
 from pathlib import Path
 
-from whales.comparison import caches_of, compare, photo_finding
-from whales.contents import read
 from whales.errors import UserError
-from whales.findings import count_faults, plot, show, write_csv, write_json
-from whales.inspection import inspect_all
-from whales.matrix_checks import MATCHES
+from whales.inspecting.comparison import caches_of, compare, photo_finding
+from whales.inspecting.contents import read
+from whales.inspecting.findings import count_faults, plot, show, write_csv, write_json
+from whales.inspecting.inspection import inspect_all
+from whales.inspecting.matrix_checks import MATCHES
+from whales.inspecting.tables import Tables
 from whales.stage import positive, run
-from whales.tables import Tables
 from whales.workspace import Workspace
 
 

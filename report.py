@@ -41,7 +41,7 @@ def main(argv=None):
 
 def page(workspace, path=None):
     """Write the page, and say where it lies."""
-    from whales.report_page import write_report
+    from whales.reporting.report_page import write_report
 
     path = path or workspace.file("report_page")
     write_report(path, workspace, blended, THRESHOLD)

@@ -16,10 +16,10 @@ import socket
 from pathlib import Path
 
 from final_ensemble_with_post_proc import NETS
-from whales import relabelling
-from whales.decisions import DecisionLog, checked_name, login_name
 from whales.errors import UserError
-from whales.review_results import results_of_root, results_of_table
+from whales.reviewing import relabelling
+from whales.reviewing.decisions import DecisionLog, checked_name, login_name
+from whales.reviewing.review_results import results_of_root, results_of_table
 from whales.stage import log, run
 from whales.workspace import Workspace
 
@@ -62,7 +62,7 @@ def apply(args, ws, results, decisions):
 
 def review(args, ws, results, decisions):
     """Serve the page until it is stopped."""
-    from whales import review_app
+    from whales.reviewing import review_app
 
     who = checked_name(args.who) if args.who is not None else login_name()
     results.candidates(next(iter(results.nets)))  # what is broken is said now, not on the page

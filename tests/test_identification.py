@@ -19,10 +19,11 @@ from rich.console import Console
 
 from retinanet import find_flukes
 from retinanet.find_flukes import boxes_of, converted_detector, fluke_boxes
-from whales import catalogue
-from whales.agreement import PARTS, PLACES, agreement, occluded, spread
-from whales.calibration import Curve, fit_curve, reliability
-from whales.catalogue import (
+from whales.errors import UserError
+from whales.identifying import catalogue
+from whales.identifying.agreement import PARTS, PLACES, agreement, occluded, spread
+from whales.identifying.calibration import Curve, fit_curve, reliability
+from whales.identifying.catalogue import (
     Catalogue,
     FoldNet,
     Judge,
@@ -31,8 +32,7 @@ from whales.catalogue import (
     held_out_scores,
     trained,
 )
-from whales.errors import UserError
-from whales.identification import (
+from whales.identifying.identification import (
     Answer,
     Candidate,
     Fluke,
@@ -41,10 +41,10 @@ from whales.identification import (
     parse_box,
     photo_files,
 )
+from whales.identifying.result_page import COLUMNS, show, write_csv, write_html
 from whales.pair_scores import HeadWeights, gallery_scorer, score_matrix
 from whales.photos import read_crop, read_photo
 from whales.pickles import load, save
-from whales.result_page import COLUMNS, show, write_csv, write_html
 from whales.siamese import Net
 from whales.stage import run
 from whales.workspace import Workspace

@@ -11,9 +11,9 @@ import pyvips
 
 from whales.dataset import training_data
 from whales.errors import UserError
-from whales.exporting import capture_histories, read_decisions, read_sightings
-from whales.forms import Form, Record, records_of
-from whales.importing import draw_playground, draw_test, new_folder, unique_names
+from whales.exchange.exporting import capture_histories, read_decisions, read_sightings
+from whales.exchange.forms import Form, Record, records_of
+from whales.exchange.importing import draw_playground, draw_test, new_folder, unique_names
 from whales.pickles import load
 from whales.workspace import Workspace
 

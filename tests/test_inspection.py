@@ -9,15 +9,15 @@ import pytest
 from scipy import sparse
 
 import inspect_pickle
-from whales import contents
-from whales.comparison import compare, photo_finding
-from whales.contents import read
 from whales.errors import UserError
-from whales.findings import Range, Share, tell
-from whales.inspection import inspect
-from whales.matrix_checks import fold_parts
+from whales.inspecting import contents
+from whales.inspecting.comparison import compare, photo_finding
+from whales.inspecting.contents import read
+from whales.inspecting.findings import Range, Share, tell
+from whales.inspecting.inspection import inspect
+from whales.inspecting.matrix_checks import fold_parts
+from whales.inspecting.tables import Tables
 from whales.pickles import save
-from whales.tables import Tables
 from whales.workspace import Workspace
 
 NEW = "new_whale"

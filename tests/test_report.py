@@ -15,17 +15,18 @@ import pytest
 import pyvips
 from scipy import sparse
 
-from whales import charts, gallery, web_page
+from whales import web_page
 from whales.errors import UserError
-from whales.gallery import Candidate, Query, Thumbnails, chosen, queries
-from whales.held_out import BOTH, held_out, mean_of
 from whales.labels import NEW_WHALE
-from whales.look_alikes import Likeness, Twins, identical_photos
 from whales.matrices import ScoreMatrix, save_dict, save_tuple
 from whales.pickles import save
 from whales.ranking import validation_map
-from whales.report_page import write_report
-from whales.report_parts import (
+from whales.reporting import charts, gallery
+from whales.reporting.gallery import Candidate, Query, Thumbnails, chosen, queries
+from whales.reporting.held_out import BOTH, held_out, mean_of
+from whales.reporting.look_alikes import Likeness, Twins, identical_photos
+from whales.reporting.report_page import write_report
+from whales.reporting.report_parts import (
     BINS,
     by_photos,
     changes,

@@ -18,18 +18,23 @@ import pytest
 from scipy import sparse
 from werkzeug.serving import make_server
 
-from whales import decisions as decisions_module
-from whales.decisions import Decision, DecisionLog, checked_name, last_of_each, standing
 from whales.errors import UserError
-from whales.exporting import DECISION_COLUMNS, DECISIONS, read_decisions
-from whales.identification import Answer, Candidate, Fluke
+from whales.exchange.exporting import DECISION_COLUMNS, DECISIONS, read_decisions
+from whales.identifying.identification import Answer, Candidate, Fluke
+from whales.identifying.result_page import COLUMNS, write_csv
 from whales.matrices import ScoreMatrix, save_dict, save_tuple
 from whales.pickles import save
-from whales.relabelling import relabel, summary_path
-from whales.result_page import COLUMNS, write_csv
-from whales.review_app import PAGE, open_socket, review_app
-from whales.review_results import Query, best_identities, results_of_root, results_of_table
-from whales.review_views import jpeg, outline
+from whales.reviewing import decisions as decisions_module
+from whales.reviewing.decisions import Decision, DecisionLog, checked_name, last_of_each, standing
+from whales.reviewing.relabelling import relabel, summary_path
+from whales.reviewing.review_app import PAGE, open_socket, review_app
+from whales.reviewing.review_results import (
+    Query,
+    best_identities,
+    results_of_root,
+    results_of_table,
+)
+from whales.reviewing.review_views import jpeg, outline
 from whales.stage import run
 from whales.workspace import Workspace
 

@@ -13,7 +13,7 @@ from whales.labels import NEW_WHALE, with_jpg
 from whales.matrices import ScoreMatrix
 from whales.ranking import ANSWERS, places
 from whales.report import thumbnail
-from whales.report_parts import blocks
+from whales.reporting.report_parts import blocks
 from whales.web_page import data_uri, note, picture
 from whales.workspace import Workspace
 

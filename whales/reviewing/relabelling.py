@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
-from whales.decisions import Decision, last_of_each, standing
 from whales.errors import UserError
-from whales.exporting import SAME, SKIP, UNDO, candidate_identity
-from whales.forms import read_table
+from whales.exchange.exporting import SAME, SKIP, UNDO, candidate_identity
+from whales.exchange.forms import read_table
 from whales.labels import NEW_WHALE, identities_of, read_labels, stem
 from whales.pickles import write_text
-from whales.review_results import Query
+from whales.reviewing.decisions import Decision, last_of_each, standing
+from whales.reviewing.review_results import Query
 from whales.workspace import Workspace
 
 NEW_IDENTITY = "new_{:04}"

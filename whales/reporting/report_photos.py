@@ -8,15 +8,15 @@ from html import escape
 import cv2
 import numpy as np
 
-from whales import charts, gallery
 from whales.errors import UserError
-from whales.held_out import BOTH
 from whales.labels import NEW_WHALE, with_jpg
-from whales.look_alikes import LEAST_PHOTOS, Twins, identical_photos
 from whales.photos import read_photo
 from whales.ranking import ENSEMBLE_THRESHOLD
-from whales.report_parts import Detection, detection
-from whales.report_sources import Sources
+from whales.reporting import charts, gallery
+from whales.reporting.held_out import BOTH
+from whales.reporting.look_alikes import LEAST_PHOTOS, Twins, identical_photos
+from whales.reporting.report_parts import Detection, detection
+from whales.reporting.report_sources import Sources
 from whales.stage import require
 from whales.web_page import image, note, side_by_side
 from whales.workspace import Workspace

@@ -9,13 +9,13 @@ from html import escape
 from whales.boxes import Box
 from whales.dataset import load_boxes, training_identities
 from whales.errors import UserError
-from whales.gallery import Query, queries
-from whales.held_out import HeldOut, held_out
 from whales.inference import read_answers
 from whales.labels import NEW_WHALE
 from whales.matrices import ScoreMatrix, load_dict
 from whales.ranking import ANSWERS, ENSEMBLE_THRESHOLD
-from whales.report_parts import Judged, judge, judged
+from whales.reporting.gallery import Query, queries
+from whales.reporting.held_out import HeldOut, held_out
+from whales.reporting.report_parts import Judged, judge, judged
 from whales.scoring import test_answers
 from whales.stage import require
 from whales.workspace import Workspace

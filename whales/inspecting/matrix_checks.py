@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from whales.contents import Content, Scores
 from whales.dataset import known_photos
-from whales.findings import Finding, Panel, Percent, Range, Share
 from whales.folds import FOLDS
+from whales.inspecting.contents import Content, Scores
+from whales.inspecting.findings import Finding, Panel, Percent, Range, Share
+from whales.inspecting.tables import Tables
 from whales.matrices import ScoreMatrix
 from whales.ranking import places, validation_map
 from whales.scoring import known_score
-from whales.tables import Tables
 
 ROWS = 512  # of a matrix that are looked at at once
 _ROUNDING = 1e-6  # by which a mean of float32 scores may pass 1

@@ -21,7 +21,7 @@ import numpy as np
 import pyvips
 
 from whales.errors import UserError
-from whales.forms import PARTS, PLAYGROUND, TEST, TRAIN, UNMATCHED, Record
+from whales.exchange.forms import PARTS, PLAYGROUND, TEST, TRAIN, UNMATCHED, Record
 from whales.labels import NEW_WHALE, photos_by_identity, stem, with_jpg
 from whales.photos import read_photo
 from whales.pickles import save, write_text

@@ -12,8 +12,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from whales.catalogue import Catalogue, Judge
-from whales.identification import Answer
+from whales.identifying.catalogue import Catalogue, Judge
+from whales.identifying.identification import Answer
 from whales.photos import crop_window, cut, read_photo
 from whales.pickles import atomic_path
 from whales.workspace import Workspace

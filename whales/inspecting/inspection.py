@@ -9,16 +9,16 @@ from pathlib import Path
 import numpy as np
 from pandas.api.types import is_numeric_dtype
 
-from whales import contents
 from whales.boxes import MIN_SCORE, mirror
-from whales.contents import Content
 from whales.errors import UserError
 from whales.evaluation import unknown_identities
-from whales.findings import Finding, Panel, Percent, Range, Share
+from whales.inspecting import contents
+from whales.inspecting.contents import Content
+from whales.inspecting.findings import Finding, Panel, Percent, Range, Share
+from whales.inspecting.matrix_checks import check_matrix, twice
+from whales.inspecting.tables import Tables, subject, submission_of
 from whales.labels import NEW_WHALE, identities_of, read_labels
-from whales.matrix_checks import check_matrix, twice
 from whales.metrics import mapk
-from whales.tables import Tables, subject, submission_of
 
 _ROUNDING = 1e-6  # by which a share may pass 1
 # Columns of a training's history, as they are told; MAP@5 is not measured after every epoch.

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from whales.calibration import Curve, fit_curve
 from whales.dataset import known_photos, load_boxes, training_identities
 from whales.errors import UserError
-from whales.feature_cache import (
+from whales.folds import FOLDS, require_fold
+from whales.identifying.calibration import Curve, fit_curve
+from whales.identifying.feature_cache import (
     Arrays,
     FeatureCache,
     digest,
@@ -28,7 +29,6 @@ from whales.feature_cache import (
     weights_stamp,
     write_arrays,
 )
-from whales.folds import FOLDS, require_fold
 from whales.labels import NEW_WHALE, check_labelled, stem
 from whales.pickles import load
 from whales.progress import progress_bar

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from whales.identification import Answer, Candidate, Fluke
+from whales.identifying.identification import Answer, Candidate, Fluke
 from whales.labels import with_jpg
 from whales.pickles import write_text
 from whales.report import thumbnail

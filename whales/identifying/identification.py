@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from whales.catalogue import Catalogue
 from whales.errors import UserError
+from whales.identifying.catalogue import Catalogue
 from whales.photos import crop_window, cut, photo_size, read_photo
 from whales.report import fluke
 from whales.stage import log

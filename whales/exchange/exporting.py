@@ -13,8 +13,8 @@ import pandas as pd
 
 from whales.dataset import training_identities
 from whales.errors import UserError
-from whales.forms import PLAYGROUND, TEST, TRAIN, UNMATCHED, read_table
-from whales.importing import IMPORT_COLUMNS, new_folder, unique_names
+from whales.exchange.forms import PLAYGROUND, TEST, TRAIN, UNMATCHED, read_table
+from whales.exchange.importing import IMPORT_COLUMNS, new_folder, unique_names
 from whales.inference import read_answers
 from whales.labels import NEW_WHALE, stem, with_jpg
 from whales.photos import photo_size

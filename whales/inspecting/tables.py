@@ -12,7 +12,7 @@ from typing import Any
 from whales.dataset import load_boxes, test_photos, training_identities
 from whales.errors import UserError
 from whales.evaluation import Submission, read_submission
-from whales.findings import Finding, Share
+from whales.inspecting.findings import Finding, Share
 from whales.labels import identities_of, read_labels, read_submission_names, stem
 from whales.photos import photo_size
 from whales.scoring import test_answers

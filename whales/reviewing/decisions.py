@@ -1,6 +1,6 @@
 """What people decided: a table that only grows, so that several people in turn lose no row.
 
-`whales.exporting.read_decisions` reads the same table: the last decision on a photo that was not
+`whales.exchange.exporting.read_decisions` reads the same table: the last decision on a photo that was not
 undone counts.
 """
 
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from whales.errors import UserError
-from whales.exporting import DECISION_COLUMNS, DECISIONS, UNDO
+from whales.exchange.exporting import DECISION_COLUMNS, DECISIONS, UNDO
 from whales.labels import stem
 from whales.stage import log
 

@@ -17,12 +17,19 @@ from flask import Flask, Response, abort, jsonify, render_template, request, url
 from werkzeug.exceptions import HTTPException
 from werkzeug.serving import make_server
 
-from whales.decisions import Decision, DecisionLog, checked_name, last_of_each, now, standing
 from whales.errors import UserError
-from whales.exporting import NEW, SAME, SKIP, UNDO
+from whales.exchange.exporting import NEW, SAME, SKIP, UNDO
 from whales.labels import stem, with_jpg
-from whales.review_results import Candidate, Results
-from whales.review_views import VIEWS, jpeg, outline
+from whales.reviewing.decisions import (
+    Decision,
+    DecisionLog,
+    checked_name,
+    last_of_each,
+    now,
+    standing,
+)
+from whales.reviewing.review_results import Candidate, Results
+from whales.reviewing.review_views import VIEWS, jpeg, outline
 from whales.stage import log
 from whales.workspace import Workspace
 

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from html import escape
 from pathlib import Path
 
-from whales import gallery, report_numbers, report_photos
 from whales.errors import UserError
 from whales.matrices import ScoreMatrix
 from whales.pickles import write_text
-from whales.report_sources import Sources
+from whales.reporting import gallery, report_numbers, report_photos
+from whales.reporting.report_sources import Sources
 from whales.web_page import page
 from whales.workspace import Workspace
 

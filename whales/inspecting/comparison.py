@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from whales import contents
 from whales.boxes import iou
-from whales.contents import Content, read
 from whales.errors import UserError
 from whales.evaluation import read_submission
-from whales.findings import Finding, Panel, Percent, Range
+from whales.inspecting import contents
+from whales.inspecting.contents import Content, read
+from whales.inspecting.findings import Finding, Panel, Percent, Range
+from whales.inspecting.matrix_checks import MATCHES, ROWS, matches, tell_matches, without_own
+from whales.inspecting.tables import Tables, subject, submission_of
 from whales.labels import NEW_WHALE, identities_of, read_labels, stem
-from whales.matrix_checks import MATCHES, ROWS, matches, tell_matches, without_own
 from whales.ranking import ANSWERS
-from whales.tables import Tables, subject, submission_of
 
 _IOUS = (0.5, 0.75, 0.9)  # where the IoU's table is divided
 _WITHIN = (5, 10, 100)  # ranks that rank changes are counted to

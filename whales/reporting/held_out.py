@@ -9,12 +9,12 @@ from typing import NamedTuple
 import numpy as np
 
 from whales.folds import FOLDS
-from whales.gallery import Query, queries
 from whales.labels import NEW_WHALE, check_labelled
-from whales.look_alikes import Likeness
 from whales.matrices import ScoreMatrix, load_tuple
 from whales.ranking import ENSEMBLE_THRESHOLD, VALIDATION_THRESHOLD
-from whales.report_parts import (
+from whales.reporting.gallery import Query, queries
+from whales.reporting.look_alikes import Likeness
+from whales.reporting.report_parts import (
     BINS,
     THRESHOLDS,
     Judged,

@@ -16,7 +16,7 @@ from scipy import sparse
 from whales.dataset import known_photos, load_boxes, test_photos, training_identities
 from whales.ensemble import blend
 from whales.errors import UserError
-from whales.forms import read_table
+from whales.exchange.forms import read_table
 from whales.labels import check_labelled, stem, with_jpg
 from whales.matrices import ScoreMatrix, load_tuple
 from whales.photos import Box

@@ -8,14 +8,14 @@ from html import escape
 
 import numpy as np
 
-from whales import charts
 from whales.errors import UserError
 from whales.evaluation import CONFIDENCE, Measure
 from whales.folds import FOLDS
-from whales.held_out import BOTH
 from whales.labels import with_jpg
 from whales.ranking import CLAIM_SCORE, ENSEMBLE_THRESHOLD, VALIDATION_THRESHOLD
-from whales.report_parts import (
+from whales.reporting import charts
+from whales.reporting.held_out import BOTH
+from whales.reporting.report_parts import (
     SAMPLES,
     THRESHOLDS,
     Change,
@@ -29,7 +29,7 @@ from whales.report_parts import (
     tradeoff,
     trainings,
 )
-from whales.report_sources import Sources
+from whales.reporting.report_sources import Sources
 from whales.scoring import kernel_fold_score
 from whales.web_page import note, side_by_side, table
 

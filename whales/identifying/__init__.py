@@ -1,0 +1,1 @@
+"""Who is on a photo; see `identify.py`."""

@@ -1,0 +1,1 @@
+"""What a file of the pipeline is and whether it is sound; see `inspect_pickle.py`."""
