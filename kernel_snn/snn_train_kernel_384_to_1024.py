@@ -41,9 +41,12 @@ FULL_1024 = (
 )
 # At the warm start's 64 px throughout: another scale would have to be learnt first. Small rates, since
 # the warm start knows more whales than so small a data set can teach, and few very hard pairs.
-SMOKE_1ST = (temp(3e-5, 1, 4, 1000), temp(3e-5, 1, 4, 5))
-SMOKE_2ND = (temp(3e-5, 1, 1, 5, frozen=True), temp(3e-5, 1, 4, 5, new_adam=True))
-SMOKE_3RD = (temp(2e-5, 1, 2, 5), Block("final", 1e-5, 1, 2, 5, each_round=True))
+SMOKE_1ST = (temp(3e-5, 1, 4, 1000), temp(3e-5, 1, 5, 5))
+SMOKE_2ND = (temp(3e-5, 1, 1, 5, frozen=True), temp(3e-5, 2, 5, 5, new_adam=True))
+SMOKE_3RD = (
+    temp(2e-5, 2, 5, 3),
+    Block("final", lambda i: (1e-5, 5e-6)[i], 2, 2, 3, each_round=True),
+)
 
 # From nothing the net stays at chance for longer than a smoke test can wait. The head alone comes last:
 # batch normalization's moving statistics lag behind, and it learns to live with them.
