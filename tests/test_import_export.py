@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import pyvips
+from helpers import refused, write_lines
 
 from whales.dataset import training_data
 from whales.errors import UserError
@@ -62,24 +63,11 @@ def rows(path):
         return list(csv.reader(source))
 
 
-def write(path, *lines):
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return path
-
-
-def refused(call, *parts):
-    with pytest.raises(UserError) as caught:
-        call()
-    message = str(caught.value)
-    assert "\n" not in message
-    assert all(part in message for part in parts), message
-
-
 # --- what is read -------------------------------------------------------------------------------
 
 
 def test_a_table_with_names_of_its_own(photos, import_dataset):
-    table = write(
+    table = write_lines(
         photos / "catalogue.csv",
         "File;Animal;Seen;Use;X;Y;Wide;High",
         "p0.jpg;Bobby Lee;2019-05-01;learn;1;2;30;20",
@@ -144,7 +132,7 @@ def test_a_folder_per_identity(tmp_path, import_dataset):
         ("Ann/1.jpg", "Ann/left/2.JPG", "Bob/1.jpg", "unmatched/9.jpg", "8.jpg", ".trash/7.jpg")
     ):
         photo(source / name, 30 * i)
-    write(source / "Ann/notes.txt", "a scar")
+    write_lines(source / "Ann/notes.txt", "a scar")
     queries = tmp_path / "queries"
     photo(queries / "1.jpg", 222)
     root = import_dataset(source, "--test", queries, "--whole-frame-boxes")
@@ -162,12 +150,12 @@ def test_a_folder_per_identity(tmp_path, import_dataset):
 
 
 def test_two_sources_with_a_photo_of_one_name(photos, import_dataset, tmp_path):
-    queries = write(
+    queries = write_lines(
         tmp_path / "queries.csv", "photo,identity", "p0.jpg,a", "p1.jpg,c", "p2.jpg,unknown"
     )
     for i in range(3):
         photo(tmp_path / f"p{i}.jpg", 33)
-    table = write(photos / "t.csv", "photo,identity", "p0.jpg,a", "p3.jpg,b")
+    table = write_lines(photos / "t.csv", "photo,identity", "p0.jpg,a", "p3.jpg,b")
     root = import_dataset(table, "--test", queries, "--whole-frame-boxes")
     assert [row[:4] for row in rows(root / "data/import.csv")[1:]] == [
         ["p0.jpg", "p0.jpg", str(photos / "p0.jpg"), "a"],
@@ -264,7 +252,7 @@ def test_photos_are_turned_upright_and_boxes_stay(tmp_path, import_dataset):
     photo(folder / "turned.jpg", 100, patch=(10, 16, 30, 32), orientation=6)
     photo(folder / "plain.jpg", 50, orientation=1)
     photo(folder / "grey.png", 150)
-    table = write(
+    table = write_lines(
         folder / "table.csv",
         "photo,identity,bbox,split",
         'turned.jpg,a,"[8, 10, 16, 20]",train',
@@ -291,7 +279,7 @@ def test_photos_are_turned_upright_and_boxes_stay(tmp_path, import_dataset):
 def test_an_upright_box_must_fit_the_upright_photo(tmp_path, import_dataset):
     folder = tmp_path / "photos"
     photo(folder / "turned.jpg", orientation=6)
-    table = write(folder / "t.csv", "photo,identity,bbox", "turned.jpg,a,0 0 60 40")
+    table = write_lines(folder / "t.csv", "photo,identity,bbox", "turned.jpg,a,0 0 60 40")
     refused(lambda: import_dataset(table, "--test", folder), f"{table}, line 2", "40 x 60")
 
 
@@ -332,7 +320,7 @@ def test_photos_can_be_linked(tmp_path, import_dataset):
 def test_broken_photos_are_named_or_left_out(photos, import_dataset, tmp_path, capsys):
     whole = photos.joinpath("p1.jpg").read_bytes()
     photos.joinpath("p1.jpg").write_bytes(whole[: len(whole) // 2])
-    table = write(
+    table = write_lines(
         photos / "t.csv",
         "photo,identity,split",
         "p0.jpg,a,train",
@@ -473,16 +461,16 @@ HEADER = "photo,identity,date,split,bbox"
     ],
 )
 def test_a_bad_row_is_named_and_nothing_written(photos, import_dataset, tmp_path, row, said):
-    write(photos / "words.jpg", "no photo")
+    write_lines(photos / "words.jpg", "no photo")
     first = 'p0.jpg,a,2019,train,"[0, 0, 9, 9]"'
-    table = write(photos / "t.csv", HEADER, first, row, first.replace("p0", "p2"))
+    table = write_lines(photos / "t.csv", HEADER, first, row, first.replace("p0", "p2"))
     before = sorted(tmp_path.rglob("*"))
     refused(lambda: import_dataset(table), f"{table}, line 3", said)
     assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_bad_sources(photos, import_dataset, tmp_path):
-    table = write(photos / "t.csv", "file,who", "p0.jpg,a")
+    table = write_lines(photos / "t.csv", "file,who", "p0.jpg,a")
     refused(lambda: import_dataset(table), "no column of the photo", "received file,who")
     named = ["--photo-column", "file"]
     refused(lambda: import_dataset(table, *named), "no column of the identity")
@@ -494,9 +482,11 @@ def test_bad_sources(photos, import_dataset, tmp_path):
     )
     refused(lambda: import_dataset(tmp_path / "none.csv"), "none.csv is missing")
     refused(lambda: import_dataset(tmp_path / "none.json"), "none.json is missing")
-    refused(lambda: import_dataset(write(tmp_path / "w.xlsx", "text")), "is not a table")
-    refused(lambda: import_dataset(write(tmp_path / "w.json", "{}")), "is not COCO JSON")
-    refused(lambda: import_dataset(write(tmp_path / "e.csv", "photo,identity")), "has no photos")
+    refused(lambda: import_dataset(write_lines(tmp_path / "w.xlsx", "text")), "is not a table")
+    refused(lambda: import_dataset(write_lines(tmp_path / "w.json", "{}")), "is not COCO JSON")
+    refused(
+        lambda: import_dataset(write_lines(tmp_path / "e.csv", "photo,identity")), "has no photos"
+    )
     wrong = {**COCO, "annotations": [{"id": 3, "image_id": 99, "category_id": 1}]}
     (photos / "w.json").write_text(json.dumps(wrong))
     refused(lambda: import_dataset(photos / "w.json"), "annotation 3", "no image 99")
@@ -505,21 +495,21 @@ def test_bad_sources(photos, import_dataset, tmp_path):
     refused(lambda: import_dataset(photos / "w.json"), "annotation 3", "no category 9")
     assert not (tmp_path / "imported").exists()
     (tmp_path / "imported").mkdir()
-    write(tmp_path / "imported/mine.txt", "keep")
+    write_lines(tmp_path / "imported/mine.txt", "keep")
     refused(lambda: import_dataset(table), "not empty")
 
 
 def test_a_folder_is_written_whole_or_not_at_all(tmp_path):
     def fail():
         with new_folder(tmp_path / "new") as folder:
-            write(folder / "half", "half")
+            write_lines(folder / "half", "half")
             raise UserError("stop")
 
     refused(fail, "stop")
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "new").mkdir()
     with new_folder(tmp_path / "new") as folder:
-        write(folder / "whole", "whole")
+        write_lines(folder / "whole", "whole")
     assert [path.name for path in tmp_path.rglob("*")] == ["new", "whole"]
 
 
@@ -542,7 +532,7 @@ def test_refusals_end_with_code_2_and_need_no_framework(run_python, tmp_path):
 @pytest.fixture
 def answered(tmp_path, photos, import_dataset, monkeypatch):
     """A work root with four train photos, four queries, answers and no decisions."""
-    table = write(
+    table = write_lines(
         photos / "t.csv",
         "photo,identity,date,split,x1,y1,x2,y2",
         "p0.jpg,Ann Lee,2018-01-01,train,0,0,10,10",
@@ -556,7 +546,7 @@ def answered(tmp_path, photos, import_dataset, monkeypatch):
     )
     root = import_dataset(table)
     (root / "submission").mkdir()
-    write(
+    write_lines(
         root / "submission/final_submit_with_post_proc.csv",
         "Image,Id",
         "p4.jpg,Ann_Lee new_whale Bob",
@@ -586,7 +576,7 @@ DECISIONS = (
 
 def decide(root, *lines):
     (root / "review").mkdir(exist_ok=True)
-    return write(root / "review/decisions.csv", *lines)
+    return write_lines(root / "review/decisions.csv", *lines)
 
 
 def test_a_decision_wins_and_an_undo_takes_it_back(answered, tmp_path):
@@ -622,15 +612,15 @@ def test_a_bad_decision_is_named(answered, script, tmp_path, row, said):
 
 
 def test_a_candidate_that_may_mean_two_things(tmp_path):
-    path = write(tmp_path / "d.csv", "query,decision,candidate", "q,same,1")
+    path = write_lines(tmp_path / "d.csv", "query,decision,candidate", "q,same,1")
     labels = {"1": "2", "2": "1"}
     refused(lambda: read_decisions(path, {"q": []}, labels), "line 2", "write 1.jpg")
-    write(path, "query,decision,candidate", "q,same,1.jpg")
+    write_lines(path, "query,decision,candidate", "q,same,1.jpg")
     assert read_decisions(path, {"q": []}, labels) == {"q": "2"}
 
 
 def test_answers_of_another_root_are_refused(answered, script, tmp_path):
-    path = write(tmp_path / "a.csv", "Image,Id", "p4.jpg,Bob", "p5.jpg,w_1 Bob")
+    path = write_lines(tmp_path / "a.csv", "Image,Id", "p4.jpg,Bob", "p5.jpg,w_1 Bob")
     refused(
         lambda: script("export_results.py").main(["--answers", str(path), "--csv", "x.csv"]),
         f"{path}, line 3", "w_1",
@@ -681,7 +671,7 @@ def test_capture_histories(answered, script, tmp_path):
 def test_identities_lent_to_the_playground_are_captured_too(
     photos, import_dataset, script, monkeypatch
 ):
-    table = write(
+    table = write_lines(
         photos / "t.csv",
         "photo,identity,date,split",
         "p0.jpg,a,2018,train",
@@ -692,7 +682,7 @@ def test_identities_lent_to_the_playground_are_captured_too(
     root = import_dataset(table, "--whole-frame-boxes")
     assert rows(root / "data/playground/train.csv")[1:] == [["p1.jpg", "b"], ["p2.jpg", "b"]]
     monkeypatch.setenv("WHALES_ROOT", str(root))
-    answers = write(photos / "answers.csv", "Image,Id", "p3.jpg,a new_whale")
+    answers = write_lines(photos / "answers.csv", "Image,Id", "p3.jpg,a new_whale")
     out = photos / "h.csv"
     script("export_results.py").main(["--capture-histories", str(out), "--answers", str(answers)])
     assert rows(out) == [
@@ -781,7 +771,7 @@ def test_coco_keeps_two_animals_of_a_photo_together(photos, import_dataset, scri
     (photos / "coco.json").write_text(json.dumps(COCO))
     root = import_dataset(photos / "coco.json", "--whole-frame-boxes")
     monkeypatch.setenv("WHALES_ROOT", str(root))
-    answers = write(photos / "answers.csv", "Image,Id", "p1.jpg,Bob new_whale")
+    answers = write_lines(photos / "answers.csv", "Image,Id", "p1.jpg,Bob new_whale")
     out = photos / "out.json"
     script("export_results.py").main(
         ["--coco", str(out), "--with-labelled", "--answers", str(answers)]

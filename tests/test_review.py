@@ -15,10 +15,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from helpers import refused, write_lines
 from scipy import sparse
 from werkzeug.serving import make_server
 
-from whales.errors import UserError
 from whales.exchange.exporting import DECISION_COLUMNS, DECISIONS, read_decisions
 from whales.identifying.identification import Answer, Candidate, Fluke
 from whales.identifying.result_page import COLUMNS, write_csv
@@ -73,30 +73,19 @@ def root(work_root):
         photo(ws.train_photo(name))
     for name in TESTS:
         photo(ws.test_photo(name), 40)
-    table(ws.file("train_csv"), "Image,Id", *(f"{name}.jpg,{who}" for name, who in LABELS.items()))
-    table(ws.file("sample_submission"), "Image,Id", *(f"{name}.jpg,new_whale" for name in TESTS))
-    table(ws.file("playground_train_csv"), "Image,Id", "p1.jpg,New_0001")
+    write_lines(
+        ws.file("train_csv"), "Image,Id", *(f"{name}.jpg,{who}" for name, who in LABELS.items())
+    )
+    write_lines(
+        ws.file("sample_submission"), "Image,Id", *(f"{name}.jpg,new_whale" for name in TESTS)
+    )
+    write_lines(ws.file("playground_train_csv"), "Image,Id", "p1.jpg,New_0001")
     save(ws.file("boxes_averaged"), dict.fromkeys([*KNOWN, "k5", "q1", "q2", "q3"], BOX))
     save(ws.file("boxes_averaged_playground"), {})
     for (key, scores, _), values in zip(PARTS, (V5, V6, KERNEL), strict=True):
         content = sparse.csr_matrix(np.array(values, np.float32))
         save_dict(ws.file(key), ScoreMatrix(content, TESTS[:3], KNOWN), scores)
     return ws
-
-
-def table(path, *lines):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return path
-
-
-def said(call, *parts):
-    """The call is refused in one line that says all of `parts`."""
-    with pytest.raises(UserError) as caught:
-        call()
-    message = str(caught.value)
-    assert "\n" not in message
-    assert all(part in message for part in parts), message
 
 
 def rows(path):
@@ -156,7 +145,7 @@ def test_half_written_header_is_written_anew(book):
 
 def test_last_line_without_its_end_stays(book):
     """Editors leave the newline out."""
-    table(book.path, HEADER)
+    write_lines(book.path, HEADER)
     book.path.write_text(f"{HEADER}\nanna,2020,q1.jpg,same,k1.jpg,0.5", encoding="utf-8")
     book.mend()
     book.append(row("q2.jpg", "new"))
@@ -180,10 +169,10 @@ def test_spreadsheets_leave_a_mark_and_returns(book):
     ],
 )
 def test_other_tables_are_refused_and_left_alone(book, lines, parts):
-    table(book.path, *lines)
+    write_lines(book.path, *lines)
     before = book.path.read_bytes()
-    said(book.rows, str(book.path), *parts)
-    said(book.mend, *parts)
+    refused(book.rows, str(book.path), *parts)
+    refused(book.mend, *parts)
     assert book.path.read_bytes() == before
 
 
@@ -194,10 +183,10 @@ def test_undo_is_a_row(book):
     assert book.undo("anna", {"q1", "q2"}).decision == "new"
     assert [one.decision for one in book.rows()] == ["same", "new", "skip", "undo", "undo"]
     assert [one.decision for one in standing(book.rows())["q1"]] == ["same"]
-    said(lambda: book.undo("ben", {"q1", "q2"}), "ben has no decision to undo")
-    said(lambda: book.undo("anna", {"q3"}), "no decision to undo")
+    refused(lambda: book.undo("ben", {"q1", "q2"}), "ben has no decision to undo")
+    refused(lambda: book.undo("anna", {"q3"}), "no decision to undo")
     book.append(row("q1.jpg", "new", who="ben"))
-    said(lambda: book.undo("anna", {"q1"}), "ben has decided on this photo after anna")
+    refused(lambda: book.undo("anna", {"q1"}), "ben has decided on this photo after anna")
     assert last_of_each(standing(book.rows())["q1"]).keys() == {"anna", "ben"}
 
 
@@ -212,7 +201,7 @@ def test_full_disk_leaves_no_half_row(book, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "write", full)
-        said(lambda: book.append(row("q2.jpg", "new")), "No space left")
+        refused(lambda: book.append(row("q2.jpg", "new")), "No space left")
     assert book.path.read_bytes() == before
 
 
@@ -223,18 +212,18 @@ def test_without_posix_locks(book, monkeypatch):
     assert len(book.rows()) == 2
     assert [path.name for path in book.path.parent.iterdir()] == ["decisions.csv"]
     monkeypatch.setattr(decisions_module, "_WAIT", 0.05)
-    lock = table(book.path.with_name("decisions.csv.lock"))
-    said(lambda: book.append(row("q3.jpg", "new")), str(lock), "delete it")
+    lock = write_lines(book.path.with_name("decisions.csv.lock"))
+    refused(lambda: book.append(row("q3.jpg", "new")), str(lock), "delete it")
 
 
 def test_a_folder_in_the_way(tmp_path):
-    said(DecisionLog(tmp_path).rows, str(tmp_path))
-    said(lambda: DecisionLog(tmp_path).append(row("q1.jpg", "new")), str(tmp_path))
+    refused(DecisionLog(tmp_path).rows, str(tmp_path))
+    refused(lambda: DecisionLog(tmp_path).append(row("q1.jpg", "new")), str(tmp_path))
 
 
 @pytest.mark.parametrize("who", ["", "  ", "a\nb", "x" * 61])
 def test_names_that_break_the_table(who):
-    said(lambda: checked_name(who), "1 to 60")
+    refused(lambda: checked_name(who), "1 to 60")
     assert checked_name(" Åsa ") == "Åsa"
 
 
@@ -297,7 +286,7 @@ def test_root_is_ranked_by_each_net_and_by_their_blend(root):
     assert named(results.candidates("v5")[1]) == [("cat", "k4", 0.8), ("bob", "k3", 0.2)]
     assert results.candidates("kernel")[2] == []
     assert blended[3] == []
-    said(lambda: results.candidates("v7"), "v7", "ensemble")
+    refused(lambda: results.candidates("v7"), "v7", "ensemble")
 
 
 def test_root_with_some_matrices(root):
@@ -310,7 +299,7 @@ def test_root_with_some_matrices(root):
     assert named(results.candidates("v5")[0])[0] == ("ann", "k2", 0.9)
     for key in ("features_test_v6", "test_matrix_v5"):
         root.file(key).unlink()
-    said(lambda: results_of_root(root, PARTS), "r20_prepare_matrices_for_ensemble.py")
+    refused(lambda: results_of_root(root, PARTS), "r20_prepare_matrices_for_ensemble.py")
 
 
 def identified(folder, *flukes):
@@ -368,8 +357,8 @@ def test_table_of_identify(root, tmp_path):
 def test_tables_that_are_refused(root, tmp_path, lines, parts):
     photo(tmp_path / "q.jpg")
     photo(tmp_path / "b" / "q.jpg")
-    source = table(tmp_path / "found.csv", *lines)
-    said(lambda: results_of_table(root, source), str(source), *parts)
+    source = write_lines(tmp_path / "found.csv", *lines)
+    refused(lambda: results_of_table(root, source), str(source), *parts)
 
 
 def test_views_and_outline(tmp_path):
@@ -708,7 +697,7 @@ def test_relabelling_agrees_with_the_exports(tmp_path):
         candidate = str(random.choice(candidates)) if decision == "same" else ""
         who = str(random.choice(["anna", "ben"]))
         lines.append(f"{who},x,q{random.integers(60)}.jpg,{decision},{candidate},")
-    table(book.path, *lines)
+    write_lines(book.path, *lines)
     queries = [query(f"q{i}") for i in range(60)]
     found = relabel(book.rows(), queries, LABELS, set(), book.path)
     settled = read_decisions(book.path, {f"q{i}": None for i in range(60)}, LABELS)
@@ -722,7 +711,7 @@ def test_relabelling_agrees_with_the_exports(tmp_path):
 
 def test_relabelling_names_the_line_of_a_strange_candidate():
     strange = [row("q1.jpg", "same", "nobody")._replace(line=7)]
-    said(lambda: relabel(strange, [query("q1")], LABELS, set(), Path("d.csv")), "d.csv, line 7")
+    refused(lambda: relabel(strange, [query("q1")], LABELS, set(), Path("d.csv")), "d.csv, line 7")
 
 
 @pytest.fixture
@@ -771,11 +760,11 @@ def test_apply_never_writes_over_the_root(review, root, tmp_path, monkeypatch):
     others = [root.file("playground_train_csv"), book.path, root.file("submission")]
     links = [tmp_path / "soft.csv", tmp_path / "hard.csv", tmp_path / "folder" / "train.csv"]
     for out in (train, "train.csv", *links, *others):
-        said(lambda out=out: review("--apply", out, "--yes"), "is a file of the work root")
-    mine = table(tmp_path / "mine.csv", "a,b", "1,2")
-    said(lambda: review("--apply", mine, "--yes"), "no table Image,Id")
-    said(lambda: review("--apply", tmp_path / "x.txt"), "ends in .csv")
-    said(lambda: review("--yes"), "--apply")
+        refused(lambda out=out: review("--apply", out, "--yes"), "is a file of the work root")
+    mine = write_lines(tmp_path / "mine.csv", "a,b", "1,2")
+    refused(lambda: review("--apply", mine, "--yes"), "no table Image,Id")
+    refused(lambda: review("--apply", tmp_path / "x.txt"), "ends in .csv")
+    refused(lambda: review("--yes"), "--apply")
     assert train.read_bytes() == before
     assert mine.read_text() == "a,b\n1,2\n"
 
@@ -786,9 +775,9 @@ def test_apply_never_writes_over_the_root(review, root, tmp_path, monkeypatch):
 def test_ports_that_cannot_be_had():
     with open_socket("127.0.0.1", 0) as taken:
         port = taken.getsockname()[1]
-        said(lambda: open_socket("127.0.0.1", port), f"port {port}", "--port")
-    said(lambda: open_socket("127.0.0.1", 70_000), "port 70000")
-    said(lambda: open_socket("no.such.host.invalid", 0), "no.such.host.invalid")
+        refused(lambda: open_socket("127.0.0.1", port), f"port {port}", "--port")
+    refused(lambda: open_socket("127.0.0.1", 70_000), "port 70000")
+    refused(lambda: open_socket("no.such.host.invalid", 0), "no.such.host.invalid")
 
 
 def test_bad_input_is_one_line(review, root, capsys):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -98,6 +99,11 @@ def known_scores(workspace: Workspace, truth: dict[str, str]) -> list[NetScore]:
     return [known_score(net, matrix, identity_of, truth) for net, matrix in matrices]
 
 
+def reference_boxes(workspace: Workspace) -> Path:
+    """Where a root may keep true boxes (stem -> box), for measuring alone."""
+    return workspace.root / "reference_boxes.pkl"
+
+
 def detection_score(workspace: Workspace) -> tuple[float, int, int] | None:
     """Mean IoU of the detector's boxes with the true ones, photos, photos not found.
 
@@ -105,7 +111,7 @@ def detection_score(workspace: Workspace) -> tuple[float, int, int] | None:
     folds that ran, and all test and playground photos. A photo without a box counts 0. None where
     the root has no `reference_boxes.pkl`.
     """
-    path = workspace.root / "reference_boxes.pkl"
+    path = reference_boxes(workspace)
     if not path.exists():
         return None
     overlaps, missed = detection_overlaps(workspace, load(path))

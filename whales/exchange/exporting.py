@@ -13,7 +13,7 @@ import pandas as pd
 
 from whales.dataset import training_identities
 from whales.errors import UserError
-from whales.exchange.forms import PLAYGROUND, TEST, TRAIN, UNMATCHED, read_table
+from whales.exchange.forms import PLAYGROUND, TEST, TRAIN, UNMATCHED, read_table, require_columns
 from whales.exchange.importing import IMPORT_COLUMNS, new_folder, unique_names
 from whales.inference import read_answers
 from whales.labels import NEW_WHALE, stem, with_jpg
@@ -119,12 +119,8 @@ def read_decisions(
     the line.
     """
     table, places = read_table(path)
-    missing = [column for column in ("query", "decision", "candidate") if column not in table]
-    if missing:
-        raise UserError(
-            f"{path}: column {missing[0]} is missing; expected {','.join(DECISION_COLUMNS)}, "
-            f"received {','.join(table.columns)}"
-        )
+    needed = ("query", "decision", "candidate")
+    require_columns(table, path, needed, ",".join(DECISION_COLUMNS))
     known = {*labels.values()} - {NEW_WHALE}
     settled: dict[str, list[str]] = {}
     rows = zip(table["query"], table["decision"], table["candidate"], places, strict=True)

@@ -262,7 +262,7 @@ def _column(frame: pd.DataFrame, source: Path | str, form: Form, name: str) -> s
     if given is None:
         return next((column for column in USUAL[name] if column in frame.columns), "")
     if given:
-        _require_columns(frame, source, [given])
+        require_columns(frame, source, [given])
     return given
 
 
@@ -272,16 +272,19 @@ def _box_columns(frame: pd.DataFrame, source: Path | str, form: Form) -> tuple[s
     names = tuple(filter(None, form.box))
     if len(names) not in (0, 1, 4):
         raise UserError(f"a box is one column or four, received {len(names)}: {' '.join(names)}")
-    _require_columns(frame, source, names)
+    require_columns(frame, source, names)
     return names
 
 
-def _require_columns(frame: pd.DataFrame, source: Path | str, names: Iterable[str]) -> None:
+def require_columns(
+    frame: pd.DataFrame, source: Path | str, names: Iterable[str], expected: str = ""
+) -> None:
+    """Raise `UserError` for the first of `names` that the table lacks; `expected`: what it should be."""
     for name in names:
         if name not in frame.columns:
-            raise UserError(
-                f"{source}: column {name} is missing; received {','.join(map(str, frame.columns))}"
-            )
+            told = f"expected {expected}, " if expected else ""
+            received = ",".join(map(str, frame.columns))
+            raise UserError(f"{source}: column {name} is missing; {told}received {received}")
 
 
 def _text(value: Any) -> str:

@@ -20,7 +20,7 @@ from whales.matrices import ScoreMatrix
 from whales.metrics import average_precision
 from whales.pickles import load
 from whales.ranking import ENSEMBLE_THRESHOLD, places, post_process, rank
-from whales.scoring import detection_overlaps
+from whales.scoring import detection_overlaps, reference_boxes
 from whales.stage import require
 from whales.workspace import Workspace
 
@@ -79,7 +79,7 @@ class Detection(NamedTuple):
 
 def detection(workspace: Workspace) -> Detection:
     """The detector against the true boxes where the root has them, else against the first ones."""
-    path = workspace.root / "reference_boxes.pkl"
+    path = reference_boxes(workspace)
     if not path.exists():
         path = require(workspace, workspace.file("boxes_v5"))
     truth = load(path)

@@ -16,7 +16,7 @@ from scipy import sparse
 from whales.dataset import known_photos, load_boxes, test_photos, training_identities
 from whales.ensemble import blend
 from whales.errors import UserError
-from whales.exchange.forms import read_table
+from whales.exchange.forms import read_table, require_columns
 from whales.labels import check_labelled, stem, with_jpg
 from whales.matrices import ScoreMatrix, load_tuple
 from whales.photos import Box
@@ -164,12 +164,8 @@ def results_of_table(workspace: Workspace, path: Path | str) -> Results:
         require(workspace, workspace.file(key))
     labels = training_identities(workspace)
     table, places = read_table(path)
-    missing = [name for name in ("query", "identity", "photo") if name not in table]
-    if missing:
-        raise UserError(
-            f"{path}: column {missing[0]} is missing; expected the table of identify.py --csv, "
-            f"received {','.join(table.columns)}"
-        )
+    needed = ("query", "identity", "photo")
+    require_columns(table, path, needed, "the table of identify.py --csv")
     records = table.to_dict("records")
     rows = [{**row, "where": where} for row, where in zip(records, places, strict=True)]
     groups: dict[tuple[str, str], list[dict[str, str]]] = {}
