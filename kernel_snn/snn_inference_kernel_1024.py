@@ -10,7 +10,7 @@ Run    python3 kernel_snn/snn_inference_kernel_1024.py [--model_weights_1 FILE .
 from pathlib import Path
 
 from kernel_snn.a00_net_kernel import NAME, NET
-from whales.dataset import known_photos, load_boxes, test_photos, training_identities
+from whales.dataset import crop_tables, known_photos, load_boxes, test_photos, training_identities
 from whales.inference import mean_scores
 from whales.matrices import ScoreMatrix, save_dict
 from whales.siamese import BestOf, precision_option
@@ -33,8 +33,9 @@ def add_options(parser):
 def main(argv=None):
     args = parse_arguments(__doc__, argv, extra=add_options)
     ws = args.workspace
-    keys = ("train_csv", "sample_submission", "boxes_averaged", "boxes_averaged_playground")
-    tables = [require(ws, ws.file(key)) for key in keys]
+    tables = [ws.file("train_csv"), ws.file("sample_submission"), *crop_tables(ws)]
+    for path in tables:
+        require(ws, path)
     given = [getattr(args, f"model_weights_{number}") for number in range(1, 5)]
     folder = ws.file("models_kernel")
     weights = [path or WEIGHTS.find(folder, fold) for fold, path in enumerate(given)]

@@ -166,11 +166,12 @@ def test_a_lost_box_gives_the_unaugmented_crop():
     assert any(np.array_equal(crop, other) for other in plain)
 
 
-def test_without_transforms_only_the_margin_varies():
-    pixels = photo()
-    windows = {crop_window(BOX, 200, 120, margin) for margin in np.linspace(0.01, 0.09, 400)}
+@pytest.mark.parametrize("shape", [2.15, 1.0])
+def test_without_transforms_only_the_margin_varies(shape):
+    pixels, margins = photo(), np.linspace(0.01, 0.09, 400)
+    windows = {crop_window(BOX, 200, 120, margin, shape) for margin in margins}
     plain = [cv2.resize(pixels[y1:y2, x1:x2], (40, 40)) for x1, y1, x2, y2 in windows]
-    own = Augmenter(list)
+    own = Augmenter(list, anisotropy=shape)
     seen = set()
     for seed in range(30):
         crop = own.crop(pixels, BOX, 40, seed)

@@ -28,17 +28,18 @@ def photos(tmp_path):
     return folder
 
 
-def feed(photos, store, size=32, boxes=None):
-    return PhotoFeed(lambda name: photos / f"{name}.jpg", boxes or {"a": BOX}, size, store=store)
+def feed(photos, store, size=32, boxes=None, **more):
+    boxes = boxes or {"a": BOX}
+    return PhotoFeed(lambda name: photos / f"{name}.jpg", boxes, size, store=store, **more)
 
 
 def plain(photos, store, monkeypatch, names="abc", **more):
     """Crops through a feed, and how many of them were decoded."""
     decoded = []
 
-    def counting(path, box, size):
+    def counting(path, *how):
         decoded.append(path.stem)
-        return read_crop(path, box, size)
+        return read_crop(path, *how)
 
     monkeypatch.setattr(feeding, "read_crop", counting)
     source = feed(photos, store, **more)
@@ -59,11 +60,14 @@ def test_a_photo_is_decoded_once(photos, tmp_path, monkeypatch):
         np.testing.assert_array_equal(crop, expected)
 
 
-def test_other_sizes_boxes_and_photos_are_made_anew(photos, tmp_path, monkeypatch):
+def test_other_sizes_shapes_boxes_and_photos_are_made_anew(photos, tmp_path, monkeypatch):
     store = tmp_path / "crops"
     plain(photos, store, monkeypatch)
     assert plain(photos, store, monkeypatch, size=24)[1] == ["a", "b", "c"]
     assert plain(photos, store, monkeypatch, boxes={"a": (0, 0, 50, 40)})[1] == ["a"]
+    square, decoded = plain(photos, store, monkeypatch, anisotropy=1.0)
+    assert decoded == ["a", "b", "c"]
+    np.testing.assert_array_equal(square["a"], read_crop(photos / "a.jpg", BOX, 32, 1.0))
     shutil.copy(photos / "c.jpg", photos / "b.jpg")
     os.utime(photos / "b.jpg", ns=(1, 1))
     crops, decoded = plain(photos, store, monkeypatch)
@@ -104,7 +108,7 @@ def test_what_a_killed_process_left_is_removed(photos, tmp_path):
 
 def test_published_on_the_way_and_damage(photos, tmp_path, monkeypatch):
     monkeypatch.setattr(crop_store, "_PUBLISH", 2)
-    store, key = tmp_path / "crops", key_of(photos / "a.jpg", BOX)
+    store, key = tmp_path / "crops", key_of(photos / "a.jpg", BOX, 2.15)
     writer = CropStore(store, 8)
     for place, name in enumerate("abc"):
         writer.put(name, key, np.full((8, 8, 3), place, np.uint8))

@@ -20,14 +20,19 @@ from rich.console import Console
 from retinanet import find_flukes
 from retinanet.find_flukes import boxes_of, converted_detector, fluke_boxes
 from whales.errors import UserError
-from whales.identifying import catalogue
+from whales.identifying import calibration, catalogue
 from whales.identifying.agreement import PARTS, PLACES, agreement, occluded, spread
-from whales.identifying.calibration import Curve, fit_curve, reliability
+from whales.identifying.calibration import (
+    CalibrationPairs,
+    Curve,
+    cross_fitted,
+    fit_curve,
+    reliability,
+)
 from whales.identifying.catalogue import (
     Catalogue,
     FoldNet,
     Judge,
-    Known,
     calibration_pairs,
     held_out_scores,
     trained,
@@ -41,6 +46,7 @@ from whales.identifying.identification import (
     parse_box,
     photo_files,
 )
+from whales.identifying.known import Known
 from whales.identifying.result_page import COLUMNS, show, write_csv, write_html
 from whales.pair_scores import HeadWeights, gallery_scorer, score_matrix
 from whales.photos import read_crop, read_photo
@@ -120,8 +126,20 @@ def test_held_out_scores_blend_only_what_held_a_photo_out():
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
+def test_each_part_is_judged_by_the_curves_of_the_others():
+    one = [0.2, 0.8], [False, True], [0.8, 0.3], [False, True]
+    two = [0.3, 0.9, 0.9, 0.1], [False, True, False, False], [0.9, 0.55], [False, True]
+    parts = [CalibrationPairs(*map(np.array, part)) for part in (one, two)]
+    same, new = cross_fitted(parts)
+    # From `one` the line .2 -> 0, .8 -> 1; from `two` .1 and .3 -> 0, .9 -> 1/2.
+    expected = [(0, 0, 2), (1 / 6, 0, 1), (5 / 12, 1, 1), (1, 0.5, 2)]
+    np.testing.assert_allclose(same, expected, atol=1e-12)
+    # New whales: from `one` .3 -> 1, .8 -> 0; from `two` .55 -> 1, .9 -> 0.
+    np.testing.assert_allclose(new, [(0, 0, 1), (2 / 7, 0, 1), (0.5, 1, 1), (1, 1, 1)], atol=1e-12)
+
+
 def test_calibration_pairs_are_the_best_identities_and_whether_they_are_right(monkeypatch):
-    monkeypatch.setattr(catalogue, "FITTED_IDENTITIES", 2)
+    monkeypatch.setattr(calibration, "FITTED_IDENTITIES", 2)
     identity_of = {"a": "w_1", "b": "w_1", "c": "w_2", "d": "w_3", "n": "new_whale"}
     known = Known(["a", "b", "c", "d"], identity_of)
     judges = [judge(1, fold_net([0.1, 0.2, 0.9, 0.4], {"a": 1.0, "n": 0.5}))]
@@ -146,7 +164,7 @@ def test_a_query_is_blended_over_the_nets_there_are_and_ranked():
     new = Curve(np.array([0.0, 1.0]), np.array([1.0, 0.0]))
     crops = {size: np.zeros((size, size, 3), np.uint8) for size in (8, 9)}
     of = Fluke(Path("q.jpg"), 1, None, np.zeros((100, 215, 3), np.uint8), crops)
-    (answer,) = identify(Catalogue(known, {}, judges, same, new), [of], top=5)
+    (answer,) = identify(Catalogue(known, {}, 2.15, judges, same, new), [of], top=5)
     best, second = (0.03 + 0.36) / 0.7, (0.18 + 0.16) / 0.7
     assert [(one.rank, one.identity, one.photo) for one in answer.candidates] == [
         (1, "w_1", "a"),
@@ -209,6 +227,10 @@ def test_photos_are_held_upright_and_cut_as_the_stages_cut_them(tmp_path):
     (whole,) = cut_flukes(tmp_path / "turned.tif", [], [32])
     assert whole.box is None
     np.testing.assert_array_equal(whole.crops[32], read_crop(tmp_path / "upright.png", None, 32))
+    (square,) = cut_flukes(tmp_path / "upright.png", [BOX], [32], anisotropy=1.0)
+    assert square.view.shape == (100, 100, 3)
+    expected = read_crop(tmp_path / "upright.png", BOX, 32, anisotropy=1.0)
+    np.testing.assert_array_equal(square.crops[32], expected)
     both = cut_flukes(tmp_path / "upright.png", [BOX, (1, 2, 30, 40)], [32])
     assert [one.number for one in both] == [1, 2]
 

@@ -10,7 +10,8 @@ import pytest
 import pyvips
 from helpers import refused, write_lines
 
-from whales.dataset import training_data
+from retinanet import find_flukes
+from whales.dataset import crop_tables, training_data, training_reads
 from whales.errors import UserError
 from whales.exchange.exporting import capture_histories, read_decisions, read_sightings
 from whales.exchange.forms import Form, Record, records_of
@@ -392,6 +393,53 @@ def test_the_playground_takes_whole_identities_without_test_photos():
     assert not playground & {r.identity for r in drawn if r.split != "playground"}
 
 
+def test_animals_of_another_shape(photos, import_dataset, tmp_path, capsys):
+    table = write_lines(
+        photos / "t.csv",
+        "photo,identity,split",
+        "p0.jpg,a,train",
+        "p1.jpg,a,train",
+        "p2.jpg,b,test",
+    )
+    options = "--whole-frame-boxes", "--anisotropy"
+    root = import_dataset(table, *options, "1.5")
+    assert json.loads((root / "data/settings.json").read_text()) == {"anisotropy": 1.5}
+    workspace = Workspace(root)
+    assert workspace.settings.anisotropy == 1.5
+    for stage_reads in (training_reads(workspace, "folds_v1", 0), crop_tables(workspace)):
+        assert root / "data/settings.json" in stage_reads
+    for wrong in ("0", "-1", "inf", "wide"):
+        with pytest.raises(SystemExit):
+            import_dataset(table, *options, wrong, root="refused")
+        assert f"expected a number above 0, received {wrong}" in capsys.readouterr().err
+    assert not (tmp_path / "refused").exists()
+
+
+def test_missing_boxes_are_found_by_another_roots_detector(
+    photos, import_dataset, tmp_path, monkeypatch, capsys
+):
+    table = write_lines(
+        photos / "t.csv", "photo,identity,split,bbox",
+        'p0.jpg,a,train,"[1, 2, 30, 20]"', "p1.jpg,a,train,", "p2.jpg,b,test,",
+    )  # fmt: skip
+    trained = tmp_path / "trained"
+    options = "--detector", str(trained), "--profile", "smoke"
+    refused(lambda: import_dataset(table, *options), "no converted detector there", str(trained))
+    write_lines(trained / "models/retinanet2/resnet152_fold_1_last_converted.h5", "")
+    asked = []
+
+    def find(paths, profile, workers, workspace):
+        asked.append(([path.name for path in paths], profile, workspace.root))
+        # Of the second photo only padding is found.
+        return {path: [[0.9, 5, 6, 40, 30]] * (path.name == "p1.jpg") for path in paths}
+
+    monkeypatch.setattr(find_flukes, "find_flukes", find)
+    boxes = load(Workspace(import_dataset(table, *options)).file("boxes_v5"))
+    assert boxes == {"p0": (1, 2, 31, 22), "p1": (5, 6, 40, 30), "p2": (0, 0, WIDTH, HEIGHT)}
+    assert asked == [(["p1.jpg", "p2.jpg"], "smoke", trained)]
+    assert "flukes found in 1 of 2 photos" in capsys.readouterr().out
+
+
 # --- the stages accept it -----------------------------------------------------------------------
 
 
@@ -411,6 +459,7 @@ def test_stages_run_on_an_imported_root(many, import_dataset, script, monkeypatc
         many, "--test-share", ".2", "--playground-share", ".3", "--whole-frame-boxes",
         "--without-detector", "--link",
     )  # fmt: skip
+    assert not (root / "data/settings.json").exists()
     monkeypatch.setenv("WHALES_ROOT", str(root))
     for stage in (
         "retinanet/r10_create_csv_for_retinanet.py", "retinanet/r32_average_boxes.py",
@@ -592,6 +641,19 @@ def test_a_decision_wins_and_an_undo_takes_it_back(answered, tmp_path):
         "p6.jpg": ("Bob", "answer"),
         "p7.jpg": ("unmatched", "answer"),
     }
+
+
+def test_where_people_differ_the_answer_stands(answered, capsys):
+    decide(
+        answered, DECISIONS[0],
+        "ann,1,p4,same,Bob,", "ben,2,p4,new,,", "ann,3,p5,same,Bob,", "ben,4,p5,skip,,",
+        "ann,5,p6,new,,", "ben,6,p6,same,p0,", "ann,7,p6,same,Ann_Lee,",
+    )  # fmt: skip
+    found = {s.image: (s.individual, s.source) for s in read_sightings(Workspace(answered))}
+    assert found["p4.jpg"] == ("Ann Lee", "answer")
+    assert found["p5.jpg"] == ("unmatched", "answer")  # skipped last
+    assert found["p6.jpg"] == ("Ann Lee", "decision")
+    assert "people differ on p4; the answers stand there" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

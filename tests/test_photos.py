@@ -2,6 +2,7 @@
 
 import logging
 
+import cv2
 import numpy as np
 import pytest
 import pyvips
@@ -59,6 +60,23 @@ def test_narrow_photo():
     # 91.2 / 2.15 = 42.419, half 15.2093 -> y -10.7 .. 31.709
     assert crop_window((9, 5, 91, 15), 100, 300) == (4, 0, 96, 31)
     assert crop_window(None, 100, 300) == (0, 0, 100, 300)
+
+
+@pytest.mark.parametrize(
+    ("box", "anisotropy", "window"),
+    [
+        ((400, 200, 500, 300), 1, (395, 195, 506, 306)),  # 111 x 111 already
+        ((100, 200, 700, 300), 1, (70, 0, 731, 500)),  # 661 x 111; half of 550 above and below
+        ((400, 200, 500, 300), 0.5, (395, 139, 506, 361)),  # 111 high more: 139.5 .. 361.5
+    ],
+)
+def test_windows_of_another_anisotropy(tmp_path, box, anisotropy, window):
+    assert crop_window(box, 1000, 500, anisotropy=anisotropy) == window
+    pixels = np.random.default_rng(0).integers(0, 255, (500, 1000, 3), np.uint8)
+    pyvips.Image.new_from_array(pixels).write_to_file(str(tmp_path / "a.png"))
+    x1, y1, x2, y2 = window
+    expected = cv2.resize(pixels[y1:y2, x1:x2], (32, 32))
+    np.testing.assert_array_equal(read_crop(tmp_path / "a.png", box, 32, anisotropy), expected)
 
 
 @given(

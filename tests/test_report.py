@@ -496,8 +496,20 @@ def test_page_tells_the_numbers(whole):
     assert "1 carry more than one identity" in same
     assert "train/a0.jpg, train/b1.jpg<br>equal files; w_a, w_b" in same
     assert "<b>w_a</b> and <b>w_b</b>: likeness" in section(text, "identities-that-look-alike")
-    for name in ("training", "scores"):
+    for name in ("training", "scores", "probabilities"):
         assert "<svg" in section(text, name)
+    tables = section(text, "probabilities").split("<table>")[1:]
+    counts = [re.findall(r"<td>(\d+)</td></tr>", part) for part in tables]
+    # Nine valid photos of three folds, each with three identities.
+    assert [sum(map(int, numbers)) for numbers in counts] == [27, 9]
+
+
+def test_probabilities_need_two_folds(root, tmp_path):
+    for fold in (1, 2):
+        root.file("valid_matrix_v5", fold=fold).unlink()
+    part = section(write(root, tmp_path / "page.html"), "probabilities")
+    assert "run the inference of a second fold" in part
+    assert "<svg" not in part
 
 
 def test_without_true_answers_valid_photos_are_shown(root, tmp_path):
@@ -526,6 +538,7 @@ def test_missing_inputs_name_their_stage(root, tmp_path):
         "training": ("run the training stages",),
         "detection": ("run retinanet/r31_get_vectors_backbone_resnet152_kfold.py",),
         "scores": ("r26_seamese_net_inference_v5_512px.py", f"run kernel_snn/{kernel}"),
+        "probabilities": ("r26_seamese_net_inference_v5_512px.py",),
         "post-processing": (f"run kernel_snn/{kernel}",),
         "gallery": ("r26_seamese_net_inference_v5_512px.py",),
         "identities-that-look-alike": ("r26_seamese_net_inference_v5_512px.py",),
@@ -540,7 +553,7 @@ def test_empty_root(tmp_path):
     text = write(Workspace(tmp_path / "empty"), tmp_path / "page.html")
     Parsed(text)
     names = re.findall(r'<section id="([^"]+)"', text)
-    assert len(names) == 8
+    assert len(names) == 9
     for name in names:
         assert '<p class="absent">Not there yet: ' in section(text, name)
 

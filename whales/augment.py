@@ -26,6 +26,7 @@ from albumentations.augmentations.geometric import functional as geometric
 
 from whales import reach
 from whales.photos import Box, crop_window, cut
+from whales.settings import ANISOTROPY
 
 # Training crops leave this margin around the box, as a share of its sides.
 MARGIN_RANGE = (0.01, 0.09)
@@ -146,11 +147,19 @@ class Augmenter:
     between threads: make one a thread.
     """
 
-    def __init__(self, transforms: Callable[[], Transforms], extra_crop: bool = False) -> None:
-        """`extra_crop`: half the time, cut a random 70-90% of each side out of the crop."""
+    def __init__(
+        self,
+        transforms: Callable[[], Transforms],
+        extra_crop: bool = False,
+        anisotropy: float = ANISOTROPY,
+    ) -> None:
+        """`extra_crop`: half the time, cut a random 70-90% of each side out of the crop.
+
+        `anisotropy`: width : height of crops, see `whales.photos.crop_window`.
+        """
         # `Compose` checks the arguments; its care for lists of boxes would take half of the time.
         self._transforms = A.Compose(transforms(), strict=True).transforms
-        self._extra_crop = extra_crop
+        self._extra_crop, self._anisotropy = extra_crop, anisotropy
         # One stream for all transforms, set anew for each crop: seeding each of them takes longer.
         self._rng = np.random.default_rng(0)
         self._python_rng = random.Random(0)
@@ -166,7 +175,8 @@ class Augmenter:
         rng.bit_generator.state = np.random.PCG64(seed).state
         self._python_rng.seed(int(rng.integers(2**31)))
         height, width = pixels.shape[:2]
-        window = crop_window(box, width, height, margin=rng.uniform(*MARGIN_RANGE))
+        margin = rng.uniform(*MARGIN_RANGE)
+        window = crop_window(box, width, height, margin, self._anisotropy)
         chosen = list(self._chosen())
         if all(isinstance(step, ShiftScaleRotate) or reach.known(step) for step in chosen):
             moves = _moves(chosen, pixels.shape, window)

@@ -2,7 +2,7 @@
 
 A process appends its crops to a shard of its own, raw uint8 that every process maps into memory; the
 shard's index, a pickle, appears only once the crops are written. A crop counts only while its photo's
-size, its modification time and its box are the same.
+size, its modification time, its box and the crops' anisotropy are the same.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ _LEAST_FREE = 0.1
 Key = tuple[object, ...]
 
 
-def key_of(path: Path, box: Sequence[float] | None) -> Key:
-    """What a crop depends on besides its size: box, and the file's size and modification time."""
+def key_of(path: Path, box: Sequence[float] | None, anisotropy: float) -> Key:
+    """What a crop depends on besides its size: box, shape, the file's size and modification time."""
     status = path.stat()
     own = None if box is None else tuple(float(value) for value in box)
-    return own, status.st_size, status.st_mtime_ns
+    return own, anisotropy, status.st_size, status.st_mtime_ns
 
 
 class CropStore:

@@ -27,6 +27,13 @@ def load_boxes(workspace: Workspace) -> dict[str, Any]:
     return {**playground, **load(workspace.file("boxes_averaged"))}
 
 
+def crop_tables(workspace: Workspace) -> list[Path]:
+    """What says how every photo is cut: the final boxes, and the root's settings where it has some."""
+    keys = ["boxes_averaged", "boxes_averaged_playground"]
+    keys += ["settings"] * workspace.file("settings").exists()
+    return [workspace.file(key) for key in keys]
+
+
 def training_identities(workspace: Workspace) -> dict[str, str]:
     """Stem -> identity (`new_whale` included) of every photo of train.csv."""
     return identities_of(read_labels(workspace.file("train_csv")))
@@ -103,5 +110,5 @@ def _with_mates(train: dict[str, str]) -> dict[str, str]:
 
 def training_reads(workspace: Workspace, folds: str, fold: int | None) -> list[Path]:
     """The tables that a training reads."""
-    keys = ["train_csv", folds, "boxes_averaged", "boxes_averaged_playground"]
-    return [workspace.file(key) for key in keys + ["playground_train_csv"] * (fold is None)]
+    keys = ["train_csv", folds, *["playground_train_csv"] * (fold is None)]
+    return [workspace.file(key) for key in keys] + crop_tables(workspace)

@@ -25,6 +25,7 @@ from whales.errors import UserError
 from whales.photo_store import PhotoStore
 from whales.photos import Box, read_crop
 from whales.progress import progress_bar
+from whales.settings import ANISOTROPY
 from whales.stage import log
 
 Task = TypeVar("Task")
@@ -53,14 +54,15 @@ class PhotoFeed:
         augmenter: Callable[[], Any] | None = None,
         store: Path | None = None,
         decoded: Path | None = None,
+        anisotropy: float = ANISOTROPY,
     ) -> None:
         """`path_of`: photo stem -> file; `boxes`: stem -> x1, y1, x2, y2 (absent: whole frame).
 
         `augmenter` makes a `whales.augment.Augmenter`, one in each of the worker processes.
         `store`: folder that keeps unaugmented crops for other processes, `decoded`: folder that keeps
-        the photos that training looks at.
+        the photos that training looks at. `anisotropy`: width : height of plain crops.
         """
-        self.size, self.boxes = size, boxes
+        self.size, self.boxes, self._anisotropy = size, boxes, anisotropy
         self._store = CropStore(store, size) if store else None
         self._path_of = path_of
         self._workers = workers
@@ -82,11 +84,11 @@ class PhotoFeed:
     def _stored(self, name: str) -> np.ndarray:
         path, box = self._path_of(name), self.boxes.get(name)
         if self._store is None or not path.exists():
-            return read_crop(path, box, self.size)
-        key = key_of(path, box)
+            return read_crop(path, box, self.size, self._anisotropy)
+        key = key_of(path, box, self._anisotropy)
         crop = self._store.get(name, key)
         if crop is None:
-            crop = read_crop(path, box, self.size)
+            crop = read_crop(path, box, self.size, self._anisotropy)
             self._store.put(name, key, crop)
         return crop
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from scipy import sparse
 
-from whales.dataset import known_photos, load_boxes, test_photos, training_identities
+from whales.dataset import crop_tables, known_photos, load_boxes, test_photos, training_identities
 from whales.folds import FOLDS, require_fold
 from whales.labels import NEW_WHALE, check_labelled, read_labels, stem, with_jpg
 from whales.matrices import ScoreMatrix, load_tuple, save_tuple
@@ -34,7 +34,7 @@ def inference_stage(
     args = parse_arguments(doc, argv, fold=(0, FOLDS - 1), default_fold=-1, extra=precision_option)
     ws = args.workspace
     tables = [ws.file(key) for key in ("train_csv", "sample_submission", net.folds)]
-    tables += [ws.file("boxes_averaged"), ws.file("boxes_averaged_playground")]
+    tables += crop_tables(ws)
     for path in tables:
         require(ws, path)
     folds = range(FOLDS) if args.fold is None else [args.fold]

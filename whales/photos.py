@@ -11,13 +11,13 @@ import numpy as np
 import pyvips
 
 from whales.errors import UserError
+from whales.settings import ANISOTROPY
 
 log = logging.getLogger(__name__)
 
 Box = Sequence[float]  # x1, y1, x2, y2 in pixels of the original photo
 
 CROP_MARGIN = 0.05
-ANISOTROPY = 2.15  # width : height of a fluke, from the method
 
 
 def read_photo(path: Path | str, upright: bool = False) -> np.ndarray:
@@ -66,13 +66,18 @@ def _unreadable(path: Path | str, error: Exception) -> str:
 
 
 def crop_window(
-    box: Box | None, width: int, height: int, margin: float = CROP_MARGIN
+    box: Box | None,
+    width: int,
+    height: int,
+    margin: float = CROP_MARGIN,
+    anisotropy: float = ANISOTROPY,
 ) -> tuple[int, int, int, int]:
     """Window to cut out of a photo for a fluke's box (method, section 4).
 
     `box`: x1, y1, x2, y2 in pixels, or None for the whole frame; an inverted or empty one means the
     whole frame too. The box grows by `margin` of its sides (and one pixel right and below), is
-    clipped, widened about its centre to width:height 2.15 on its too small side, clipped and truncated.
+    clipped, widened about its centre to width:height `anisotropy` on its too small side, clipped and
+    truncated.
     Returns x1, y1, x2, y2, integers inside the photo, never empty.
     """
     if box is None or box[2] <= box[0] or box[3] <= box[1]:
@@ -81,11 +86,11 @@ def crop_window(
     grow_x, grow_y = (x2 - x1) * margin, (y2 - y1) * margin
     x1, x2 = max(x1 - grow_x, 0.0), min(x2 + grow_x + 1, float(width))
     y1, y2 = max(y1 - grow_y, 0.0), min(y2 + grow_y + 1, float(height))
-    if x2 - x1 > (y2 - y1) * ANISOTROPY:
-        half = ((x2 - x1) / ANISOTROPY - (y2 - y1)) / 2
+    if x2 - x1 > (y2 - y1) * anisotropy:
+        half = ((x2 - x1) / anisotropy - (y2 - y1)) / 2
         y1, y2 = y1 - half, y2 + half
     else:
-        half = ((y2 - y1) * ANISOTROPY - (x2 - x1)) / 2
+        half = ((y2 - y1) * anisotropy - (x2 - x1)) / 2
         x1, x2 = x1 - half, x2 + half
     window = int(max(x1, 0)), int(max(y1, 0)), int(min(x2, width)), int(min(y2, height))
     if window[2] <= window[0] or window[3] <= window[1]:
@@ -106,11 +111,16 @@ def cut(
     )
 
 
-def read_crop(path: Path | str, box: Box | None, size: int) -> np.ndarray:
-    """The unaugmented crop of one photo: (size, size, 3) uint8 RGB. `box` as in `crop_window`."""
+def read_crop(
+    path: Path | str, box: Box | None, size: int, anisotropy: float = ANISOTROPY
+) -> np.ndarray:
+    """The unaugmented crop of one photo: (size, size, 3) uint8 RGB.
+
+    `box` and `anisotropy` as in `crop_window`.
+    """
     pixels = read_photo(path)
     height, width = pixels.shape[:2]
-    return cut(pixels, crop_window(box, width, height), size)
+    return cut(pixels, crop_window(box, width, height, anisotropy=anisotropy), size)
 
 
 def check_boxes(boxes: dict[str, Box], photos: Sequence[str]) -> None:

@@ -12,9 +12,10 @@ from whales.inference import read_answers
 from whales.matrices import ScoreMatrix
 from whales.photos import crop_window, cut, read_photo
 from whales.pickles import atomic_path
+from whales.settings import ANISOTROPY
 from whales.workspace import Workspace
 
-_THUMBNAIL = (215, 100)  # width and height, pixels: a fluke's own shape
+_HEIGHT = 100  # of a thumbnail, pixels
 _RIGHT, _WRONG = "#2a9d4e", "#b8bec4"
 
 
@@ -64,14 +65,18 @@ def best_photos(matrix: ScoreMatrix, identity_of: dict[str, str]) -> dict[str, d
 
 
 def thumbnail(workspace: Workspace, boxes: dict[str, Sequence[int]], name: str) -> np.ndarray:
-    """The fluke of a photo (stem), in a fluke's shape: (100, 215, 3) uint8."""
-    return fluke(read_photo(workspace.photo(name)), boxes.get(name))
+    """The fluke of a photo (stem), in its own shape: (100, w, 3) uint8."""
+    pixels = read_photo(workspace.photo(name))
+    return fluke(pixels, boxes.get(name), workspace.settings.anisotropy)
 
 
-def fluke(pixels: np.ndarray, box: Sequence[float] | None) -> np.ndarray:
-    """The fluke of (h, w, 3) uint8, in a fluke's shape: (100, 215, 3). `box` as in `crop_window`."""
-    window = crop_window(box, pixels.shape[1], pixels.shape[0])
-    return cut(pixels, window, *_THUMBNAIL)
+def fluke(pixels: np.ndarray, box: Sequence[float] | None, anisotropy: float) -> np.ndarray:
+    """The fluke of (h, w, 3) uint8, in its own shape: (100, 100 * anisotropy, 3).
+
+    `box` and `anisotropy` as in `crop_window`.
+    """
+    window = crop_window(box, pixels.shape[1], pixels.shape[0], anisotropy=anisotropy)
+    return cut(pixels, window, max(1, round(_HEIGHT * anisotropy)), _HEIGHT)
 
 
 def _draw(axis, pixels: np.ndarray | None, title: str, right: bool | None) -> None:
@@ -79,7 +84,7 @@ def _draw(axis, pixels: np.ndarray | None, title: str, right: bool | None) -> No
     axis.set_yticks([])
     axis.set_title(title, fontsize=8, pad=2)
     if pixels is None:
-        pixels = np.full((*_THUMBNAIL[::-1], 3), 245, np.uint8)
+        pixels = np.full((_HEIGHT, round(_HEIGHT * ANISOTROPY), 3), 245, np.uint8)
     axis.imshow(pixels)
     for side in axis.spines.values():
         side.set_color(_RIGHT if right else _WRONG)

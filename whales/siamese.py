@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from whales.dataset import load_boxes, training_data, training_reads
 from whales.errors import UserError
 from whales.learner import Learners
 from whales.plan import Plan
+from whales.settings import ANISOTROPY
 from whales.stage import Job, log, parse_arguments, positive, require
 
 if TYPE_CHECKING:
@@ -54,12 +55,12 @@ class Net:
         with precision(policy or "float32"):
             return importlib.import_module(self.models).build_network(size, weights, profile)
 
-    def augmenter(self) -> Any:
-        """A new `whales.augment.Augmenter` with the net's transforms."""
+    def augmenter(self, anisotropy: float = ANISOTROPY) -> Any:
+        """A new `whales.augment.Augmenter` with the net's transforms; `anisotropy` as there."""
         from whales.augment import Augmenter
 
         module = importlib.import_module(self.augmentation)
-        return Augmenter(module.transforms, module.EXTRA_CROP)
+        return Augmenter(module.transforms, module.EXTRA_CROP, anisotropy)
 
 
 @dataclass(frozen=True)
@@ -206,9 +207,10 @@ class Workbench:
             self._feed.close()
             self._feed = None
         if not self._feed:
-            ws, augmenter = self._workspace, self.net.augmenter
-            stores = ws.file("crops"), ws.file("decoded_photos")
-            self._feed = PhotoFeed(ws.photo, boxes, size, self._workers, augmenter, *stores)
+            ws = self._workspace
+            shape, stores = ws.settings.anisotropy, (ws.file("crops"), ws.file("decoded_photos"))
+            augmenter = partial(self.net.augmenter, shape)
+            self._feed = PhotoFeed(ws.photo, boxes, size, self._workers, augmenter, *stores, shape)
         return self._feed
 
 
@@ -301,6 +303,14 @@ def _scope(strategy: Any):
         yield f", over {strategy.num_replicas_in_sync} devices"
 
 
+def plain_feed(args: argparse.Namespace, size: int, boxes: dict[str, Box]) -> PhotoFeed:
+    """Unaugmented crops of the work root's photos at one size, kept for later stages."""
+    from whales.feeding import PhotoFeed
+
+    ws, shape = args.workspace, args.workspace.settings.anisotropy
+    return PhotoFeed(ws.photo, boxes, size, args.workers, store=ws.file("crops"), anisotropy=shape)
+
+
 def features_of(
     args: argparse.Namespace, net: Net, size: int, weights: Path, names: Sequence[str]
 ) -> tuple[Any, dict[str, np.ndarray]]:
@@ -308,13 +318,12 @@ def features_of(
 
     With `--skip-broken-photos` those that cannot be read are absent; else they raise `UserError`.
     """
-    from whales.feeding import PhotoFeed, branch_features
+    from whales.feeding import branch_features
     from whales.photos import check_boxes
 
-    ws = args.workspace
-    boxes = load_boxes(ws)
+    boxes = load_boxes(args.workspace)
     check_boxes(boxes, names)
-    feed = PhotoFeed(ws.photo, boxes, size, args.workers, store=ws.file("crops"))
+    feed = plain_feed(args, size, boxes)
     kept = feed.readable(names) if args.skip_broken_photos else names
     network = net.build(size, weights, args.profile, args.precision)
     features = branch_features(network, feed, kept, "features")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+from functools import cached_property
 from pathlib import Path
 
 from whales.errors import UserError
+from whales.settings import Settings, read_settings
 
 _DOWNLOAD = "download the competition's data (README, 'The data')"
 _OPTIONAL = "optional, see README, 'The data'"
@@ -18,6 +20,7 @@ _FILES: dict[str, tuple[str, str]] = {
     "train_csv": ("data/train.csv", _DOWNLOAD),
     "sample_submission": ("data/sample_submission.csv", _DOWNLOAD),
     "import_table": ("data/import.csv", "import_dataset.py"),
+    "settings": ("data/settings.json", "optional, see README, 'Your own photos in, results out'"),
     "train_photos": ("data/train", _DOWNLOAD),
     "test_photos": ("data/test", _DOWNLOAD),
     "playground_train_csv": ("data/playground/train.csv", _DOWNLOAD),
@@ -179,6 +182,11 @@ class Workspace:
         default = Path(__file__).resolve().parents[2]
         self.root = Path(root or os.environ.get("WHALES_ROOT") or default).resolve()
         self._photos: dict[str, Path] = {}
+
+    @cached_property
+    def settings(self) -> Settings:
+        """What holds for the whole root, read once; `UserError` where its file is damaged."""
+        return read_settings(self.file("settings"))
 
     def file(self, key: str, **fields: object) -> Path:
         """Path of a file of the contract; `fields` fill the braces of its name."""

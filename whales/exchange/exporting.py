@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,11 +20,17 @@ from whales.labels import NEW_WHALE, stem, with_jpg
 from whales.photos import photo_size
 from whales.pickles import atomic_path, load, write_text
 from whales.ranking import ANSWERS
-from whales.stage import require
+from whales.reviewing.decisions import (
+    DECISION_COLUMNS,
+    DECISIONS,
+    SKIP,
+    Decision,
+    standing,
+    words_of,
+)
+from whales.stage import log, require
 from whales.workspace import Workspace
 
-DECISION_COLUMNS = ("who", "when", "query", "decision", "candidate", "score")
-SAME, NEW, SKIP, UNDO = DECISIONS = ("same", "new", "skip", "undo")
 # A date is cut to so many characters.
 OCCASIONS = {"year": 4, "month": 7, "day": 10}
 
@@ -112,58 +118,39 @@ def _checked(
 def read_decisions(
     path: Path | str, queries: Mapping[str, object], labels: Mapping[str, str]
 ) -> dict[str, str]:
-    """Query (stem) -> identity or `new_whale` that people settled on; skipped ones are left out.
+    """Query (stem) -> identity or `new_whale` that people settled on.
 
-    queries: keyed by stem; labels: stem -> identity of the training photos. The last decision that
-    was not undone counts. A candidate is a training photo or an identity. Raises `UserError` naming
+    Left out are queries that were skipped last, and those on which people differ (named in the log).
+    queries: keyed by stem; labels: stem -> identity of the training photos. Raises `UserError` naming
     the line.
     """
     table, places = read_table(path)
     needed = ("query", "decision", "candidate")
     require_columns(table, path, needed, ",".join(DECISION_COLUMNS))
-    known = {*labels.values()} - {NEW_WHALE}
-    settled: dict[str, list[str]] = {}
-    rows = zip(table["query"], table["decision"], table["candidate"], places, strict=True)
-    for query, decision, candidate, where in rows:
-        if stem(query) not in queries:
-            raise UserError(f"{where}: query {query} has no answers; take the row out")
-        if decision not in DECISIONS:
+    rows = []
+    for line, row in enumerate(table.to_dict("records")):
+        if stem(row["query"]) not in queries:
             raise UserError(
-                f"{where}: decision is {decision}, expected one of {', '.join(DECISIONS)}"
+                f"{places[line]}: query {row['query']} has no answers; take the row out"
             )
-        stack = settled.setdefault(stem(query), [])
-        if decision != UNDO:
-            same = decision == SAME
-            stack.append(candidate_identity(candidate, labels, known, where) if same else decision)
-        elif stack:
-            stack.pop()
-    last = {query: stack[-1] for query, stack in settled.items() if stack}
-    return {query: NEW_WHALE if who == NEW else who for query, who in last.items() if who != SKIP}
-
-
-def candidate_identity(
-    text: str, labels: Mapping[str, str], known: Collection[str], where: str
-) -> str:
-    """The identity of a candidate: an identity, or a training photo with or without `.jpg`.
-
-    labels: stem -> identity of the training photos; known: the identities among them. Raises
-    `UserError`, which begins with `where`, for anything else.
-    """
-    of_photo = labels.get(stem(text))
-    if of_photo in (None, NEW_WHALE) and text not in known:
-        raise UserError(
-            f"{where}: candidate {text or 'is empty and'} is neither an identity of train.csv nor "
-            "one of its photos with an identity"
-        )
-    if text in known:
-        # `1` may be a photo and an identity; with its extension a photo is told from an identity.
-        if of_photo not in (None, text):
+        if row["decision"] not in DECISIONS:
             raise UserError(
-                f"{where}: candidate {text} is an identity and a photo of {of_photo}; "
-                f"write {with_jpg(text)} for the photo"
+                f"{places[line]}: decision is {row['decision']}, "
+                f"expected one of {', '.join(DECISIONS)}"
             )
-        return text
-    return of_photo
+        cells = (row.get(column, "") for column in DECISION_COLUMNS)
+        rows.append(Decision(*cells, line=line))
+    settled: dict[str, str] = {}
+    differing = []
+    for query, stack in standing(rows).items():
+        words = words_of(stack, labels, lambda row: places[row.line])
+        if len({*words.values()}) > 1:
+            differing.append(query)
+        elif stack[-1].decision != SKIP:
+            settled[query] = words[stack[-1].who]
+    if differing:
+        log(f"{path}: people differ on {', '.join(differing)}; the answers stand there")
+    return settled
 
 
 def _imported(workspace: Workspace) -> dict[str, dict[str, str]]:

@@ -26,6 +26,7 @@ from whales.labels import NEW_WHALE, photos_by_identity, stem, with_jpg
 from whales.photos import read_photo
 from whales.pickles import save, write_text
 from whales.progress import progress_bar
+from whales.settings import Settings, settings_text
 from whales.stage import log
 from whales.workspace import Workspace
 
@@ -41,6 +42,14 @@ def share(text: str) -> float:
         if 0 < float(text) < 1:
             return float(text)
     raise argparse.ArgumentTypeError(f"expected a share between 0 and 1, received {text}")
+
+
+def ratio(text: str) -> float:
+    """Parser of an argument that is a number above 0."""
+    with contextlib.suppress(ValueError):
+        if 0 < float(text) < math.inf:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"expected a number above 0, received {text}")
 
 
 def draw_test(records: Sequence[Record], share: float, rng: np.random.Generator) -> list[Record]:
@@ -189,11 +198,13 @@ def write_root(
     link: bool = False,
     without_detector: bool = False,
     workers: int = 1,
+    anisotropy: float | None = None,
 ) -> None:
     """Lay checked records out as a work root, which must be new or empty; whole or not at all.
 
     link: JPEGs that can be used as they are become symbolic links. without_detector: write empty
-    detections, with which the stage that averages boxes keeps the given ones.
+    detections, with which the stage that averages boxes keeps the given ones. anisotropy: width : height
+    of crops where it is not a fluke's.
     """
     names = [with_jpg(name) for name in unique_names([stem(r.original) for r in records])]
     identities = list(
@@ -215,6 +226,8 @@ def write_root(
             items = pool.map(put, zip(names, records, strict=True))
             list(_progress(items, len(records), "write photos"))
         _write_tables(workspace, names, records, ids)
+        if anisotropy:
+            write_text(workspace.file("settings"), settings_text(Settings(anisotropy)))
         if without_detector:
             for key in ("boxes_retinanet", "boxes_retinanet_playground"):
                 save(workspace.file(key), {})

@@ -22,7 +22,7 @@ from whales.workspace import Workspace
 PARTS = 8
 WIDTH = 2
 PLACES = PARTS - WIDTH + 1
-_VIEW = (645, 300)  # of a drawn crop, pixels: a fluke's own shape
+_HEIGHT = 300  # of a drawn crop, pixels
 _LEAST = 1e-6  # scores nearer to 0 or 1 are rounding
 
 
@@ -92,7 +92,10 @@ def draw_agreement(
 
     of, best = answer.fluke, answer.candidates[0]
     pixels = read_photo(workspace.photo(best.photo))
-    window = crop_window(catalogue.boxes[best.photo], pixels.shape[1], pixels.shape[0])
+    shape = catalogue.anisotropy
+    view = max(1, round(_HEIGHT * shape)), _HEIGHT  # the crop's own shape
+    sides = pixels.shape[1::-1]
+    window = crop_window(catalogue.boxes[best.photo], *sides, anisotropy=shape)
     known = {size: cut(pixels, window, size) for size in of.crops}
     maps = agreement(catalogue.judges, of.crops, known)
     strongest = max(max(one.max() for one in maps), 1e-9)
@@ -101,8 +104,8 @@ def draw_agreement(
     figure, axes = plt.subplots(2, 1, figsize=(7, 7.2))
     sides = zip(axes, (of.crops[largest], known[largest]), maps, titles, strict=True)
     for axis, crop, heat, title in sides:
-        axis.imshow(cut(crop, (0, 0, largest, largest), *_VIEW))
-        share = cv2.resize(np.clip(heat / strongest, 0, 1), _VIEW, interpolation=cv2.INTER_LINEAR)
+        axis.imshow(cut(crop, (0, 0, largest, largest), *view))
+        share = cv2.resize(np.clip(heat / strongest, 0, 1), view, interpolation=cv2.INTER_LINEAR)
         axis.imshow(share, "inferno", vmin=0, vmax=1, alpha=0.6 * share)
         axis.set_title(title, fontsize=9, parse_math=False)
         axis.set_axis_off()

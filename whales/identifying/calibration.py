@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+
+from whales.identifying.known import Known
+from whales.labels import NEW_WHALE
+
+# The best identities of a valid photo that the curve of probabilities is fitted on.
+FITTED_IDENTITIES = 20
 
 
 class Curve(NamedTuple):
@@ -25,6 +31,60 @@ class Bin(NamedTuple):
     predicted: float  # mean
     right: float  # share
     count: int
+
+
+class CalibrationPairs(NamedTuple):
+    """Scores of held-out photos, and what is true of them."""
+
+    scores: np.ndarray  # (n,) of a photo's best identities, at most FITTED_IDENTITIES a photo
+    right: np.ndarray  # (n,) bool, whether it is the photo's identity
+    best: np.ndarray  # (photos,) the best score of all
+    new: np.ndarray  # (photos,) bool, whether the photo is of a new whale
+
+
+def pairs_of(
+    scores: np.ndarray, photos: Sequence[str], known: Known, identity_of: Mapping[str, str]
+) -> CalibrationPairs:
+    """What photos (stems) tell whose scores with the known photos are (n, m), 0 with themselves."""
+    found = known.best(scores)
+    order = np.argsort(-found, axis=1, kind="stable")[:, :FITTED_IDENTITIES]
+    truth = np.array([identity_of[name] for name in photos])
+    return CalibrationPairs(
+        np.take_along_axis(found, order, axis=1).ravel(),
+        (np.array(known.identities)[order] == truth[:, None]).ravel(),
+        found.max(axis=1),
+        truth == NEW_WHALE,
+    )
+
+
+def joined(parts: Sequence[CalibrationPairs]) -> CalibrationPairs:
+    """Those of several groups of photos, one or more, as one."""
+    return CalibrationPairs(*map(np.concatenate, zip(*parts, strict=True)))
+
+
+def fit_curves(pairs: CalibrationPairs) -> tuple[Curve, Curve]:
+    """Probability of an identity from its score, and of a new whale from the best score of all."""
+    same = fit_curve(pairs.scores, pairs.right)
+    return same, fit_curve(pairs.best, pairs.new, rising=False)
+
+
+def cross_fitted(parts: Sequence[CalibrationPairs]) -> tuple[list[Bin], list[Bin]]:
+    """`reliability` of the probabilities of an identity, and of a new whale.
+
+    parts: two groups of photos or more; each is judged by the curves that the others fit.
+    """
+    said, came = ([], []), ([], [])
+    for place, part in enumerate(parts):
+        curves = fit_curves(joined([*parts[:place], *parts[place + 1 :]]))
+        given = (part.scores, part.right), (part.best, part.new)
+        for kind, (curve, (scores, right)) in enumerate(zip(curves, given, strict=True)):
+            said[kind].append(curve(scores))
+            came[kind].append(right)
+    same, new = (
+        reliability(np.concatenate(predicted), np.concatenate(right))
+        for predicted, right in zip(said, came, strict=True)
+    )
+    return same, new
 
 
 def fit_curve(scores: np.ndarray, right: np.ndarray, rising: bool = True) -> Curve:

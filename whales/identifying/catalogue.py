@@ -19,7 +19,14 @@ import numpy as np
 from whales.dataset import known_photos, load_boxes, training_identities
 from whales.errors import UserError
 from whales.folds import FOLDS, require_fold
-from whales.identifying.calibration import Curve, fit_curve
+from whales.identifying.calibration import (
+    FITTED_IDENTITIES,
+    CalibrationPairs,
+    Curve,
+    fit_curves,
+    joined,
+    pairs_of,
+)
 from whales.identifying.feature_cache import (
     Arrays,
     FeatureCache,
@@ -29,7 +36,8 @@ from whales.identifying.feature_cache import (
     weights_stamp,
     write_arrays,
 )
-from whales.labels import NEW_WHALE, check_labelled, stem
+from whales.identifying.known import Known
+from whales.labels import check_labelled, stem
 from whales.pickles import load
 from whales.progress import progress_bar
 from whales.ranking import places
@@ -40,8 +48,6 @@ from whales.workspace import Workspace
 if TYPE_CHECKING:
     from whales.pair_scores import HeadWeights
 
-# The best identities of a valid photo that the curve of probabilities is fitted on.
-FITTED_IDENTITIES = 20
 # Rows of scores that are dense at a time.
 _ROWS = 256
 
@@ -91,46 +97,18 @@ class Judge:
         return self.network
 
 
-class Known:
-    """Known photos (stems, sorted) grouped by identity, in the order of their first photos."""
-
-    def __init__(self, photos: Sequence[str], identity_of: dict[str, str]) -> None:
-        """`identity_of`: stem -> identity of at least these photos."""
-        self.photos = list(photos)
-        self.identities = list(dict.fromkeys(identity_of[name] for name in photos))
-        code_of = {identity: code for code, identity in enumerate(self.identities)}
-        self.codes = np.array([code_of[identity_of[name]] for name in photos], np.int64)
-        self._order = np.argsort(self.codes, kind="stable")
-        self._starts = np.searchsorted(self.codes[self._order], np.arange(len(code_of)))
-
-    def best(self, scores: np.ndarray) -> np.ndarray:
-        """Each identity's score, that of its best photo: (n, m) to (n, identities)."""
-        return np.maximum.reduceat(scores[:, self._order], self._starts, axis=1)
-
-    def top(self, scores: np.ndarray, count: int) -> list[tuple[int, int]]:
-        """The `count` best identities of one photo's scores (m,), as many as there are.
-
-        Returns (place in `identities`, place in `photos` of its best photo), best first; ties go to
-        the identity, and the photo, that comes first.
-        """
-        best = np.argsort(-self.best(scores[None])[0], kind="stable")[:count]
-        return [(int(code), self._best_photo(scores, code)) for code in best]
-
-    def _best_photo(self, scores: np.ndarray, code: int) -> int:
-        mine = np.flatnonzero(self.codes == code)
-        return int(mine[np.argmax(scores[mine])])
-
-
 @dataclass(frozen=True)
 class Catalogue:
     """Everything that a query is compared with, and what scores mean.
 
-    boxes: stem -> (x1, y1, x2, y2); same: score of an identity -> probability that the query is that
-    whale; new: best score of all -> probability that the query is none of the known whales.
+    boxes: stem -> (x1, y1, x2, y2); anisotropy: width : height of crops; same: score of an identity ->
+    probability that the query is that whale; new: best score of all -> probability that the query is
+    none of the known whales.
     """
 
     known: Known
     boxes: dict[str, Any]
+    anisotropy: float
     judges: list[Judge]
     same: Curve
     new: Curve
@@ -208,7 +186,8 @@ def open_catalogue(
         ]
         judges.append(Judge(member, network, folds))
     group = Known(known, identity_of)
-    catalogue = Catalogue(group, boxes, judges, *_curves(args, judges, group, identity_of, prints))
+    curves = _curves(args, judges, group, identity_of, prints)
+    catalogue = Catalogue(group, boxes, ws.settings.anisotropy, judges, *curves)
     # The first call of a branch traces it, which takes longer than all later ones.
     sizes = {judge.member.size for judge in judges}
     catalogue.scores({size: np.zeros((1, size, size, 3), np.uint8) for size in sizes})
@@ -278,39 +257,24 @@ def _curves(
         return Curve(ends, ends), Curve(ends, ends[::-1])
     log(f"calibration: scores of {len(valid)} valid photos")
     pairs = calibration_pairs(judges, known, valid, identity_of)
-    same, new = fit_curve(pairs.scores, pairs.right), fit_curve(pairs.best, pairs.new, rising=False)
+    same, new = fit_curves(pairs)
     write_arrays(path, stamp, same_x=same[0], same_y=same[1], new_x=new[0], new_y=new[1])
     return same, new
-
-
-class CalibrationPairs(NamedTuple):
-    """Scores of held-out photos, and what is true of them."""
-
-    scores: np.ndarray  # (n,) of a photo's best identities, at most FITTED_IDENTITIES a photo
-    right: np.ndarray  # (n,) bool, whether it is the photo's identity
-    best: np.ndarray  # (photos,) the best score of all
-    new: np.ndarray  # (photos,) bool, whether the photo is of a new whale
 
 
 def calibration_pairs(
     judges: Sequence[Judge], known: Known, valid: Sequence[str], identity_of: dict[str, str]
 ) -> CalibrationPairs:
     """What the curves are fitted on; `valid` (stems): photos that some fold of a judge holds out."""
-    scores, right, best = [], [], []
-    names = np.array(known.identities)
+    parts = []
     bar = progress_bar("calibration", len(valid))
     for start in range(0, len(valid), _ROWS):
         rows = valid[start : start + _ROWS]
-        found = known.best(held_out_scores(judges, rows, known.photos))
-        order = np.argsort(-found, axis=1, kind="stable")[:, :FITTED_IDENTITIES]
-        truth = np.array([identity_of[name] for name in rows])
-        scores.append(np.take_along_axis(found, order, axis=1).ravel())
-        right.append((names[order] == truth[:, None]).ravel())
-        best.append(found.max(axis=1))
+        scores = held_out_scores(judges, rows, known.photos)
+        parts.append(pairs_of(scores, rows, known, identity_of))
         bar.update(len(rows))
     bar.close()
-    new = np.array([identity_of[name] == NEW_WHALE for name in valid])
-    return CalibrationPairs(*map(np.concatenate, (scores, right, best)), new)
+    return joined(parts)
 
 
 def held_out_scores(

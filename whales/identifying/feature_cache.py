@@ -15,7 +15,7 @@ import numpy as np
 from whales.crop_store import key_of
 from whales.errors import UserError
 from whales.pickles import atomic_path
-from whales.siamese import Net
+from whales.siamese import Net, plain_feed
 from whales.stage import log
 
 if TYPE_CHECKING:
@@ -28,11 +28,11 @@ Arrays = dict[str, np.ndarray]
 def photo_prints(
     args: argparse.Namespace, boxes: dict[str, Any], names: Iterable[str]
 ) -> dict[str, str]:
-    """What features of a photo depend on besides the weights: box and file, as one short text."""
-    prints = {}
+    """What features of a photo depend on besides the weights: its crop and file, as one short text."""
+    prints, shape = {}, args.workspace.settings.anisotropy
     for name in sorted(names):
         try:
-            prints[name] = digest(key_of(args.workspace.photo(name), boxes[name]))
+            prints[name] = digest(key_of(args.workspace.photo(name), boxes[name], shape))
         except UserError as reason:
             if not args.skip_broken_photos:
                 raise
@@ -94,13 +94,11 @@ class FeatureCache:
         return head, {name: found[name] for name in kept}
 
     def _computed(self, names: list[str], told: str) -> Arrays:
-        from whales.feeding import PhotoFeed, branch_features
+        from whales.feeding import branch_features
 
         log(told)
         if self._feed is None:
-            ws, workers = self.args.workspace, self.args.workers
-            store = ws.file("crops")
-            self._feed = PhotoFeed(ws.photo, self.boxes, self.size, workers, store=store)
+            self._feed = plain_feed(self.args, self.size, self.boxes)
         kept = self._feed.readable(names) if self.args.skip_broken_photos else names
         rows = branch_features(self.network, self._feed, kept, "features")
         return dict(zip(kept, rows, strict=True))

@@ -13,6 +13,7 @@ from whales.errors import UserError
 from whales.identifying.catalogue import Catalogue
 from whales.photos import crop_window, cut, photo_size, read_photo
 from whales.report import fluke
+from whales.settings import ANISOTROPY
 from whales.stage import log
 
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp")
@@ -26,7 +27,7 @@ class Fluke(NamedTuple):
     photo: Path
     number: int  # among those of its photo, from 1
     box: Box | None  # x1, y1, x2, y2 in pixels of the photo held upright; None: the whole frame
-    view: np.ndarray  # (100, 215, 3) uint8, for people
+    view: np.ndarray  # (100, w, 3) uint8, for people
     crops: dict[int, np.ndarray]  # size -> (size, size, 3) uint8, for the nets
 
 
@@ -107,11 +108,13 @@ def parse_box(text: str) -> Box:
     return x1, y1, x2, y2
 
 
-def cut_flukes(photo: Path, boxes: Sequence[Box], sizes: Iterable[int]) -> list[Fluke]:
+def cut_flukes(
+    photo: Path, boxes: Sequence[Box], sizes: Iterable[int], anisotropy: float = ANISOTROPY
+) -> list[Fluke]:
     """The flukes of a photo, held upright; without boxes one, the whole frame.
 
-    sizes: of the crops, pixels. Raises `UserError` where the photo cannot be read, or a box does
-    not lie in it.
+    sizes: of the crops, pixels; anisotropy: as in `whales.photos.crop_window`.
+    Raises `UserError` where the photo cannot be read, or a box does not lie in it.
     """
     pixels = read_photo(photo, upright=True)
     height, width = pixels.shape[:2]
@@ -123,9 +126,10 @@ def cut_flukes(photo: Path, boxes: Sequence[Box], sizes: Iterable[int]) -> list[
             )
     flukes = []
     for number, box in enumerate(boxes or [None], 1):
-        window = crop_window(box, width, height)
+        window = crop_window(box, width, height, anisotropy=anisotropy)
         crops = {size: cut(pixels, window, size) for size in sizes}
-        flukes.append(Fluke(photo, number, box, fluke(pixels, box), crops))
+        view = fluke(pixels, box, anisotropy)
+        flukes.append(Fluke(photo, number, box, view, crops))
     return flukes
 
 
@@ -140,7 +144,7 @@ def answers(
     sizes = {judge.member.size for judge in catalogue.judges}
     for photo, places in boxes.items():
         try:
-            flukes += cut_flukes(photo, places, sizes)
+            flukes += cut_flukes(photo, places, sizes, catalogue.anisotropy)
         except UserError as fault:
             faults.append(str(fault))
     return identify(catalogue, flukes, top)

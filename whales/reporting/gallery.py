@@ -109,6 +109,7 @@ class Thumbnails:
     def __init__(self, workspace: Workspace, boxes: Mapping[str, Sequence[float]]) -> None:
         """boxes: stem -> box; a photo without one shows its whole frame."""
         self._workspace, self._boxes = workspace, dict(boxes)
+        self.shape = workspace.settings.anisotropy  # width : height
         self._made: dict[str, tuple[str, int, int] | None] = {}
 
     def element(self, name: str, text: str) -> str:
@@ -136,7 +137,8 @@ def gallery(found: Sequence[Query], thumbnails: Thumbnails, most_bytes: int = MO
     wrong = sum(query.place > 1 for query in found)
     told = f"{len(cards):,} of {len(found):,} queries are shown"
     told += f" ({wrong:,} of all are errors: the first answer is wrong)." if found else "."
-    return f'{note(told)}{_CONTROLS}<div id="cards">{"".join(cards)}</div>'
+    shape = f"--shape: {thumbnails.shape:g}"
+    return f'{note(told)}{_CONTROLS}<div id="cards" style="{shape}">{"".join(cards)}</div>'
 
 
 _CONTROLS = """
@@ -201,7 +203,7 @@ article.wrong h3 { color: #9c1c00; } article.right h3 { color: #12602e; } articl
 .row { display: grid; grid-template-columns: repeat(auto-fill, minmax(150px, 1fr)); gap: .6rem; }
 .row figure { border: 4px solid transparent; } .row .query { border-color: #14202b; }
 .row .right { border-color: #1b7a3d; } .row .own { border: 4px dashed #7a2a8f; }
-.none { aspect-ratio: 215 / 100; display: flex; align-items: center; justify-content: center;
+.none { aspect-ratio: var(--shape); display: flex; align-items: center; justify-content: center;
   background: #e6eaee; color: #14202b; }
 @media (max-width: 34rem) { .row { grid-template-columns: 1fr 1fr; } #choose { position: static; } }
 """

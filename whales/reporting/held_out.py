@@ -9,9 +9,11 @@ from typing import NamedTuple
 import numpy as np
 
 from whales.folds import FOLDS
+from whales.identifying.calibration import CalibrationPairs, joined, pairs_of
+from whales.identifying.known import Known
 from whales.labels import NEW_WHALE, check_labelled
 from whales.matrices import ScoreMatrix, load_tuple
-from whales.ranking import ENSEMBLE_THRESHOLD, VALIDATION_THRESHOLD
+from whales.ranking import ENSEMBLE_THRESHOLD, VALIDATION_THRESHOLD, places
 from whales.reporting.gallery import Query, queries
 from whales.reporting.look_alikes import Likeness
 from whales.reporting.report_parts import (
@@ -19,6 +21,7 @@ from whales.reporting.report_parts import (
     THRESHOLDS,
     Judged,
     Tradeoff,
+    blocks,
     judge,
     score_counts,
     together,
@@ -43,7 +46,8 @@ class _Scored(NamedTuple):
 class HeldOut:
     """The numbers of all folds that are scored; by net: v5, v6, and the mean where both are there.
 
-    counts: (2, bins) int64 as `score_counts`; queries: with the mean's answers; absent: matrices
+    counts: (2, bins) int64 as `score_counts`; queries: with the mean's answers; pairs: of each fold,
+    the mean's scores to learn probabilities from; absent: matrices
     that are not there, in words.
     """
 
@@ -51,6 +55,7 @@ class HeldOut:
     counts: dict[str, np.ndarray] = field(default_factory=dict)
     tradeoffs: dict[str, Tradeoff] = field(default_factory=dict)
     queries: list[Query] = field(default_factory=list)
+    pairs: list[CalibrationPairs] = field(default_factory=list)
     likeness: Likeness = field(default_factory=Likeness)
     absent: list[str] = field(default_factory=list)
 
@@ -78,10 +83,23 @@ def held_out(workspace: Workspace, who: Mapping[str, str]) -> HeldOut:
             result.judged.append(both)
         answers = [both.answers[name] for name in mean.rows]
         result.queries += queries(mean, answers, who, f"fold {fold}")
+        result.pairs.append(_pairs(mean, who))
         result.likeness.add(mean, who)
     result.tradeoffs = {net: _averaged(parts) for net, parts in trades.items()}
     _add_all_folds(result)
     return result
+
+
+def _pairs(matrix: ScoreMatrix, who: Mapping[str, str]) -> CalibrationPairs:
+    known, itself = Known(matrix.columns, who), places(matrix.rows, matrix.columns)
+    parts = []
+    for start, block in blocks(matrix):
+        block, here = block.copy(), itself[start : start + len(block)]
+        own = np.flatnonzero(here >= 0)
+        block[own, here[own]] = 0
+        rows = matrix.rows[start : start + len(block)]
+        parts.append(pairs_of(block, rows, known, who))
+    return joined(parts)
 
 
 def _absent(workspace: Workspace) -> list[str]:

@@ -11,6 +11,7 @@ import numpy as np
 from whales.errors import UserError
 from whales.evaluation import CONFIDENCE, Measure
 from whales.folds import FOLDS
+from whales.identifying.calibration import FITTED_IDENTITIES, Bin, cross_fitted
 from whales.labels import with_jpg
 from whales.ranking import CLAIM_SCORE, ENSEMBLE_THRESHOLD, VALIDATION_THRESHOLD
 from whales.reporting import charts
@@ -201,6 +202,37 @@ def _measures(trade: Tradeoff) -> dict[str, np.ndarray]:
         "new whales: new_whale first": trade.new_recall,
         "known whales: own identity first": trade.known_first,
     }
+
+
+def probabilities(sources: Sources) -> str:
+    """How far the probabilities that scores are turned into come true on photos they were not learnt on."""
+    folds = sources.held_out.pairs
+    if len(folds) < 2:
+        raise UserError(
+            f"{len(folds)} fold is scored, and probabilities are tried on a fold they were not learnt "
+            "on; run the inference of a second fold"
+        )
+    told = (
+        f"Isotonic regression on the valid photos' scores ({BOTH}) makes probabilities of them; "
+        f"<code>identify.py</code> does the same with all nets that it has. Here each fold's photos are "
+        f"judged by the curves of the other folds, the {FITTED_IDENTITIES} best identities of each photo. "
+        "Well calibrated, what is said comes true as often: points lie on the diagonal."
+    )
+    same, new = cross_fitted(folds)
+    kinds = {"the same whale": same, "a new whale": new}
+    drawn = {
+        name: ([one.predicted for one in bins], [one.right for one in bins])
+        for name, bins in kinds.items()
+    }
+    panel = {"share that came true": {**drawn, "as said": ([0.0, 1.0], [0.0, 1.0])}}
+    chart = charts.lines("Reliability of probabilities", "probability that was said", panel)
+    tables = "".join(_reliability_table(*item) for item in kinds.items())
+    return note(told) + side_by_side([chart]) + tables
+
+
+def _reliability_table(kind: str, bins: Sequence[Bin]) -> str:
+    rows = [(f"{one.predicted:.3f}", f"{one.right:.3f}", f"{one.count:,}") for one in bins]
+    return table(f"Probability of {kind}", ("said, mean", "came true", "number"), rows, text=0)
 
 
 def post_processing(sources: Sources) -> str:

@@ -29,6 +29,7 @@ def write_report(
         "Training": lambda: report_numbers.training(sources),
         "Detection": lambda: report_photos.detected(sources),
         "Scores": lambda: report_numbers.scores(sources, single),
+        "Probabilities": lambda: report_numbers.probabilities(sources),
         "Post-processing": lambda: report_numbers.post_processing(sources),
         "Gallery": lambda: report_photos.gallery_of(sources, thumbnails),
         "Identities that look alike": lambda: report_photos.look_alikes(sources, thumbnails),

@@ -1,8 +1,4 @@
-"""What people decided: a table that only grows, so that several people in turn lose no row.
-
-`whales.exchange.exporting.read_decisions` reads the same table: the last decision on a photo that was not
-undone counts.
-"""
+"""What people decided: a table that only grows, so that several people in turn lose no row."""
 
 from __future__ import annotations
 
@@ -12,14 +8,13 @@ import getpass
 import io
 import os
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
 from whales.errors import UserError
-from whales.exchange.exporting import DECISION_COLUMNS, DECISIONS, UNDO
-from whales.labels import stem
+from whales.labels import NEW_WHALE, stem, with_jpg
 from whales.stage import log
 
 try:
@@ -27,6 +22,8 @@ try:
 except ImportError:  # not a POSIX system: a lock file stands in
     fcntl = None
 
+DECISION_COLUMNS = ("who", "when", "query", "decision", "candidate", "score")
+SAME, NEW, SKIP, UNDO = DECISIONS = ("same", "new", "skip", "undo")
 _WAIT = 10.0  # seconds for another process's lock file
 
 
@@ -84,6 +81,49 @@ def standing(rows: Sequence[Decision]) -> dict[str, list[Decision]]:
 def last_of_each(stack: Sequence[Decision]) -> dict[str, Decision]:
     """Person -> the last of their decisions on one photo."""
     return {row.who: row for row in stack}
+
+
+def words_of(
+    stack: Sequence[Decision], labels: Mapping[str, str], where: Callable[[Decision], str]
+) -> dict[str, str]:
+    """Person -> the identity or `new_whale` of their last decision on one photo; a skip is no word.
+
+    People differ where there are two words. labels: stem -> identity of the training photos; where: a
+    row's place, for messages. Raises `UserError` where a candidate is nobody.
+    """
+    known = {*labels.values()} - {NEW_WHALE}
+    return {
+        who: candidate_identity(row.candidate, labels, known, where(row))
+        if row.decision == SAME
+        else NEW_WHALE
+        for who, row in last_of_each(stack).items()
+        if row.decision != SKIP
+    }
+
+
+def candidate_identity(
+    text: str, labels: Mapping[str, str], known: Collection[str], where: str
+) -> str:
+    """The identity of a candidate: an identity, or a training photo with or without `.jpg`.
+
+    labels: stem -> identity of the training photos; known: the identities among them. Raises
+    `UserError`, which begins with `where`, for anything else.
+    """
+    of_photo = labels.get(stem(text))
+    if of_photo in (None, NEW_WHALE) and text not in known:
+        raise UserError(
+            f"{where}: candidate {text or 'is empty and'} is neither an identity of train.csv nor "
+            "one of its photos with an identity"
+        )
+    if text in known:
+        # `1` may be a photo and an identity; with its extension a photo is told from an identity.
+        if of_photo not in (None, text):
+            raise UserError(
+                f"{where}: candidate {text} is an identity and a photo of {of_photo}; "
+                f"write {with_jpg(text)} for the photo"
+            )
+        return text
+    return of_photo
 
 
 class DecisionLog:

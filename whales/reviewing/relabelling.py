@@ -11,11 +11,10 @@ from itertools import count
 from pathlib import Path
 
 from whales.errors import UserError
-from whales.exchange.exporting import SAME, SKIP, UNDO, candidate_identity
 from whales.exchange.forms import read_table
 from whales.labels import NEW_WHALE, identities_of, read_labels, stem
 from whales.pickles import write_text
-from whales.reviewing.decisions import Decision, last_of_each, standing
+from whales.reviewing.decisions import SKIP, UNDO, Decision, last_of_each, standing, words_of
 from whales.reviewing.review_results import Query
 from whales.workspace import Workspace
 
@@ -51,7 +50,7 @@ def relabel(
     taken: set[str],
     source: Path,
 ) -> Relabelling:
-    """Weigh all decisions; as in `exporting.read_decisions` the last one on a photo counts.
+    """Weigh all decisions; the last one on a photo counts.
 
     People whose last words on a photo differ are in conflict; a skip is no word, but as the last one
     it holds the photo back. taken: identities that made-up ones must not be called, in any case;
@@ -59,8 +58,7 @@ def relabel(
     """
     found = Relabelling(undone=sum(row.decision == UNDO for row in rows))
     query_of = {stem(query.name): query for query in queries}
-    known = {*labels.values()} - {NEW_WHALE}
-    used = {name.casefold() for name in taken | known}
+    used = {name.casefold() for name in taken | {*labels.values()}}
     free = (name for name in map(NEW_IDENTITY.format, count(1)) if name not in used)
     stacks = standing(rows)
     for name, stack in sorted(stacks.items(), key=lambda item: item[1][0].line):
@@ -68,15 +66,8 @@ def relabel(
             found.elsewhere.append(stack[-1].query)
             continue
         query = query_of[name]
-        last = last_of_each(stack)
-        found.people.update(last.keys())
-        words = {
-            who: candidate_identity(row.candidate, labels, known, f"{source}, line {row.line}")
-            if row.decision == SAME
-            else NEW_WHALE
-            for who, row in last.items()
-            if row.decision != SKIP
-        }
+        found.people.update(last_of_each(stack).keys())
+        words = words_of(stack, labels, lambda row: f"{source}, line {row.line}")
         if len({*words.values()}) > 1:
             found.conflicts[query.name] = words
         elif stack[-1].decision == SKIP:

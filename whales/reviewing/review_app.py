@@ -18,9 +18,12 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.serving import make_server
 
 from whales.errors import UserError
-from whales.exchange.exporting import NEW, SAME, SKIP, UNDO
 from whales.labels import stem, with_jpg
 from whales.reviewing.decisions import (
+    NEW,
+    SAME,
+    SKIP,
+    UNDO,
     Decision,
     DecisionLog,
     checked_name,
@@ -217,17 +220,17 @@ def _filter(args: Mapping[str, str], results: Results) -> Filter:
 
 def _serve_photos(app: Flask, desk: Desk) -> None:
     """Serve photos of queries by number and known photos by name, which the tables must know."""
-    results = desk.results
+    results, shape = desk.results, desk.workspace.settings.anisotropy
 
     def query_of(number: int) -> tuple[Any, ...]:
         query = results.queries[desk.place(number)]
-        return query.path, _box(query.box), query.upright
+        return query.path, _box(query.box), query.upright, shape
 
     def known(name: str) -> tuple[Any, ...]:
         if name not in results.labels:
             abort(404, f"photo {name} is not in train.csv")
         # The folder of the training photos alone, and a name that a table holds.
-        return desk.workspace.train_photo(name), _box(results.boxes.get(name)), False
+        return desk.workspace.train_photo(name), _box(results.boxes.get(name)), False, shape
 
     def answer(photo: tuple[Any, ...], view: str) -> Response:
         if view not in VIEWS:

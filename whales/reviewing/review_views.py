@@ -16,13 +16,14 @@ _JPEG_QUALITY = 88
 
 
 @lru_cache(maxsize=256)
-def jpeg(path: Path, box: Box | None, upright: bool, view: str) -> bytes:
+def jpeg(path: Path, box: Box | None, upright: bool, anisotropy: float, view: str) -> bytes:
     """A photo in one of `VIEWS`, never larger than it is. `UserError` where it cannot be read.
 
-    box: x1, y1, x2, y2 in pixels, None for the whole frame; upright: as in `read_photo`.
+    box: x1, y1, x2, y2 in pixels, None for the whole frame; upright: as in `read_photo`,
+    anisotropy: as in `crop_window`.
     """
     pixels = _pixels(path, upright)
-    x1, y1, x2, y2 = _window(pixels, box, view)
+    x1, y1, x2, y2 = _window(pixels, box, anisotropy, view)
     part = pixels[y1:y2, x1:x2]
     share = min(1.0, VIEWS[view] / max(part.shape[:2]))
     if share < 1:
@@ -32,11 +33,13 @@ def jpeg(path: Path, box: Box | None, upright: bool, view: str) -> bytes:
     return cv2.imencode(".jpg", part[..., ::-1], options)[1].tobytes()
 
 
-def outline(path: Path, box: Box | None, upright: bool, view: str) -> list[float] | None:
+def outline(
+    path: Path, box: Box | None, upright: bool, anisotropy: float, view: str
+) -> list[float] | None:
     """Where the fluke's box lies in a view: left, top, width, height as shares of it; None without one."""
     if box is None or box[2] <= box[0] or box[3] <= box[1]:
         return None
-    x1, y1, x2, y2 = _window(_pixels(path, upright), box, view)
+    x1, y1, x2, y2 = _window(_pixels(path, upright), box, anisotropy, view)
     across = np.clip([(x - x1) / (x2 - x1) for x in (box[0], box[2])], 0, 1).tolist()
     down = np.clip([(y - y1) / (y2 - y1) for y in (box[1], box[3])], 0, 1).tolist()
     return [across[0], down[0], across[1] - across[0], down[1] - down[0]]
@@ -48,6 +51,10 @@ def _pixels(path: Path, upright: bool) -> np.ndarray:
     return read_photo(path, upright=upright)
 
 
-def _window(pixels: np.ndarray, box: Box | None, view: str) -> tuple[int, int, int, int]:
+def _window(
+    pixels: np.ndarray, box: Box | None, anisotropy: float, view: str
+) -> tuple[int, int, int, int]:
     height, width = pixels.shape[:2]
-    return (0, 0, width, height) if view == "whole" else crop_window(box, width, height)
+    if view == "whole":
+        return 0, 0, width, height
+    return crop_window(box, width, height, anisotropy=anisotropy)
