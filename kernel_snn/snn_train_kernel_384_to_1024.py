@@ -50,9 +50,9 @@ SMOKE_3RD = (
 
 # From nothing the net stays at chance for longer than a smoke test can wait. The head alone comes last:
 # batch normalization's moving statistics lag behind, and it learns to live with them.
-COLD_1ST = (temp(1e-4, 1, 2, 1000),)
+COLD_1ST = (temp(1e-4, 1, 1, 1000),)
 COLD_2ND = (temp(1e-3, 1, 1, 1000, frozen=True), temp(1e-4, 1, 1, 1000, new_adam=True))
-COLD_3RD = (temp(1e-4, 1, 1, 20), Block("final", 1e-3, 1, 5, 1000, frozen=True, each_round=True))
+COLD_3RD = (temp(1e-4, 1, 1, 20), Block("final", 1e-3, 1, 3, 1000, frozen=True, each_round=True))
 
 # The second and third plans start from the best and the last weights of the plan before.
 FULL = (
