@@ -40,13 +40,16 @@ def main() -> None:
             shutil.copy(photo, new)
         call("identify.py", new, "--profile", "smoke", "--csv", work / "found.csv",
              "--html", work / "found.html")  # fmt: skip
-        picture((work / "found.html").as_uri(), HERE / "walk_identify.jpg", 1250, 900)
+        picture((work / "found.html").as_uri(), HERE / "walk_identify.jpg", 1250, 800)
         decisions = work / "decisions.csv"
         with served(work / "found.csv", decisions) as address:
             picture(address, HERE / "walk_review.jpg", 1250, 760)
-        call("report.py", "--out", work / "report.html")
-        page = (work / "report.html").as_uri()
-        picture(f"{page}#gallery", HERE / "walk_report.jpg", 1250, 900)
+        page = work / "report.html"
+        call("report.py", "--out", page)
+        # A picture begins at the page's top: leave the gallery alone on it.
+        alone = "<style>h1, nav, section:not(#gallery) { display: none }</style></head>"
+        page.write_text(page.read_text(encoding="utf-8").replace("</head>", alone), "utf-8")
+        picture(page.as_uri(), HERE / "walk_report.jpg", 1250, 760)
 
 
 def call(script: str, *arguments: object) -> None:

@@ -29,7 +29,7 @@ _NOTE = """Each probability answers its own question, whether the photo shows th
 known ones); those of one photo need not add up to 1."""
 _STYLE = """
 section { display: flex; flex-wrap: wrap; gap: 1rem; padding: 1rem 0; border-top: 1px solid #ccd3da; }
-section figure { width: 215px; }
+section figure { width: 172px; }
 section .query { width: 280px; }
 .candidates { display: flex; flex-wrap: wrap; gap: .75rem; flex: 1 1 17rem; }
 .bar { height: 4px; background: #e3e7eb; }
