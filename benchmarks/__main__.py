@@ -20,7 +20,7 @@ from whales.pickles import write_text
 from whales.stage import log, run
 
 # The default; `growth` takes a quarter of an hour and has to be asked for.
-DEFAULT = ("pair_scores", "mining", "crops", "matrices")
+DEFAULT = ("pair_scores", "mining", "crops", "networks", "matrices")
 NAMES = (*DEFAULT, "growth")
 HEADER = ("what", "unit", "ours", "plain", "ratio", "bar", "limit", "peak MB", "plain's peak", "")
 

@@ -39,7 +39,7 @@ def test_plain_scripts_and_stages_write_the_same(work_root, script):
 
 def test_quick_run_writes_table_and_json(tmp_path, capsys):
     path = tmp_path / "results.json"
-    bench.main(["--quick", "mining", "crops", "growth", "--json", str(path)])
+    bench.main(["--quick", "mining", "crops", "networks", "growth", "--json", str(path)])
     content = json.loads(path.read_text())
     assert content["quick"]
     printed = capsys.readouterr().out

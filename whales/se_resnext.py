@@ -82,12 +82,14 @@ def build_se_resnext(
     groups: int,
     reduction: int,
     name: str,
+    narrow: int = 2,
 ) -> keras.Model:
     """Branch (n, size, size, 3) float32 -> (n, channels[-1]) features after the last ReLU.
 
     stem: channels of the 7x7/2 convolution; blocks, channels: number and output channels of each
-    stage's bottlenecks; groups: of the 3x3 convolutions, which are half as wide as the output;
-    reduction: of the squeeze-excite bottleneck. Every stage but the first halves the picture.
+    stage's bottlenecks; groups: of the 3x3 convolutions; reduction: of the squeeze-excite bottleneck;
+    narrow: by how much the 3x3 convolutions are narrower than the output. Every stage but the first
+    halves the picture.
     """
     photo = keras.Input((size, size, 3), name="photo")
     x = layers.ZeroPadding2D(3, name="stem_pad")(photo)
@@ -98,14 +100,16 @@ def build_se_resnext(
     for stage, (number, filters) in enumerate(zip(blocks, channels, strict=True), start=1):
         for block in range(number):
             strides = 2 if stage > 1 and block == 0 else 1
-            x = _bottleneck(x, filters, strides, groups, reduction, f"stage{stage}_block{block}")
+            part = f"stage{stage}_block{block}"
+            x = _bottleneck(x, filters, filters // narrow, strides, groups, reduction, part)
     x = layers.GlobalMaxPooling2D(name="max_pool")(x)
     return keras.Model(photo, x, name=name)
 
 
-def _bottleneck(x: Any, filters: int, strides: int, groups: int, reduction: int, name: str) -> Any:
+def _bottleneck(
+    x: Any, filters: int, width: int, strides: int, groups: int, reduction: int, name: str
+) -> Any:
     """1x1, grouped 3x3, 1x1, squeeze-excite, plus the input (projected where the shape changes)."""
-    width = filters // 2
     main = _convolution(x, width, 1, f"{name}_conv1")
     main = _normalized(main, f"{name}_1", relu=True)
     main = layers.ZeroPadding2D(1, name=f"{name}_pad")(main)

@@ -33,7 +33,7 @@ _output = _Output()
 def log(text: str) -> None:
     """Print one line at once, so that a killed stage has said all it knew; to the log file as well."""
     if not _output.quiet:
-        print(text, flush=True)
+        print(f"{text}\n", end="", flush=True)  # in one, or lines of two threads would mix
     _write_log(text)
 
 
