@@ -471,6 +471,35 @@ def test_history(look, root):
     assert (look(path).facts, look(path).faults) == ({"epochs": 0}, [])
 
 
+def test_decisions(look, root):
+    header = "who,when,query,decision,candidate,score"
+    path = table(
+        root / "review/decisions.csv",
+        [
+            "ann,1,s.jpg,same,a.jpg,.9", "ben,2,s.jpg,new,,", "ann,3,t.jpg,skip,,",
+            "ann,4,t.jpg,undo,,", "ben,5,t.jpg,same,w_2,",
+        ],
+        header,
+    )  # fmt: skip
+    finding = look(path, head=1)
+    assert finding.kind == "people's decisions"
+    assert finding.facts == {
+        "rows": 5,
+        "photos": 2,
+        "last words": {"new": 1, "same": 1},
+        "people": {"ann": 3, "ben": 2},
+        "people differ": Share(1, 2),
+    }
+    assert finding.head == [("s", "ann: same a.jpg, ben: new")]
+    assert finding.faults == []
+    (fault,) = look(table(path, ["ann,1,s,same,nobody,"], header)).faults
+    assert fault.startswith("line 2: candidate nobody is neither")
+    table(path, [], header)
+    assert (look(path).facts["rows"], look(path).faults) == (0, [])
+    with pytest.raises(UserError, match="line 2: decision is maybe"):
+        look(table(path, ["ann,1,s,maybe,,"], header))
+
+
 # --- comparisons ----------------------------------------------------------------------------------
 
 

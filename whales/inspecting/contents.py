@@ -18,6 +18,7 @@ from whales.evaluation import COLUMNS
 from whales.labels import stem
 from whales.matrices import ScoreMatrix
 from whales.pickles import load
+from whales.reviewing.decisions import DECISION_COLUMNS, DecisionLog
 
 BOXES = "boxes"
 DETECTIONS = "detections"
@@ -28,6 +29,7 @@ MATRIX = "score matrix"
 SUBMISSION = "submission"
 LABELS = "label table"
 HISTORY = "training history"
+DECISIONS = "people's decisions"
 OTHER = "not a file of the pipeline"
 
 # Under which of these a dict of scores keeps them.
@@ -43,7 +45,8 @@ class Content(NamedTuple):
 
     `value`: boxes dict stem -> (x1, y1, x2, y2), pixels; detections dict stem -> list of [label,
     score, x1, y1, x2, y2], shares; cache tuple (boxes, scores, labels); folds `Splits`; matrix
-    `Scores`; history DataFrame; None for the other tables, which their readers read.
+    `Scores`; history DataFrame; decisions list of `Decision`; None for the other tables, which
+    their readers read.
     `faults`: what was unsound already while reading.
     """
 
@@ -158,6 +161,8 @@ def _of_table(path: Path) -> Content:
             return Content(path, SUBMISSION)
         if set(COLUMNS) <= set(header):
             return Content(path, LABELS)
+        if tuple(header) == DECISION_COLUMNS:
+            return Content(path, DECISIONS, DecisionLog(path).rows())
         if {"epoch", "loss"} <= set(header):
             return Content(path, HISTORY, _history(path))
         if _is_annotation(header):

@@ -19,6 +19,7 @@ from whales.inspecting.matrix_checks import check_matrix, twice
 from whales.inspecting.tables import Tables, subject, submission_of
 from whales.labels import NEW_WHALE, identities_of, read_labels
 from whales.metrics import mapk
+from whales.reviewing.decisions import standing, words_of
 
 _ROUNDING = 1e-6  # by which a share may pass 1
 # Columns of a training's history, as they are told; MAP@5 is not measured after every epoch.
@@ -257,6 +258,27 @@ def _history(finding: Finding, content: Content, tables: Tables, head: int) -> N
         finding.head.append((str(place), text))
 
 
+def _decisions(finding: Finding, content: Content, tables: Tables, head: int) -> None:
+    stacks = standing(content.value)
+    last = Counter(stack[-1].decision for stack in stacks.values())
+    finding.facts |= {"rows": len(content.value), "photos": len(stacks), "last words": dict(last)}
+    finding.facts["people"] = dict(Counter(row.who for row in content.value))
+    if tables.train is not None:
+        differing = 0
+        for stack in stacks.values():
+            try:
+                words = words_of(stack, tables.train, lambda row: f"line {row.line}")
+            except UserError as reason:
+                finding.faults.append(str(reason))
+                continue
+            differing += len({*words.values()}) > 1
+        finding.facts["people differ"] = Share(differing, len(stacks))
+    finding.panel = Panel("bars", "last words on a photo", dict(last)) if last else None
+    for query, stack in list(stacks.items())[:head]:
+        told = ", ".join(f"{row.who}: {row.decision} {row.candidate}".strip() for row in stack)
+        finding.head.append((query, told))
+
+
 def _other(finding: Finding, content: Content, tables: Tables, head: int) -> None:
     if tables.workspace.origin(content.path):
         finding.kind = "file of the pipeline that is not looked into"
@@ -280,5 +302,6 @@ _KINDS: dict[str, Callable[[Finding, Content, Tables, int], None]] = {
     contents.SUBMISSION: _submission,
     contents.LABELS: _labels,
     contents.HISTORY: _history,
+    contents.DECISIONS: _decisions,
     contents.OTHER: _other,
 }
