@@ -656,6 +656,17 @@ def test_where_people_differ_the_answer_stands(answered, capsys):
     assert "people differ on p4; the answers stand there" in capsys.readouterr().out
 
 
+def test_without_a_submission_decided_photos_are_given_out(answered, capsys):
+    (answered / "submission/final_submit_with_post_proc.csv").unlink()
+    decide(answered, *DECISIONS)
+    found = {s.image: s for s in read_sightings(Workspace(answered)) if s.split == "test"}
+    assert {name: (s.individual, s.source, s.answers) for name, s in found.items()} == {
+        "p4.jpg": ("unmatched", "decision", ()),
+        "p5.jpg": ("Bob", "decision", ()),
+    }
+    assert "only those that people decided on" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("row", "said"),
     [

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from whales.dataset import training_identities
+from whales.dataset import test_photos, training_identities
 from whales.errors import UserError
 from whales.exchange.forms import PLAYGROUND, TEST, TRAIN, UNMATCHED, read_table, require_columns
 from whales.exchange.importing import IMPORT_COLUMNS, new_folder, unique_names
@@ -61,13 +61,19 @@ def read_sightings(
     """Sightings of all labelled photos, then of the answered ones, each in file order.
 
     answers: a submission (default: the ensemble's); decisions: a table `DECISION_COLUMNS` (default:
-    the work root's, if it is there). A decision wins over the first answer. Raises `UserError`
-    naming file and row.
+    the work root's, if it is there). A decision wins over the first answer; without a submission there
+    are only the decided photos. Raises `UserError` naming file and row.
     """
-    answers = answers or require(workspace, workspace.file("submission"))
-    labels = training_identities(workspace)
-    ranked = _checked(read_answers(answers), labels, answers)
     path = decisions or workspace.file("decisions")
+    answers = answers or workspace.file("submission")
+    if not path.exists():
+        require(workspace, answers)
+    labels = training_identities(workspace)
+    if answers.exists():
+        ranked = _checked(read_answers(answers), labels, answers)
+    else:
+        log(f"{answers} is not there: of the test photos only those that people decided on")
+        ranked = {name: [] for name in test_photos(workspace)}
     decided: dict[str, str] = {}
     if decisions or path.exists():
         decided = read_decisions(path, ranked, labels)
@@ -96,8 +102,9 @@ def read_sightings(
         if row["split"] == PLAYGROUND
     ]
     for name, best in ranked.items():
-        source = "decision" if name in decided else "answer"
-        found.append(sighting(name, decided.get(name, best[0]), source, TEST))
+        if name in decided or best:
+            source = "decision" if name in decided else "answer"
+            found.append(sighting(name, decided.get(name) or best[0], source, TEST))
     return found
 
 
