@@ -665,6 +665,8 @@ def test_without_a_submission_decided_photos_are_given_out(answered, capsys):
         "p5.jpg": ("Bob", "decision", ()),
     }
     assert "only those that people decided on" in capsys.readouterr().out
+    named = answered / "none.csv"
+    refused(lambda: read_sightings(Workspace(answered), named), f"{named} is missing")
 
 
 @pytest.mark.parametrize(

@@ -65,9 +65,9 @@ def read_sightings(
     are only the decided photos. Raises `UserError` naming file and row.
     """
     path = decisions or workspace.file("decisions")
+    if answers or not path.exists():
+        require(workspace, answers or workspace.file("submission"))
     answers = answers or workspace.file("submission")
-    if not path.exists():
-        require(workspace, answers)
     labels = training_identities(workspace)
     if answers.exists():
         ranked = _checked(read_answers(answers), labels, answers)
