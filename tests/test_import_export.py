@@ -233,6 +233,11 @@ def test_metadata_of_wildlife_datasets(photos, import_dataset):
     ]  # fmt: skip
     assert load(root / "modified_data/p2bb_v5.pkl")["p0"] == (1, 2, 31, 22)
     assert rows(root / "test_labels.csv")[1:] == [["p3.jpg", "t1"]]
+    # The form of competitions: nobody says who the test photos show.
+    frame.loc[3, "identity"] = "unknown"
+    frame.to_csv(photos / "metadata.csv")
+    root = import_dataset(photos / "metadata.csv", "--whole-frame-boxes", root="unlabelled")
+    assert not (root / "test_labels.csv").exists()
 
 
 def test_columns_called_by_their_corners(photos):

@@ -279,7 +279,8 @@ def _write_tables(
     save(workspace.file("boxes_v5"), boxes[TRAIN] | boxes[TEST])
     save(workspace.file("boxes_playground_v2"), boxes[PLAYGROUND])
     write_text(workspace.file("cropping_train_v2"), "")
-    if all(who for _, who in parts[TEST]):
+    # Where every one is called unknown, as in wildlife-datasets' competitions, nobody has labelled them.
+    if all(who for _, who in parts[TEST]) and {who for _, who in parts[TEST]} != {NEW_WHALE}:
         known = {who for _, who in parts[TRAIN]}
         truth = [(name, who if who in known else NEW_WHALE) for name, who in parts[TEST]]
         write_text(workspace.file("test_labels"), _csv(("Image", "Id"), truth))
