@@ -85,7 +85,7 @@ def main(argv=None):
         records = importing.draw_test(records, args.test_share, rng)
     checks = args.whole_frame_boxes or detector, args.skip_broken_photos, args.workers
     checked = importing.check(records, *checks)
-    if detector:
+    if detector and any(record.box is None for record in records):
         bare = {record.path for record in records if record.box is None}
         checked = with_found_boxes(checked, bare, detector, args)
     layout = args.link, args.without_detector, args.workers, args.anisotropy

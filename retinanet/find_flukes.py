@@ -25,6 +25,7 @@ from whales.boxes import iou, merge_views, to_pixels
 from whales.errors import UserError
 from whales.photos import read_photo
 from whales.pickles import load, save
+from whales.progress import progress_bar
 from whales.stage import log, parse_arguments, run
 from whales.workspace import Workspace
 
@@ -35,6 +36,8 @@ LEAST_SCORE = 0.3
 # Score from which a further box of the photo is another fluke, and the IoU it may have with a better one.
 # Seen: none in 110 photos of one fluke each; from .3 on it would be in a tenth of them.
 LEAST_OTHER, MOST_SHARED = 0.5, 0.3
+
+_CHUNK = 500  # photos of one process of the detector
 
 Found = list[list[float]]  # [score, x1, y1, x2, y2]
 
@@ -84,7 +87,13 @@ def boxes_of(photos: Sequence[Path], args: Namespace) -> dict[Path, list[tuple[i
     if detector is None:
         log("no converted detector (run retinanet/r31_convert_retinanet_model.py): whole frames")
         return {photo: [] for photo in photos}
-    found = find_flukes(photos, args.profile, args.workers, args.workspace)
+    found: dict[Path, Found] = {}
+    bar = progress_bar("detection", len(photos))
+    for start in range(0, len(photos), _CHUNK):
+        some = photos[start : start + _CHUNK]
+        found |= find_flukes(some, args.profile, args.workers, args.workspace)
+        bar.update(len(some))
+    bar.close()
     boxes = {photo: fluke_boxes(found[photo], args.all_flukes) for photo in photos}
     seen = sum(map(bool, boxes.values()))
     log(f"{detector.name}: flukes found in {seen} of {len(photos)} photos")

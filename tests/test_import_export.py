@@ -16,7 +16,8 @@ from whales.errors import UserError
 from whales.exchange.exporting import capture_histories, read_decisions, read_sightings
 from whales.exchange.forms import Form, Record, records_of
 from whales.exchange.importing import draw_playground, draw_test, new_folder, unique_names
-from whales.pickles import load
+from whales.pickles import load, save
+from whales.reviewing.review_results import results_of_table
 from whales.workspace import Workspace
 
 WIDTH, HEIGHT = 60, 40
@@ -445,6 +446,27 @@ def test_missing_boxes_are_found_by_another_roots_detector(
     assert "flukes found in 1 of 2 photos" in capsys.readouterr().out
 
 
+def test_decisions_carry_the_names_that_photos_have_in_the_root(tmp_path, import_dataset):
+    for number, folder in enumerate(("catalogue/ann", "catalogue/bob", "new")):
+        photo(tmp_path / folder / "IMG 1.jpg", 50 * number)
+    new = tmp_path / "new/IMG 1.jpg"
+    options = "--whole-frame-boxes", "--without-detector"
+    workspace = Workspace(
+        import_dataset(tmp_path / "catalogue", "--test", str(new.parent), *options)
+    )
+    labels = dict(rows(workspace.file("train_csv"))[1:])
+    assert labels == {"IMG_1.jpg": "ann", "IMG_1_2.jpg": "bob"}
+    for key, boxes in (("boxes_averaged", load(workspace.file("boxes_v5"))),
+                       ("boxes_averaged_playground", {})):  # fmt: skip
+        save(workspace.file(key), boxes)
+    found = write_lines(tmp_path / "found.csv", "query,identity,photo", f"{new},bob,IMG_1_2.jpg")
+    (query,) = results_of_table(workspace, found).queries
+    assert (query.name, query.path) == ("IMG_1_3.jpg", new)
+    other = photo(tmp_path / "elsewhere/IMG 1.jpg")
+    write_lines(found, "query,identity,photo", f"{other},bob,IMG_1_2.jpg")
+    assert results_of_table(workspace, found).queries[0].name == "IMG 1.jpg"
+
+
 # --- the stages accept it -----------------------------------------------------------------------
 
 
@@ -658,7 +680,15 @@ def test_where_people_differ_the_answer_stands(answered, capsys):
     assert found["p4.jpg"] == ("Ann Lee", "answer")
     assert found["p5.jpg"] == ("unmatched", "answer")  # skipped last
     assert found["p6.jpg"] == ("Ann Lee", "decision")
-    assert "people differ on p4; the answers stand there" in capsys.readouterr().out
+    assert "people differ on p4: no decision there" in capsys.readouterr().out
+
+
+def test_a_half_written_decision_is_passed_over(answered, capsys):
+    path = decide(answered, DECISIONS[0], "me,1,p4,same,Bob,")
+    path.write_text(path.read_text() + "me,2,p5,same,Ann_L")
+    found = {s.image: s.individual for s in read_sightings(Workspace(answered))}
+    assert (found["p4.jpg"], found["p5.jpg"]) == ("Bob", "unmatched")
+    assert "the last line is half-written and is passed over" in capsys.readouterr().out
 
 
 def test_without_a_submission_decided_photos_are_given_out(answered, capsys):
@@ -672,12 +702,13 @@ def test_without_a_submission_decided_photos_are_given_out(answered, capsys):
     assert "only those that people decided on" in capsys.readouterr().out
     named = answered / "none.csv"
     refused(lambda: read_sightings(Workspace(answered), named), f"{named} is missing")
+    refused(lambda: read_sightings(Workspace(answered), None, named), f"{named} is missing")
 
 
 @pytest.mark.parametrize(
     ("row", "said"),
     [
-        ("me,2,p9,new,,", "query p9 has no answers"),
+        ("me,2,p9,new,,", "query p9 is no test photo"),
         ("me,2,p4,maybe,,", "decision is maybe"),
         ("me,2,p4,same,Carl,", "candidate Carl"),
         ("me,2,p4,same,,", "candidate is empty"),
@@ -692,10 +723,10 @@ def test_a_bad_decision_is_named(answered, script, tmp_path, row, said):
 
 
 def test_a_candidate_that_may_mean_two_things(tmp_path):
-    path = write_lines(tmp_path / "d.csv", "query,decision,candidate", "q,same,1")
+    path = write_lines(tmp_path / "d.csv", DECISIONS[0], "me,1,q,same,1,")
     labels = {"1": "2", "2": "1"}
     refused(lambda: read_decisions(path, {"q": []}, labels), "line 2", "write 1.jpg")
-    write_lines(path, "query,decision,candidate", "q,same,1.jpg")
+    write_lines(path, DECISIONS[0], "me,1,q,same,1.jpg,")
     assert read_decisions(path, {"q": []}, labels) == {"q": "2"}
 
 

@@ -488,12 +488,13 @@ def test_decisions(look, root):
         "photos": 2,
         "last words": {"new": 1, "same": 1},
         "people": {"ann": 3, "ben": 2},
+        "test photos": Share(2, 2),
         "people differ": Share(1, 2),
     }
     assert finding.head == [("s", "ann: same a.jpg, ben: new")]
     assert finding.faults == []
     (fault,) = look(table(path, ["ann,1,s,same,nobody,"], header)).faults
-    assert fault.startswith("line 2: candidate nobody is neither")
+    assert fault.startswith("decisions.csv, line 2: candidate nobody is neither")
     table(path, [], header)
     assert (look(path).facts["rows"], look(path).faults) == (0, [])
     with pytest.raises(UserError, match="line 2: decision is maybe"):

@@ -500,15 +500,21 @@ def test_page_tells_the_numbers(whole):
         assert "<svg" in section(text, name)
     tables = section(text, "probabilities").split("<table>")[1:]
     counts = [re.findall(r"<td>(\d+)</td></tr>", part) for part in tables]
-    # Nine valid photos of three folds, each with three identities.
-    assert [sum(map(int, numbers)) for numbers in counts] == [27, 9]
+    # a0, b0, n0 of fold 0, where both nets have scored them, and a1 of fold 1; three identities each.
+    assert [sum(map(int, numbers)) for numbers in counts] == [12, 4]
+
+
+def test_a_fold_without_valid_photos(root, tmp_path):
+    none = ScoreMatrix(np.zeros((0, 5), np.float32), [], KNOWN)
+    save_tuple(root.file("valid_matrix_v5", fold=3), none)
+    assert "<svg" in section(write(root, tmp_path / "page.html"), "probabilities")
 
 
 def test_probabilities_need_two_folds(root, tmp_path):
     for fold in (1, 2):
         root.file("valid_matrix_v5", fold=fold).unlink()
     part = section(write(root, tmp_path / "page.html"), "probabilities")
-    assert "run the inference of a second fold" in part
+    assert "run the inference of a second one" in part
     assert "<svg" not in part
 
 

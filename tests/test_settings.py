@@ -52,6 +52,9 @@ def test_every_crop_of_a_root_has_its_shape(work_root):
     np.testing.assert_array_equal(plain.plain("a"), expected)
     plain.close()
     with Workbench(args, NET) as bench:
+        write_lines(work_root / "data/settings.json", '{"anisotropy": 3}')
+        bench.feed(32, {"a": box})
+        write_lines(work_root / "data/settings.json", '{"anisotropy": 1}')
         feed = bench.feed(32, {"a": box})
         np.testing.assert_array_equal(feed.plain("a"), expected)
         ((left, _),) = feed.pair_batches(["a"], np.array([[0, 0]]), np.array([[5, 6]]), 1)

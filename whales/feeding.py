@@ -62,7 +62,7 @@ class PhotoFeed:
         `store`: folder that keeps unaugmented crops for other processes, `decoded`: folder that keeps
         the photos that training looks at. `anisotropy`: width : height of plain crops.
         """
-        self.size, self.boxes, self._anisotropy = size, boxes, anisotropy
+        self.size, self.boxes, self.anisotropy = size, boxes, anisotropy
         self._store = CropStore(store, size) if store else None
         self._path_of = path_of
         self._workers = workers
@@ -84,11 +84,11 @@ class PhotoFeed:
     def _stored(self, name: str) -> np.ndarray:
         path, box = self._path_of(name), self.boxes.get(name)
         if self._store is None or not path.exists():
-            return read_crop(path, box, self.size, self._anisotropy)
-        key = key_of(path, box, self._anisotropy)
+            return read_crop(path, box, self.size, self.anisotropy)
+        key = key_of(path, box, self.anisotropy)
         crop = self._store.get(name, key)
         if crop is None:
-            crop = read_crop(path, box, self.size, self._anisotropy)
+            crop = read_crop(path, box, self.size, self.anisotropy)
             self._store.put(name, key, crop)
         return crop
 

@@ -12,7 +12,6 @@ from whales.inference import read_answers
 from whales.matrices import ScoreMatrix
 from whales.photos import crop_window, cut, read_photo
 from whales.pickles import atomic_path
-from whales.settings import ANISOTROPY
 from whales.workspace import Workspace
 
 _HEIGHT = 100  # of a thumbnail, pixels
@@ -38,15 +37,16 @@ def answers_picture(
 
     answers, boxes = read_answers(workspace.file("submission")), load_boxes(workspace)
     identity_of, scored = training_identities(workspace), set(matrix.rows)
+    shape = workspace.settings.anisotropy
     chosen = [name for name in answers if name in scored][:: max(1, len(scored) // lines)][:lines]
     best = best_photos(matrix.aligned(chosen, matrix.columns, path), identity_of)
     figure, axes = plt.subplots(len(chosen), 6, figsize=(13, 1.25 * len(chosen)), squeeze=False)
     for line, name in zip(axes, chosen, strict=True):
-        _draw(line[0], thumbnail(workspace, boxes, name), f"{name}.jpg", None)
+        _draw(line[0], thumbnail(workspace, boxes, name), f"{name}.jpg", None, shape)
         for axis, identity in zip(line[1:], answers[name], strict=True):
             photo = best[name].get(identity)
             pixels = thumbnail(workspace, boxes, photo) if photo else None
-            _draw(axis, pixels, identity, truth and truth[name] == identity)
+            _draw(axis, pixels, identity, truth and truth[name] == identity, shape)
     figure.tight_layout(pad=0.3)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=80)
@@ -76,15 +76,22 @@ def fluke(pixels: np.ndarray, box: Sequence[float] | None, anisotropy: float) ->
     `box` and `anisotropy` as in `crop_window`.
     """
     window = crop_window(box, pixels.shape[1], pixels.shape[0], anisotropy=anisotropy)
-    return cut(pixels, window, max(1, round(_HEIGHT * anisotropy)), _HEIGHT)
+    return cut(pixels, window, *_size(anisotropy))
 
 
-def _draw(axis, pixels: np.ndarray | None, title: str, right: bool | None) -> None:
+def _size(anisotropy: float) -> tuple[int, int]:
+    """(width, height) of a thumbnail, pixels."""
+    return max(1, round(_HEIGHT * anisotropy)), _HEIGHT
+
+
+def _draw(
+    axis, pixels: np.ndarray | None, title: str, right: bool | None, anisotropy: float
+) -> None:
     axis.set_xticks([])
     axis.set_yticks([])
     axis.set_title(title, fontsize=8, pad=2)
     if pixels is None:
-        pixels = np.full((_HEIGHT, round(_HEIGHT * ANISOTROPY), 3), 245, np.uint8)
+        pixels = np.full((*_size(anisotropy)[::-1], 3), 245, np.uint8)
     axis.imshow(pixels)
     for side in axis.spines.values():
         side.set_color(_RIGHT if right else _WRONG)

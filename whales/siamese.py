@@ -200,15 +200,16 @@ class Workbench:
         return self.net.build(size, weights, self._profile, self._precision)
 
     def feed(self, size: int, boxes: dict[str, Box]) -> PhotoFeed:
-        """The feed of crops at one size; that of another size or other boxes ends."""
+        """The feed of crops at one size; that of another size, shape or other boxes ends."""
         from whales.feeding import PhotoFeed
 
-        if self._feed and (self._feed.size != size or self._feed.boxes != boxes):
-            self._feed.close()
+        ws, old = self._workspace, self._feed
+        shape = ws.settings.anisotropy
+        if old and (old.size, old.anisotropy, old.boxes) != (size, shape, boxes):
+            old.close()
             self._feed = None
         if not self._feed:
-            ws = self._workspace
-            shape, stores = ws.settings.anisotropy, (ws.file("crops"), ws.file("decoded_photos"))
+            stores = ws.file("crops"), ws.file("decoded_photos")
             augmenter = partial(self.net.augmenter, shape)
             self._feed = PhotoFeed(ws.photo, boxes, size, self._workers, augmenter, *stores, shape)
         return self._feed

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from functools import cached_property
 from pathlib import Path
 
 from whales.errors import UserError
@@ -183,9 +182,9 @@ class Workspace:
         self.root = Path(root or os.environ.get("WHALES_ROOT") or default).resolve()
         self._photos: dict[str, Path] = {}
 
-    @cached_property
+    @property
     def settings(self) -> Settings:
-        """What holds for the whole root, read once; `UserError` where its file is damaged."""
+        """What holds for the whole root, as its file says now; `UserError` where that is damaged."""
         return read_settings(self.file("settings"))
 
     def file(self, key: str, **fields: object) -> Path:

@@ -13,21 +13,14 @@ import pandas as pd
 
 from whales.dataset import test_photos, training_identities
 from whales.errors import UserError
-from whales.exchange.forms import PLAYGROUND, TEST, TRAIN, UNMATCHED, read_table, require_columns
-from whales.exchange.importing import IMPORT_COLUMNS, new_folder, unique_names
+from whales.exchange.forms import PLAYGROUND, TEST, TRAIN, UNMATCHED
+from whales.exchange.importing import imported, new_folder, unique_names
 from whales.inference import read_answers
 from whales.labels import NEW_WHALE, stem, with_jpg
 from whales.photos import photo_size
 from whales.pickles import atomic_path, load, write_text
 from whales.ranking import ANSWERS
-from whales.reviewing.decisions import (
-    DECISION_COLUMNS,
-    DECISIONS,
-    SKIP,
-    Decision,
-    standing,
-    words_of,
-)
+from whales.reviewing.decisions import SKIP, DecisionLog, standing, words_of
 from whales.stage import log, require
 from whales.workspace import Workspace
 
@@ -64,7 +57,7 @@ def read_sightings(
     the work root's, if it is there). A decision wins over the first answer; without a submission there
     are only the decided photos. Raises `UserError` naming file and row.
     """
-    path = decisions or workspace.file("decisions")
+    path = require(workspace, decisions) if decisions else workspace.file("decisions")
     if answers or not path.exists():
         require(workspace, answers or workspace.file("submission"))
     answers = answers or workspace.file("submission")
@@ -77,8 +70,8 @@ def read_sightings(
     decided: dict[str, str] = {}
     if decisions or path.exists():
         decided = read_decisions(path, ranked, labels)
-    imported = _imported(workspace)
-    names = {row["Id"]: row["identity"] for row in imported.values() if row["identity"]}
+    rows = imported(workspace)
+    names = {row["Id"]: row["identity"] for row in rows.values() if row["identity"]}
     names |= {NEW_WHALE: UNMATCHED}
     if UNMATCHED in labels.values() or UNMATCHED in names:
         raise UserError(
@@ -87,7 +80,7 @@ def read_sightings(
     boxes = _boxes(workspace)
 
     def sighting(name: str, who: str, source: str, split: str) -> Sighting:
-        row = imported.get(name, {})
+        row = rows.get(name, {})
         photo = row.get("original") or f"{split}/{with_jpg(name)}"
         box = tuple(int(value) for value in boxes[name]) if name in boxes else None
         given = tuple(names.get(answer, answer) for answer in ranked[name]) if split == TEST else ()
@@ -98,7 +91,7 @@ def read_sightings(
     # Identities lent to the playground are individuals all the same.
     found += [
         sighting(name, row["Id"], "label", PLAYGROUND)
-        for name, row in imported.items()
+        for name, row in rows.items()
         if row["split"] == PLAYGROUND
     ]
     for name, best in ranked.items():
@@ -131,44 +124,25 @@ def read_decisions(
     queries: keyed by stem; labels: stem -> identity of the training photos. Raises `UserError` naming
     the line.
     """
-    table, places = read_table(path)
-    needed = ("query", "decision", "candidate")
-    require_columns(table, path, needed, ",".join(DECISION_COLUMNS))
-    rows = []
-    for line, row in enumerate(table.to_dict("records")):
-        if stem(row["query"]) not in queries:
+    rows = DecisionLog(path).rows()
+    for row in rows:
+        if stem(row.query) not in queries:
             raise UserError(
-                f"{places[line]}: query {row['query']} has no answers; take the row out"
+                f"{path}, line {row.line}: query {row.query} is no test photo of this work root; "
+                "take the row out"
             )
-        if row["decision"] not in DECISIONS:
-            raise UserError(
-                f"{places[line]}: decision is {row['decision']}, "
-                f"expected one of {', '.join(DECISIONS)}"
-            )
-        cells = (row.get(column, "") for column in DECISION_COLUMNS)
-        rows.append(Decision(*cells, line=line))
+    known = {*labels.values()} - {NEW_WHALE}
     settled: dict[str, str] = {}
     differing = []
     for query, stack in standing(rows).items():
-        words = words_of(stack, labels, lambda row: places[row.line])
+        words = words_of(stack, labels, known, path)
         if len({*words.values()}) > 1:
             differing.append(query)
         elif stack[-1].decision != SKIP:
             settled[query] = words[stack[-1].who]
     if differing:
-        log(f"{path}: people differ on {', '.join(differing)}; the answers stand there")
+        log(f"{path}: people differ on {', '.join(differing)}: no decision there")
     return settled
-
-
-def _imported(workspace: Workspace) -> dict[str, dict[str, str]]:
-    path = workspace.file("import_table")
-    if not path.exists():
-        return {}
-    table, _ = read_table(path)
-    missing = [column for column in IMPORT_COLUMNS if column not in table]
-    if missing:
-        raise UserError(f"{path}: column {missing[0]} is missing; import the data again")
-    return {stem(row["Image"]): row for row in table.to_dict("records")}
 
 
 def _boxes(workspace: Workspace) -> dict[str, Sequence[float]]:

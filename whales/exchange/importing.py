@@ -21,7 +21,7 @@ import numpy as np
 import pyvips
 
 from whales.errors import UserError
-from whales.exchange.forms import PARTS, PLAYGROUND, TEST, TRAIN, UNMATCHED, Record
+from whales.exchange.forms import PARTS, PLAYGROUND, TEST, TRAIN, UNMATCHED, Record, read_table
 from whales.labels import NEW_WHALE, photos_by_identity, stem, with_jpg
 from whales.photos import read_photo
 from whales.pickles import save, write_text
@@ -344,6 +344,18 @@ def unique_names(names: Sequence[str], taken: Iterable[str] = ()) -> list[str]:
         used.add(candidate.casefold())
         result[i] = candidate
     return [result[i] for i in range(len(safe))]
+
+
+def imported(workspace: Workspace) -> dict[str, dict[str, str]]:
+    """Rows of `data/import.csv` by the photo's stem in the work root; none where nothing was imported."""
+    path = workspace.file("import_table")
+    if not path.exists():
+        return {}
+    table, _ = read_table(path)
+    missing = [column for column in IMPORT_COLUMNS if column not in table]
+    if missing:
+        raise UserError(f"{path}: column {missing[0]} is missing; import the data again")
+    return {stem(row["Image"]): row for row in table.to_dict("records")}
 
 
 def require_new(path: Path | str) -> Path:

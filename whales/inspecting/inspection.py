@@ -263,11 +263,13 @@ def _decisions(finding: Finding, content: Content, tables: Tables, head: int) ->
     last = Counter(stack[-1].decision for stack in stacks.values())
     finding.facts |= {"rows": len(content.value), "photos": len(stacks), "last words": dict(last)}
     finding.facts["people"] = dict(Counter(row.who for row in content.value))
+    if tables.test is not None and stacks:
+        finding.facts["test photos"] = Share(len(stacks.keys() & {*tables.test}), len(stacks))
     if tables.train is not None:
-        differing = 0
+        differing, known = 0, {*tables.train.values()} - {NEW_WHALE}
         for stack in stacks.values():
             try:
-                words = words_of(stack, tables.train, lambda row: f"line {row.line}")
+                words = words_of(stack, tables.train, known, content.path.name)
             except UserError as reason:
                 finding.faults.append(str(reason))
                 continue

@@ -109,7 +109,6 @@ class Thumbnails:
     def __init__(self, workspace: Workspace, boxes: Mapping[str, Sequence[float]]) -> None:
         """boxes: stem -> box; a photo without one shows its whole frame."""
         self._workspace, self._boxes = workspace, dict(boxes)
-        self.shape = workspace.settings.anisotropy  # width : height
         self._made: dict[str, tuple[str, int, int] | None] = {}
 
     def element(self, name: str, text: str) -> str:
@@ -137,8 +136,7 @@ def gallery(found: Sequence[Query], thumbnails: Thumbnails, most_bytes: int = MO
     wrong = sum(query.place > 1 for query in found)
     told = f"{len(cards):,} of {len(found):,} queries are shown"
     told += f" ({wrong:,} of all are errors: the first answer is wrong)." if found else "."
-    shape = f"--shape: {thumbnails.shape:g}"
-    return f'{note(told)}{_CONTROLS}<div id="cards" style="{shape}">{"".join(cards)}</div>'
+    return f'{note(told)}{_CONTROLS}<div id="cards">{"".join(cards)}</div>'
 
 
 _CONTROLS = """

@@ -46,8 +46,8 @@ class _Scored(NamedTuple):
 class HeldOut:
     """The numbers of all folds that are scored; by net: v5, v6, and the mean where both are there.
 
-    counts: (2, bins) int64 as `score_counts`; queries: with the mean's answers; pairs: of each fold,
-    the mean's scores to learn probabilities from; absent: matrices
+    counts: (2, bins) int64 as `score_counts`; queries: with the mean's answers; pairs: of each
+    fold, what probabilities are learnt from, a photo once; absent: matrices
     that are not there, in words.
     """
 
@@ -68,6 +68,7 @@ def held_out(workspace: Workspace, who: Mapping[str, str]) -> HeldOut:
     """
     result = HeldOut(absent=_absent(workspace))
     trades: dict[str, list[tuple[Judged, Tradeoff]]] = {}
+    paired: set[str] = set()
     grid = sorted({*THRESHOLDS, ENSEMBLE_THRESHOLD, VALIDATION_THRESHOLD})
     for fold, nets, mean in _folds(workspace):
         check_labelled(mean.rows + mean.columns, who, f"valid matrices of fold {fold}")
@@ -83,7 +84,11 @@ def held_out(workspace: Workspace, who: Mapping[str, str]) -> HeldOut:
             result.judged.append(both)
         answers = [both.answers[name] for name in mean.rows]
         result.queries += queries(mean, answers, who, f"fold {fold}")
-        result.pairs.append(_pairs(mean, who))
+        alike = set.intersection(*(set(matrix.rows) for matrix in nets.values()))
+        rows = [name for name in mean.rows if name in alike - paired]
+        if rows:
+            result.pairs.append(_pairs(mean.aligned(rows, mean.columns, "the mean"), who))
+        paired |= alike
         result.likeness.add(mean, who)
     result.tradeoffs = {net: _averaged(parts) for net, parts in trades.items()}
     _add_all_folds(result)

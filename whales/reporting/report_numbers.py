@@ -209,14 +209,15 @@ def probabilities(sources: Sources) -> str:
     folds = sources.held_out.pairs
     if len(folds) < 2:
         raise UserError(
-            f"{len(folds)} fold is scored, and probabilities are tried on a fold they were not learnt "
-            "on; run the inference of a second fold"
+            f"folds with scored valid photos: {len(folds)}; probabilities are tried on a fold they were "
+            "not learnt on; run the inference of a second one"
         )
     told = (
         f"Isotonic regression on the valid photos' scores ({BOTH}) makes probabilities of them; "
-        f"<code>identify.py</code> does the same with all nets that it has. Here each fold's photos are "
-        f"judged by the curves of the other folds, the {FITTED_IDENTITIES} best identities of each photo. "
-        "Well calibrated, what is said comes true as often: points lie on the diagonal."
+        "<code>identify.py</code> does the same with all nets that it has. Here each fold's photos are "
+        "judged by the curves of the other folds (a photo counts in the first that holds it out), the "
+        f"{FITTED_IDENTITIES} best identities of each photo. Well calibrated, what is said comes true as "
+        "often: points lie on the diagonal."
     )
     same, new = cross_fitted(folds)
     kinds = {"the same whale": same, "a new whale": new}

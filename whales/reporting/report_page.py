@@ -42,7 +42,8 @@ def write_report(
     for name, make in sections.items():
         content = _or_absent(sources, make)
         parts.append(f'<section id="{names[name]}"><h2>{name}</h2>\n{content}\n</section>')
-    style = gallery.STYLE + report_photos.STYLE
+    shape = f":root {{ --shape: {workspace.settings.anisotropy:g}; }}\n"
+    style = shape + gallery.STYLE + report_photos.STYLE
     write_text(path, page(title, "\n".join(parts), style, gallery.SCRIPT))
 
 

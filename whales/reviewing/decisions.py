@@ -8,7 +8,7 @@ import getpass
 import io
 import os
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -84,16 +84,16 @@ def last_of_each(stack: Sequence[Decision]) -> dict[str, Decision]:
 
 
 def words_of(
-    stack: Sequence[Decision], labels: Mapping[str, str], where: Callable[[Decision], str]
+    stack: Sequence[Decision], labels: Mapping[str, str], known: Collection[str], source: Path | str
 ) -> dict[str, str]:
     """Person -> the identity or `new_whale` of their last decision on one photo; a skip is no word.
 
-    People differ where there are two words. labels: stem -> identity of the training photos; where: a
-    row's place, for messages. Raises `UserError` where a candidate is nobody.
+    People differ where there are two words. labels: stem -> identity of the training photos; known: the
+    identities among them; source: of the rows, for messages. Raises `UserError` naming the line of a
+    candidate who is nobody.
     """
-    known = {*labels.values()} - {NEW_WHALE}
     return {
-        who: candidate_identity(row.candidate, labels, known, where(row))
+        who: candidate_identity(row.candidate, labels, known, f"{source}, line {row.line}")
         if row.decision == SAME
         else NEW_WHALE
         for who, row in last_of_each(stack).items()

@@ -58,7 +58,8 @@ def relabel(
     """
     found = Relabelling(undone=sum(row.decision == UNDO for row in rows))
     query_of = {stem(query.name): query for query in queries}
-    used = {name.casefold() for name in taken | {*labels.values()}}
+    known = {*labels.values()} - {NEW_WHALE}
+    used = {name.casefold() for name in taken | known}
     free = (name for name in map(NEW_IDENTITY.format, count(1)) if name not in used)
     stacks = standing(rows)
     for name, stack in sorted(stacks.items(), key=lambda item: item[1][0].line):
@@ -67,7 +68,7 @@ def relabel(
             continue
         query = query_of[name]
         found.people.update(last_of_each(stack).keys())
-        words = words_of(stack, labels, lambda row: f"{source}, line {row.line}")
+        words = words_of(stack, labels, known, source)
         if len({*words.values()}) > 1:
             found.conflicts[query.name] = words
         elif stack[-1].decision == SKIP:
@@ -116,7 +117,7 @@ def summary(found: Relabelling, labelled: int, source: Path) -> list[str]:
     for names, why in (
         (found.skipped, "skipped"),
         (found.shared, "left out, since their photo shows several flukes and has one label"),
-        (found.labelled, "left out, since train.csv has them already"),
+        (found.labelled, "left out, since train.csv has a photo of their name"),
         (found.elsewhere, "decided that are not among those under review"),
     ):
         if names:

@@ -76,7 +76,8 @@ def review_app(
 
     @app.get("/")
     def page() -> str:
-        return render_template("index.html", token=token, who=who, nets=list(results.nets))
+        nets, shape = list(results.nets), workspace.settings.anisotropy
+        return render_template("index.html", token=token, who=who, nets=nets, shape=shape)
 
     @app.get("/api/queries")
     def queries() -> Response:

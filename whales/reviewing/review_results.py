@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +18,7 @@ from whales.dataset import known_photos, load_boxes, test_photos, training_ident
 from whales.ensemble import blend
 from whales.errors import UserError
 from whales.exchange.forms import read_table, require_columns
+from whales.exchange.importing import imported
 from whales.labels import check_labelled, stem, with_jpg
 from whales.matrices import ScoreMatrix, load_tuple
 from whales.photos import Box
@@ -171,10 +173,10 @@ def results_of_table(workspace: Workspace, path: Path | str) -> Results:
     groups: dict[tuple[str, str], list[dict[str, str]]] = {}
     for row in rows:
         groups.setdefault((row["query"], row.get("fluke") or "1"), []).append(row)
-    flukes = Counter(photo for photo, _ in groups)
+    flukes, own = Counter(photo for photo, _ in groups), _names_in_root(workspace)
     queries, ranked = [], []
     for (photo, fluke), mine in groups.items():
-        queries.append(_query(photo, fluke, mine[0], Path(path), flukes[photo] > 1))
+        queries.append(_query(photo, fluke, mine[0], Path(path), own, flukes[photo] > 1))
         mine.sort(key=lambda row: _number(row, "rank") or 0.0)
         ranked.append([_candidate(row, labels) for row in mine][:SHOWN])
     named: dict[str, str] = {}
@@ -189,12 +191,31 @@ def results_of_table(workspace: Workspace, path: Path | str) -> Results:
     return Results(queries, labels, load_boxes(workspace), {"results": lambda: ranked})
 
 
-def _query(photo: str, fluke: str, row: dict[str, str], table: Path, shared: bool) -> Query:
+def _names_in_root(workspace: Workspace) -> dict[str, str]:
+    """Real path of an imported photo -> its file name in the work root, which may be another.
+
+    Without photos that show several animals, which have a name each.
+    """
+    rows = [(os.path.realpath(row["path"]), row["Image"]) for row in imported(workspace).values()]
+    counts = Counter(path for path, _ in rows)
+    return {path: name for path, name in rows if counts[path] == 1}
+
+
+def _query(
+    photo: str,
+    fluke: str,
+    row: dict[str, str],
+    table: Path,
+    own: Mapping[str, str],
+    shared: bool,
+) -> Query:
+    found = [path for path in (Path(photo), table.parent / photo) if path.is_file()]
     name = photo.replace("\\", "/").rsplit("/", 1)[-1]
+    if found:
+        name = own.get(os.path.realpath(found[0]), name)
     if fluke != "1":
         # In front of the extension, since the readers of the table of decisions cut that off.
         name = f"{stem(name)}#{fluke}{Path(name).suffix}"
-    found = [path for path in (Path(photo), table.parent / photo) if path.is_file()]
     if not name or not found:
         raise UserError(
             f"{row['where']}: photo {photo or '(empty)'} is not there; start where identify.py was started"

@@ -7,7 +7,9 @@ const WORDS = { same: "same", new: "new individual", skip: "skipped", conflict: 
 const REST = { zoom: 1, x: 0, y: 0 };
 const STEP = 1.25;
 const element = (id) => document.getElementById(id);
-const token = document.querySelector("meta[name=review-token]").content;
+const given = name => document.querySelector(`meta[name=review-${name}]`).content;
+const token = given("token");
+document.documentElement.style.setProperty("--shape", given("shape"));
 
 let view = REST;
 let whole = false;
