@@ -95,6 +95,12 @@ def test_both_solvers_reach_scipys_total(count):
             assert found == pytest.approx(total, abs=1e-6)
 
 
+@pytest.mark.parametrize("solver", ["scipy", "lap"])
+def test_none_and_one(solver):
+    assert assign(np.zeros((0, 0), np.float32), solver).tolist() == []
+    assert assign(np.full((1, 1), 1e4, np.float32), solver).tolist() == [0]
+
+
 def test_an_unknown_solver_is_refused():
     with pytest.raises(ValueError, match="received greedy"):
         assign(np.zeros((2, 2)), "greedy")
