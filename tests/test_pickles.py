@@ -89,7 +89,7 @@ def test_older_pickles_of_the_same_types_are_read(tmp_path):
 
 
 class Break(Exception):
-    pass
+    """What an object that cannot be pickled raises."""
 
 
 class Unwritable:

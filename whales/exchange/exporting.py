@@ -58,18 +58,17 @@ def read_sightings(
     are only the decided photos. Raises `UserError` naming file and row.
     """
     path = require(workspace, decisions) if decisions else workspace.file("decisions")
-    if answers or not path.exists():
-        require(workspace, answers or workspace.file("submission"))
+    needed = answers is not None or not path.exists()
     answers = answers or workspace.file("submission")
+    if needed:
+        require(workspace, answers)
     labels = training_identities(workspace)
     if answers.exists():
         ranked = _checked(read_answers(answers), labels, answers)
     else:
         log(f"{answers} is not there: of the test photos only those that people decided on")
         ranked = {name: [] for name in test_photos(workspace)}
-    decided: dict[str, str] = {}
-    if decisions or path.exists():
-        decided = read_decisions(path, ranked, labels)
+    decided = read_decisions(path, ranked, labels) if path.exists() else {}
     rows = imported(workspace)
     names = {row["Id"]: row["identity"] for row in rows.values() if row["identity"]}
     names |= {NEW_WHALE: UNMATCHED}
