@@ -29,6 +29,7 @@ from whales.pair_scores import (
     TILE,
     HeadWeights,
     as_features,
+    folded,
     head_weights,
     score_matrix,
     score_tile,
@@ -96,7 +97,7 @@ class Scorer:
         ends = np.cumsum(np.count_nonzero(wanted, axis=1))
         columns = np.flatnonzero(wanted) % max(1, wanted.shape[1])
         scores = np.empty(len(columns), np.float32)
-        _score_pairs(queries, self.gallery, columns, ends, *self.weights, scores)
+        _score_pairs(queries, self.gallery, columns, ends, *folded(self.weights), scores)
         return scores
 
 
@@ -264,7 +265,7 @@ def _add_units(a, upwards, rows, mix, edge, value, unit, work):
 
 
 @numba.njit(parallel=True, fastmath=True, cache=True, error_model="numpy")
-def _score_pairs(queries, gallery, columns, ends, rows, mix, features, constant, scores):
+def _score_pairs(queries, gallery, columns, ends, rows, negative, features, constant, scores):
     """Scores of each query with its own `columns`, up to `ends` (n,) of all columns."""
     width = queries.shape[1]
     for job in numba.prange(len(queries)):
@@ -277,6 +278,6 @@ def _score_pairs(queries, gallery, columns, ends, rows, mix, features, constant,
                 photo = gallery[columns[base + j]]
                 for c in range(width):
                     tile[c, j] = photo[c]
-            score_tile(queries[job], tile, rows, mix, features, constant, work)
+            score_tile(queries[job], tile, rows, negative, features, constant, work)
             for j in range(filled):
                 scores[base + j] = work[0, j]
