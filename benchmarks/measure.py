@@ -63,19 +63,28 @@ def processes(
     for _ in range(repeats):
         for place, command in enumerate(commands):
             begin = time.perf_counter()
-            child = subprocess.Popen(
-                [sys.executable, *command],
-                cwd=REPOSITORY,
-                env={**os.environ, **environment},
-                stdout=subprocess.DEVNULL,
-            )
-            _, status, usage = os.wait4(child.pid, 0)
+            peak = process(command, environment)[1]
             seconds[place].append(time.perf_counter() - begin)
-            child.returncode = os.waitstatus_to_exitcode(status)
-            if child.returncode:
-                raise RuntimeError(f"{' '.join(command)} ended with code {child.returncode}")
-            peaks[place] = max(peaks[place], usage.ru_maxrss / 1024)
+            peaks[place] = max(peaks[place], peak)
     return [(statistics.median(s), peak) for s, peak in zip(seconds, peaks, strict=True)]
+
+
+def process(command: Sequence[str], environment: dict[str, str] | None = None) -> tuple[str, float]:
+    """What a Python command line prints, and its peak MB. RuntimeError if it fails."""
+    child = subprocess.Popen(
+        [sys.executable, *command],
+        cwd=REPOSITORY,
+        env={**os.environ, **(environment or {})},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with child.stdout as stream:
+        output = stream.read()
+    _, status, usage = os.wait4(child.pid, 0)
+    child.returncode = os.waitstatus_to_exitcode(status)
+    if child.returncode:
+        raise RuntimeError(f"{' '.join(command)} ended with code {child.returncode}")
+    return output, usage.ru_maxrss / 1024
 
 
 def matrix_product_rate(size: int = 4096) -> float:

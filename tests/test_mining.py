@@ -15,7 +15,9 @@ from whales.mining import (
     assign,
     derangement,
     epoch_pairs,
+    keep_costs,
     matches,
+    mine_epoch,
     segments,
 )
 
@@ -215,6 +217,16 @@ def test_a_resumed_round_goes_on_as_an_uninterrupted_one():
         resumed = HardPairs.resumed([cost.copy() for cost in costs], epochs[:done])
         for expected in epochs[done:]:
             np.testing.assert_array_equal(resumed.next_epoch(), expected)
+
+
+def test_epochs_from_kept_costs_are_those_of_the_round(tmp_path):
+    scores, codes = problem(photos=30, identities=6, parts=3)
+    whole = HardPairs(scores, codes, 0.5, rng(6))
+    keep_costs(tmp_path / "round.pkl", whole)
+    epochs = [whole.next_epoch() for _ in range(3)]
+    for done in range(3):
+        pairs = mine_epoch(tmp_path / "round.pkl", epochs[:done])
+        np.testing.assert_array_equal(pairs, epochs[done])
 
 
 def test_scores_of_other_photos_are_refused():

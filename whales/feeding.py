@@ -10,7 +10,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
 from multiprocessing.connection import wait
@@ -113,6 +113,10 @@ class PhotoFeed:
         for both in _stacked(crops, 2 * batch):
             yield both[0::2], both[1::2]
 
+    def submit(self, function: Callable[..., Result], *args: Any) -> Future[Result]:
+        """Call another function in one of the worker processes, beside their crops."""
+        return self._processes.submit(function, *args)
+
     def readable(self, names: Sequence[str]) -> list[str]:
         """The photos among `names` that can be read; the others are named in the log and counted."""
 
@@ -161,7 +165,7 @@ def _processes(workers: int, source: _Source) -> ProcessPoolExecutor:
     """A pool whose processes stem from a fresh one: a copy of a process with TensorFlow can hang."""
     context = multiprocessing.get_context("forkserver" if os.name == "posix" else "spawn")
     if os.name == "posix":
-        context.set_forkserver_preload(["whales.augment"])
+        context.set_forkserver_preload(["whales.augment", "whales.mining"])
     return ProcessPoolExecutor(workers, context, _begin, (source,))
 
 

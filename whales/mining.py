@@ -1,12 +1,15 @@
-"""Hard pairs by linear assignment (method, section 5). Pure: scores, identities, generator in; pairs out."""
+"""Hard pairs by linear assignment (method, section 5): scores, identities, generator in; pairs out."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import lap
 import numpy as np
 from scipy.optimize import linear_sum_assignment
+
+from whales.pickles import load, save
 
 # Cost of a pair that must not be taken: one identity, or mates of an earlier epoch of the round.
 FORBIDDEN = 10000.0
@@ -80,9 +83,13 @@ class HardPairs:
         start = 0
         for block in scores:
             own = identities[start : start + len(block)]
-            cost = -(block + amplitude * rng.random(block.shape, dtype=np.float32))
+            # In place: at the competition's size each array more would take .5 GB.
+            cost = rng.random(block.shape, dtype=np.float32)
+            cost *= np.float32(amplitude)
+            cost += block
+            np.negative(cost, out=cost)
             cost[own[:, None] == own[None, :]] = FORBIDDEN
-            self.costs.append(cost.astype(np.float32))
+            self.costs.append(cost)
             start += len(block)
         if start != len(identities):
             raise ValueError(f"expected scores of {len(identities)} photos, received {start}")
@@ -120,6 +127,19 @@ class HardPairs:
     def _forbid(cost: np.ndarray, pairs: np.ndarray) -> None:
         cost[pairs[:, 0], pairs[:, 1]] = FORBIDDEN
         cost[pairs[:, 1], pairs[:, 0]] = FORBIDDEN
+
+
+def keep_costs(path: Path, mined: HardPairs) -> None:
+    """Write a round's first costs for `mine_epoch`."""
+    save(path, {"costs": mined.costs})
+
+
+def mine_epoch(path: Path, used: Sequence[np.ndarray], solver: str = "lap") -> np.ndarray:
+    """The mismatches of a round's next epoch, from its kept costs: as `HardPairs.next_epoch`.
+
+    `used`: the mismatches of the epochs before. For a process of its own: `lap` holds Python's lock.
+    """
+    return HardPairs.resumed(load(path)["costs"], used).next_epoch(solver)
 
 
 def epoch_pairs(

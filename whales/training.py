@@ -10,7 +10,6 @@ import csv
 import io
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ import numpy as np
 from whales.dataset import TrainingData
 from whales.feeding import PhotoFeed, branch_features
 from whales.learner import Learner
-from whales.mining import HardPairs, epoch_pairs, matches, segments
+from whales.mining import HardPairs, epoch_pairs, keep_costs, matches, mine_epoch, segments
 from whales.pair_scores import head_weights, score_matrix
 from whales.pickles import load, save, write_text
 from whales.plan import Block, Plan, at
@@ -137,20 +136,20 @@ class Trainer:
         epochs = int(at(block.epochs, i))
         if here.epoch >= epochs:
             return  # killed between the last epoch and the validation
-        mined = self._mine(at(block.amplitude, i))
-        # An epoch's mismatches do not depend on the epochs before: they are found while those train.
-        with ThreadPoolExecutor(1) as pool:
-            coming = pool.submit(mined.next_epoch)
-            while here.epoch < epochs:
-                begin = time.monotonic()
-                mismatched = coming.result()
-                here.mates.append(mismatched)
-                if here.epoch + 1 < epochs:
-                    coming = pool.submit(mined.next_epoch)
-                measured, pairs = self._epoch(block, mismatched)
-                here.epoch += 1
-                self._log_epoch(block, i, at(block.lr, i), measured, pairs, begin)
-                self._checkpoint()
+        if here.epoch == 0:
+            self._mine(at(block.amplitude, i))
+        # An epoch's mismatches do not depend on what the epochs before teach: they are found meanwhile.
+        coming = self.feed.submit(mine_epoch, self._costs, here.mates)
+        while here.epoch < epochs:
+            begin = time.monotonic()
+            mismatched = coming.result()
+            here.mates.append(mismatched)
+            if here.epoch + 1 < epochs:
+                coming = self.feed.submit(mine_epoch, self._costs, here.mates)
+            measured, pairs = self._epoch(block, mismatched)
+            here.epoch += 1
+            self._log_epoch(block, i, at(block.lr, i), measured, pairs, begin)
+            self._checkpoint()
 
     def _epoch(self, block: Block, mismatched: np.ndarray) -> tuple[dict[str, float], int]:
         """Train one epoch on these mismatches and new matches; loss and accuracy, and the pairs."""
@@ -162,21 +161,16 @@ class Trainer:
         seeds = self.rng.integers(2**31, size=pairs.shape)
         return self._fit(order[pairs], labels, seeds, batch), len(labels)
 
-    def _mine(self, amplitude: float) -> HardPairs:
-        """The round's costs: read back if the round had begun, else scored anew and kept."""
-        here = self.progress
-        if here.epoch:
-            return HardPairs.resumed(load(self._costs)["costs"], here.mates)
+    def _mine(self, amplitude: float) -> None:
+        """Shuffle the photos, score them by the present net and keep the round's costs."""
         order = self.rng.permutation(len(self.photos))
-        here.order = order.tolist()
+        self.progress.order = order.tolist()
         names = [self.photos[index] for index in order]
         features = branch_features(self.network, self.feed, names, "features")
         head = head_weights(self.network.head)
         parts = segments(len(names), self.plan.segments)
         scores = [score_matrix(head, features[part], progress="mining") for part in parts]
-        mined = HardPairs(scores, self.codes[order], amplitude, self.rng)
-        save(self._costs, {"costs": mined.costs})
-        return mined
+        keep_costs(self._costs, HardPairs(scores, self.codes[order], amplitude, self.rng))
 
     def _fit(
         self, pairs: np.ndarray, labels: np.ndarray, seeds: np.ndarray, batch: int
