@@ -70,21 +70,31 @@ def processes(
 
 
 def process(command: Sequence[str], environment: dict[str, str] | None = None) -> tuple[str, float]:
-    """What a Python command line prints, and its peak MB. RuntimeError if it fails."""
-    child = subprocess.Popen(
-        [sys.executable, *command],
+    """What a Python command line prints, and its peak MB. RuntimeError if it fails.
+
+    A small process starts it: the peak of a child begins at the memory of who starts it.
+    """
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.measure", *command],
         cwd=REPOSITORY,
         env={**os.environ, **(environment or {})},
         stdout=subprocess.PIPE,
         text=True,
+        check=False,
     )
-    with child.stdout as stream:
-        output = stream.read()
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)} ended with code {done.returncode}")
+    output, _, peak = done.stdout.rstrip("\n").rpartition("\n")
+    return output, float(peak)
+
+
+def _launch(command: Sequence[str]) -> int:
+    """Run a Python command line and print its peak MB after what it prints; its exit code."""
+    child = subprocess.Popen([sys.executable, *command])
     _, status, usage = os.wait4(child.pid, 0)
     child.returncode = os.waitstatus_to_exitcode(status)
-    if child.returncode:
-        raise RuntimeError(f"{' '.join(command)} ended with code {child.returncode}")
-    return output, usage.ru_maxrss / 1024
+    print(usage.ru_maxrss / 1024)
+    return child.returncode
 
 
 def matrix_product_rate(size: int = 4096) -> float:
@@ -98,3 +108,7 @@ def matrix_product_rate(size: int = 4096) -> float:
         a @ a
         best = max(best, 2 * size**3 / (time.perf_counter() - begin) / 1e9)
     return best
+
+
+if __name__ == "__main__":
+    sys.exit(_launch(sys.argv[1:]))

@@ -1,4 +1,4 @@
-"""The plain way of r20 and of the final stage: whole dense matrices, every row sorted.
+"""The plain way of r20 and of the final stage: whole dense matrices, every row sorted, r20's in Python.
 
 It writes the same files as the stages, beside them: `.plain` is put before the suffix.
 """
@@ -16,13 +16,11 @@ from whales.pickles import load, save
 from whales.workspace import Workspace
 
 
-def answers_of(row, identities, threshold):
-    """Five answers of one photo by sorting all its scores."""
-    order = np.argsort(-row, kind="stable")
+def answers_of(row, order, identities, threshold):
+    """Five answers of one photo, whose columns are in `order` of falling scores."""
     sums = {}
-    for column in range(len(row)):
-        if row[column] > np.float32(threshold):
-            sums[identities[column]] = sums.get(identities[column], 0.0) + float(row[column])
+    for column in np.flatnonzero(row > np.float32(threshold)):
+        sums[identities[column]] = sums.get(identities[column], 0.0) + float(row[column])
     answers = sorted(sums, key=lambda who: -sums[who])[:5]
     if len(answers) < 5:
         answers.append("new_whale")
@@ -46,7 +44,9 @@ def r20(workspace: Workspace) -> None:
             for row, name in enumerate(names):
                 if name in columns:
                     scores[row, columns.index(name)] = 0
-                answers = answers_of(scores[row], identities, 0.99)
+                values = scores[row].tolist()
+                order = sorted(range(len(values)), key=lambda column: -values[column])
+                answers = answers_of(scores[row], order, identities, 0.99)
                 place = answers.index(identity_of[name]) if identity_of[name] in answers else None
                 found.append(0.0 if place is None else 1 / (place + 1))
             scores[scores < 1e-5] = 0
@@ -75,7 +75,10 @@ def final(workspace: Workspace) -> None:
         content = load(workspace.file(f"features_test_{net}"))
         total = total + content[key].toarray() * np.float32(weight)
     names, identities = content["row_names"], [identity_of[name] for name in content["col_names"]]
-    answers = [answers_of(row, identities, 0.7) for row in total]
+    orders = (np.argsort(-row, kind="stable") for row in total)
+    answers = [
+        answers_of(row, order, identities, 0.7) for row, order in zip(total, orders, strict=True)
+    ]
     claims = {}
     for column, identity in enumerate(identities):
         row = int(np.argmax(total[:, column]))

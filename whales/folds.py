@@ -7,7 +7,6 @@ equal tables give equal folds on every machine.
 from __future__ import annotations
 
 import numpy as np
-from sklearn.model_selection import KFold
 
 from whales.errors import UserError
 from whales.labels import NEW_WHALE
@@ -71,6 +70,10 @@ class FoldRecipe:
 
     def _held_out(self, identity: str, fold: int) -> set[str]:
         """Photos of one identity (two or more photos) that are valid in this fold."""
+        from sklearn.model_selection import (
+            KFold,
+        )  # a second; most who import this module split nothing
+
         names = self.photos[identity]
         if len(names) == 2:
             return set()
