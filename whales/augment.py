@@ -67,6 +67,11 @@ class ShiftScaleRotate(A.Affine):
         params |= self.get_params_dependent_on_data(params, {})
         return params["matrix"], self.apply_to_bboxes(box[None], **params)[0]
 
+    def apply(self, img, matrix, **params):
+        """Move a whole photo."""
+        whole = (0, 0, img.shape[1], img.shape[0])
+        return reach.warped(img, matrix, whole, whole)
+
     def apply_to_bboxes(self, bboxes, bbox_matrix, output_shape, **params):
         """Move the boxes as if the border were constant."""
         return geometric.bboxes_affine(
