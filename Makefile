@@ -9,7 +9,7 @@ demo: .venv/installed
 	$(BIN)/python demo.py --root "$(ROOT)"
 
 test: .venv/installed-dev
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal $(ARGS)
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .

@@ -100,6 +100,22 @@ def score_matrix(
     return scores
 
 
+def score_pairs(
+    weights: HeadWeights, queries: np.ndarray, gallery: np.ndarray, wanted: np.ndarray
+) -> np.ndarray:
+    """Pair scores where `wanted` (n, m) is True: (count,) float32 in row-major order.
+
+    `queries`: (n, d), `gallery`: (m, d) features. On a CPU they are the numbers of `score_matrix`, bit
+    for bit. ValueError where d differs from the head's.
+    """
+    queries, gallery = as_features(queries, weights), as_features(gallery, weights)
+    ends = np.cumsum(np.count_nonzero(wanted, axis=1))
+    columns = np.flatnonzero(wanted) % max(1, wanted.shape[1])
+    scores = np.empty(len(columns), np.float32)
+    _score_pairs(queries, gallery, columns, ends, *folded(weights), scores)
+    return scores
+
+
 def gallery_scorer(head: Any, gallery: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     """`score_matrix` against a gallery (m, d) that is made ready once for many calls.
 
@@ -182,13 +198,33 @@ def _score_rows(queries, tiles, rows, negative, features, constant, first, parts
         for query in range(job % parts, len(queries), parts):
             if first >= 0 and base + TILE <= first + query:
                 continue
-            score_tile(queries[query], tiles[tile], rows, negative, features, constant, work)
+            _score_tile(queries[query], tiles[tile], rows, negative, features, constant, work)
             for j in range(min(TILE, scores.shape[1] - base)):
                 scores[query, base + j] = work[0, j]
 
 
+# Beside `_score_rows`: Numba's cache looks at one file, and both must have the same `_score_tile`.
+@numba.njit(parallel=True, fastmath=True, cache=True, error_model="numpy")
+def _score_pairs(queries, gallery, columns, ends, rows, negative, features, constant, scores):
+    """Scores of each query with its own `columns`, up to `ends` (n,) of all columns."""
+    width = queries.shape[1]
+    for job in numba.prange(len(queries)):
+        tile = np.zeros((width, TILE), np.float32)
+        work = np.empty((4, TILE), np.float32)
+        start = ends[job - 1] if job else 0
+        for base in range(start, ends[job], TILE):
+            filled = min(TILE, ends[job] - base)
+            for j in range(filled):
+                photo = gallery[columns[base + j]]
+                for c in range(width):
+                    tile[c, j] = photo[c]
+            _score_tile(queries[job], tile, rows, negative, features, constant, work)
+            for j in range(filled):
+                scores[base + j] = work[0, j]
+
+
 @numba.njit(fastmath=True, cache=True, error_model="numpy")
-def score_tile(query, tile, rows, negative, features, constant, work):
+def _score_tile(query, tile, rows, negative, features, constant, work):
     """Scores of one query (d,) against a tile (d, TILE) of gallery photos into `work[0]`.
 
     `work`: (4, TILE) float32; the rest of the arguments: a `FoldedHead`.

@@ -25,15 +25,7 @@ import numpy as np
 from scipy import sparse
 
 from whales.matrices import cut_small
-from whales.pair_scores import (
-    TILE,
-    HeadWeights,
-    as_features,
-    folded,
-    head_weights,
-    score_matrix,
-    score_tile,
-)
+from whales.pair_scores import HeadWeights, as_features, head_weights, score_matrix, score_pairs
 from whales.progress import progress_bar
 from whales.stage import log
 
@@ -93,12 +85,7 @@ class Scorer:
 
         On a CPU they are the numbers of `whales.pair_scores.score_matrix`, bit for bit.
         """
-        queries = as_features(queries, self.weights)
-        ends = np.cumsum(np.count_nonzero(wanted, axis=1))
-        columns = np.flatnonzero(wanted) % max(1, wanted.shape[1])
-        scores = np.empty(len(columns), np.float32)
-        _score_pairs(queries, self.gallery, columns, ends, *folded(self.weights), scores)
-        return scores
+        return score_pairs(self.weights, queries, self.gallery, wanted)
 
 
 def mean_scores(
@@ -262,22 +249,3 @@ def _add_units(a, upwards, rows, mix, edge, value, unit, work):
             + abs(rows[4, k])
         )
     return largest
-
-
-@numba.njit(parallel=True, fastmath=True, cache=True, error_model="numpy")
-def _score_pairs(queries, gallery, columns, ends, rows, negative, features, constant, scores):
-    """Scores of each query with its own `columns`, up to `ends` (n,) of all columns."""
-    width = queries.shape[1]
-    for job in numba.prange(len(queries)):
-        tile = np.zeros((width, TILE), np.float32)
-        work = np.empty((4, TILE), np.float32)
-        start = ends[job - 1] if job else 0
-        for base in range(start, ends[job], TILE):
-            filled = min(TILE, ends[job] - base)
-            for j in range(filled):
-                photo = gallery[columns[base + j]]
-                for c in range(width):
-                    tile[c, j] = photo[c]
-            score_tile(queries[job], tile, rows, negative, features, constant, work)
-            for j in range(filled):
-                scores[base + j] = work[0, j]
