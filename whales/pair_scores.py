@@ -38,12 +38,8 @@ class HeadWeights(NamedTuple):
 class FoldedHead(NamedTuple):
     """The head with the second convolution folded into the first, as the module's text says."""
 
-    rows: (
-        np.ndarray
-    )  # (5, k + 1) float32: |v| times `HeadWeights.rows`; the last unit is the sum of all vg
-    negative: (
-        int  # so many units, the first, have v < 0; their count and that of the others is even
-    )
+    rows: np.ndarray  # (5, k + 1) float32: |v| times `HeadWeights.rows`, then the sum of all vg
+    negative: int  # the first units, those with v < 0; each kind is even in number
     features: np.ndarray  # (d,) float32
     constant: np.float32
 
@@ -148,10 +144,12 @@ def _scorer(gallery: np.ndarray, weights: HeadWeights) -> Callable[..., None]:
 
         return on_accelerator
     tiles, head = _tiled(gallery), folded(weights)
-    parts = -(-_JOBS * numba.get_num_threads() // max(len(tiles), 1))
+    jobs = _JOBS * numba.get_num_threads()
 
     def on_cores(queries: np.ndarray, first: int, block: np.ndarray) -> None:
-        _score_rows(queries, tiles, *head, first, parts, block)
+        left = max(first, 0) // TILE  # tiles wholly left of the diagonal
+        parts = -(-jobs // max(len(tiles) - left, 1))
+        _score_rows(queries, tiles, *head, first, left, parts, block)
 
     return on_cores
 
@@ -186,13 +184,13 @@ def _tiled(gallery: np.ndarray) -> np.ndarray:
 
 
 @numba.njit(parallel=True, fastmath=True, cache=True, error_model="numpy")
-def _score_rows(queries, tiles, rows, negative, features, constant, first, parts, scores):
-    """Fill `scores` (n, m); with `first` >= 0 leave out tiles wholly left of the diagonal.
+def _score_rows(queries, tiles, rows, negative, features, constant, first, left, parts, scores):
+    """Fill `scores` (n, m), but for tiles left of the diagonal where `first` >= 0 is the first query's place.
 
-    A tile's queries are `parts` jobs, so that the tile stays in a core's cache.
+    Begins with tile `left`. A tile's queries are `parts` jobs, so that the tile stays in a core's cache.
     """
-    for job in numba.prange(len(tiles) * parts):
-        tile = job // parts
+    for job in numba.prange((len(tiles) - left) * parts):
+        tile = left + job // parts
         base = tile * TILE
         work = np.empty((4, TILE), np.float32)
         for query in range(job % parts, len(queries), parts):
