@@ -70,9 +70,8 @@ class FoldRecipe:
 
     def _held_out(self, identity: str, fold: int) -> set[str]:
         """Photos of one identity (two or more photos) that are valid in this fold."""
-        from sklearn.model_selection import (
-            KFold,
-        )  # a second; most who import this module split nothing
+        # Takes a second, and most who import this module split nothing.
+        from sklearn.model_selection import KFold
 
         names = self.photos[identity]
         if len(names) == 2:

@@ -200,7 +200,7 @@ def _fill_table(query, rows, mix, features, edges, table):
             highest = max(highest, abs(table[c, j]))
         sums += highest
     # A sum of n terms in any order is off by at most n roundings of the sum of their sizes; inside a
-    # feature some 8 operations a unit, taken for the exact score and for the bound.
+    # feature a dozen operations a unit, taken for the exact score and for the bound.
     return np.float32(
         _ROUNDING * (2 * (units + 16) * terms + 2 * (width + 4) * (sums + terms * 1e-3))
     )
