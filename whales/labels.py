@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -92,9 +91,10 @@ def _read(path: Path | str, columns: tuple[str, ...]) -> pd.DataFrame:
             f"{path}: column {missing[0]} is missing; expected {','.join(columns)}, "
             f"received {','.join(table.columns)}"
         )
-    twice = [name for name, times in Counter(table.Image.map(stem)).items() if times > 1]
-    if twice:
-        rows = table.index[table.Image.map(stem) == twice[0]] + 2
+    stems = table.Image.map(stem)
+    twice = stems[stems.duplicated(keep=False)]
+    if len(twice):
+        rows = table.index[stems == twice.iloc[0]] + 2
         raise UserError(
             f"{path}: photo {table.Image[rows[0] - 2]} is listed twice "
             f"(lines {rows[0]} and {rows[1]}); keep one"

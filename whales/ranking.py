@@ -20,7 +20,7 @@ CLAIM_SCORE = 0.46
 # ... and a claim weaker than this one is skipped where its identity already crowds the second places.
 CROWDED_SCORE = 0.6
 CROWD = 3
-# Rows that are ranked at once: of a sparse matrix, these are made dense.
+# Rows of a dense matrix that are ranked at once: it may be larger than memory, or of another type.
 _ROWS = 512
 
 
@@ -38,7 +38,7 @@ def rank(
     fewer than five, `new_whale`; then identities by their best score until there are five. Ties go
     to the identity whose photo (the one that sets the tie) comes first.
     """
-    from whales.ranking_loop import NEW, NONE, rank_rows
+    from whales.ranking_loop import NEW, NONE, rank_rows, rank_sparse_rows
 
     count = scores.shape[0]
     code_of = {identity: code for code, identity in enumerate(dict.fromkeys(identities))}
@@ -46,11 +46,14 @@ def rank(
     if itself is None:
         itself = np.full(count, -1)
     answers = np.empty((count, ANSWERS), np.int32)
-    for start in range(0, count, _ROWS):
-        part = slice(start, start + _ROWS)
-        block = scores[part].toarray() if sparse.issparse(scores) else scores[part]
-        block = np.asarray(block, np.float32)
-        rank_rows(block, codes, len(code_of), np.float32(threshold), itself[part], answers[part])
+    rule = (codes, len(code_of), np.float32(threshold))
+    if sparse.issparse(scores):
+        rows = sparse.csr_matrix(scores, dtype=np.float32)
+        rank_sparse_rows(rows.data, rows.indices, rows.indptr, *rule, itself, answers)
+    else:
+        for start in range(0, count, _ROWS):
+            part = slice(start, start + _ROWS)
+            rank_rows(np.asarray(scores[part], np.float32), *rule, itself[part], answers[part])
     name_of = {**dict(enumerate(code_of)), NEW: NEW_WHALE}
     return [[name_of[code] for code in row if code != NONE] for row in answers.tolist()]
 

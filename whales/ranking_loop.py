@@ -16,48 +16,61 @@ def rank_rows(scores, codes, identities, threshold, itself, answers):
     scores: (n, m) float32; codes: (m,) int32 identity of each column, below `identities`;
     threshold: float32; itself: (n,) int64 column whose score counts as 0, or -1.
     """
-    count, columns = scores.shape
-    places = answers.shape[1]
-    for row in numba.prange(count):
-        sums = np.zeros(identities, np.float64)
-        chosen = np.zeros(identities, np.bool_)
-        # Identities with a score above the threshold, by their first such column.
-        above = np.empty(columns, np.int32)
-        found = 0
+    for row in numba.prange(len(scores)):
+        _rank_row(scores[row], codes, identities, threshold, itself[row], answers[row])
+
+
+@numba.njit(parallel=True, cache=True)
+def rank_sparse_rows(data, columns, starts, codes, identities, threshold, itself, answers):
+    """`rank_rows` of a CSR's scores: its float32 `data`, their `columns`, `starts` (n + 1,) of rows."""
+    for row in numba.prange(len(answers)):
+        scores = np.zeros(len(codes), np.float32)
+        for place in range(starts[row], starts[row + 1]):
+            scores[columns[place]] += data[place]
+        _rank_row(scores, codes, identities, threshold, itself[row], answers[row])
+
+
+@numba.njit(cache=True)
+def _rank_row(scores, codes, identities, threshold, itself, answers):
+    """One row (m,) of scores into `answers` (5,)."""
+    columns, places = len(scores), len(answers)
+    sums = np.zeros(identities, np.float64)
+    chosen = np.zeros(identities, np.bool_)
+    # Identities with a score above the threshold, by their first such column.
+    above = np.empty(columns, np.int32)
+    found = 0
+    for column in range(columns):
+        score = scores[column]
+        if score > threshold and column != itself:
+            code = codes[column]
+            if not chosen[code]:
+                chosen[code] = True
+                above[found] = code
+                found += 1
+            sums[code] += score
+    filled = 0
+    chosen[:] = False
+    while filled < min(found, places):
+        best = -1
+        for place in range(found):
+            code = above[place]
+            if not chosen[code] and (best < 0 or sums[code] > sums[best]):
+                best = code
+        chosen[best] = True
+        answers[filled] = best
+        filled += 1
+    if filled < places:
+        answers[filled] = NEW
+        filled += 1
+    while filled < places:
+        best, highest = -1, np.float32(-np.inf)
         for column in range(columns):
-            score = scores[row, column]
-            if score > threshold and column != itself[row]:
-                code = codes[column]
-                if not chosen[code]:
-                    chosen[code] = True
-                    above[found] = code
-                    found += 1
-                sums[code] += score
-        filled = 0
-        chosen[:] = False
-        while filled < min(found, places):
-            best = -1
-            for place in range(found):
-                code = above[place]
-                if not chosen[code] and (best < 0 or sums[code] > sums[best]):
-                    best = code
-            chosen[best] = True
-            answers[row, filled] = best
-            filled += 1
-        if filled < places:
-            answers[row, filled] = NEW
-            filled += 1
-        while filled < places:
-            best, highest = -1, np.float32(-np.inf)
-            for column in range(columns):
-                score = scores[row, column]
-                if column == itself[row]:
-                    score = np.float32(0)
-                if score > highest and not chosen[codes[column]]:
-                    best, highest = codes[column], score
-            if best < 0:
-                break
-            chosen[best] = True
-            answers[row, filled] = best
-            filled += 1
-        answers[row, filled:] = NONE
+            score = np.float32(0) if column == itself else scores[column]
+            if score > highest and not chosen[codes[column]]:
+                best, highest = codes[column], score
+        if best < 0:
+            break
+        chosen[best] = True
+        answers[filled] = best
+        filled += 1
+    answers[filled:] = NONE
