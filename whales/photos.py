@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Sequence
 from pathlib import Path
-
-# Read at import. Threads and processes each have a photo of their own; more for one photo cost a seventh.
-os.environ.setdefault("VIPS_CONCURRENCY", "1")
 
 import cv2
 import numpy as np

@@ -260,6 +260,7 @@ def train(
             f"{plan.size} px, start: {start or 'none'}{devices}"
         )
         if args.force or not trainer.resume():
+            trainer.forget()
             _set_aside(save_as("", 0).parent, earlier)
         return trainer.run(save_as)
 

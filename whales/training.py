@@ -89,6 +89,10 @@ class Trainer:
         log(f"resumed in block {here.block}, round {here.round}, after epoch {here.epoch}")
         return True
 
+    def forget(self) -> None:
+        """Drop the checkpoint of another training, before its state meets this one's costs."""
+        self._state.unlink(missing_ok=True)
+
     def run(self, save_as: Callable[[str, float], Path]) -> list[tuple[Path, float]]:
         """Train to the end of the plan.
 
