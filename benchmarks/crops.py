@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from types import MethodType
 
 import albumentations as A
 import cv2
@@ -16,6 +17,7 @@ import numpy as np
 from benchmarks.measure import Line, alternately
 from kernel_snn.a00_net_kernel import NET as KERNEL
 from siamese_net_v5_densenet121.a00_net_v5 import NET as V5
+from whales.augment import ShiftScaleRotate
 from whales.photo_store import PhotoStore
 from whales.photos import crop_window, cut, read_crop
 
@@ -90,8 +92,12 @@ def _by_opencv(path: Path) -> np.ndarray:
 
 def _plain_way(net):
     """The net's transforms in a `Compose` that carries the box; a crop as in training."""
+    transforms = importlib.import_module(net.augmentation).transforms()
+    for transform in transforms:
+        if isinstance(transform, ShiftScaleRotate):  # warp as albumentations does, not as ours
+            transform.apply = MethodType(A.Affine.apply, transform)
     compose = A.Compose(
-        importlib.import_module(net.augmentation).transforms(),
+        transforms,
         bbox_params=A.BboxParams(
             "pascal_voc", label_fields=["kind"], min_area=1, min_visibility=0.1
         ),

@@ -62,15 +62,16 @@ def processes(
     peaks = [0.0 for _ in commands]
     for _ in range(repeats):
         for place, command in enumerate(commands):
-            begin = time.perf_counter()
-            peak = process(command, environment)[1]
-            seconds[place].append(time.perf_counter() - begin)
+            _, taken, peak = process(command, environment)
+            seconds[place].append(taken)
             peaks[place] = max(peaks[place], peak)
     return [(statistics.median(s), peak) for s, peak in zip(seconds, peaks, strict=True)]
 
 
-def process(command: Sequence[str], environment: dict[str, str] | None = None) -> tuple[str, float]:
-    """What a Python command line prints, and its peak MB. RuntimeError if it fails.
+def process(
+    command: Sequence[str], environment: dict[str, str] | None = None
+) -> tuple[str, float, float]:
+    """What a Python command line prints, its seconds and its peak MB. RuntimeError if it fails.
 
     A small process starts it: the peak of a child begins at the memory of who starts it.
     """
@@ -84,16 +85,18 @@ def process(command: Sequence[str], environment: dict[str, str] | None = None) -
     )
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)} ended with code {done.returncode}")
-    output, _, peak = done.stdout.rstrip("\n").rpartition("\n")
-    return output, float(peak)
+    output, _, measured = done.stdout.rstrip("\n").rpartition("\n")
+    seconds, peak = map(float, measured.split())
+    return output, seconds, peak
 
 
 def _launch(command: Sequence[str]) -> int:
-    """Run a Python command line and print its peak MB after what it prints; its exit code."""
+    """Run a Python command line, print its seconds and peak MB after what it prints; its exit code."""
+    begin = time.perf_counter()
     child = subprocess.Popen([sys.executable, *command])
     _, status, usage = os.wait4(child.pid, 0)
     child.returncode = os.waitstatus_to_exitcode(status)
-    print(usage.ru_maxrss / 1024)
+    print(time.perf_counter() - begin, usage.ru_maxrss / 1024)
     return child.returncode
 
 

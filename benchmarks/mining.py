@@ -25,7 +25,7 @@ def lines(quick: bool) -> Iterator[Line]:
         measured, peaks = {}, {}
         for solver in ("lap", "scipy"):
             command = ("-m", "benchmarks.mining", stage, solver, str(count))
-            output, peaks[solver] = process(command)
+            output, _, peaks[solver] = process(command)
             measured[solver] = json.loads(output)
         ours, plain = measured["lap"], measured["scipy"]
         note = (

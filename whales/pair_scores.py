@@ -231,13 +231,14 @@ def _score_tile(query, tile, rows, negative, features, constant, work):
     last = rows.shape[1] - 1
     total, distance, square, inner = work[0], work[1], work[2], work[3]
     line = np.empty((4, last + 1), np.float32)
+    for k in range(last + 1):
+        line[1, k], line[2, k] = rows[2, k], rows[3, k]
     total[:] = constant
     for c in range(width):
         a = query[c]
         b = tile[c]
         for k in range(last + 1):
             line[0, k] = rows[0, k] * a + rows[1, k]
-            line[1, k], line[2, k] = rows[2, k], rows[3, k]
             line[3, k] = rows[1, k] * a + rows[4, k]
         for j in range(TILE):
             distance[j] = abs(a - b[j])

@@ -1,4 +1,4 @@
-"""Decoded photos kept on disk, so that training decodes a photo once, not twice an epoch.
+"""Decoded photos kept on disk, so that training decodes a photo once, not four times an epoch.
 
 One file of raw pixels a photo, which every worker of every stage maps into memory: only the rows that a
 crop looks at are read. A file counts only while its photo's size and modification time are the same.

@@ -36,11 +36,13 @@ def rank(
     of the m known photos; `itself`: (n,) int, the column whose score counts as 0, or -1.
     Scores above `threshold` are summed per identity, and identities ranked by that sum; then, if
     fewer than five, `new_whale`; then identities by their best score until there are five. Ties go
-    to the identity whose photo (the one that sets the tie) comes first.
+    to the identity whose photo (the one that sets the tie) comes first. ValueError where m differs.
     """
     from whales.ranking_loop import NEW, NONE, rank_rows, rank_sparse_rows
 
-    count = scores.shape[0]
+    count, columns = scores.shape
+    if columns != len(identities):
+        raise ValueError(f"expected scores of {len(identities)} known photos, received {columns}")
     code_of = {identity: code for code, identity in enumerate(dict.fromkeys(identities))}
     codes = np.array([code_of[identity] for identity in identities], np.int32)
     if itself is None:
