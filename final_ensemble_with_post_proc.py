@@ -20,18 +20,18 @@ NETS = (
     ("features_test_v6", "test_vs_train_mat_sparse", 0.3),
     ("features_test_kernel", "score", 0.4),
 )
-TABLES = ("train_csv", "sample_submission", "boxes_averaged", "boxes_averaged_playground")
+READS = ("train_csv", "sample_submission", "boxes_averaged", "boxes_averaged_playground")
 
 
 def main(argv=None):
     args = parse_arguments(__doc__, argv)
     ws = args.workspace
-    reads = [ws.file(key) for key in (*TABLES, *(key for key, _, _ in NETS))]
+    reads = [ws.file(key) for key in (*READS, *(key for key, _, _ in NETS))]
     job = Job(args, __file__, reads, [ws.file("submission")])
     if job.up_to_date():
         return
-    identity_of, names = training_identities(ws), test_photos(ws)
-    matrix = blended(ws)
+    identity_of, names = tables = read_tables(ws)
+    matrix = blended(ws, tables)
     identities = [identity_of[name] for name in matrix.columns]
     answers = rank(matrix.scores, identities, ENSEMBLE_THRESHOLD)
     answers, swapped = post_process(answers, matrix.scores, identities)
@@ -40,11 +40,20 @@ def main(argv=None):
     job.done()
 
 
-def blended(ws):
-    """The three nets' scores of boxed test photos against boxed known photos, sorted by name."""
+def read_tables(ws):
+    """Identity of each photo of train.csv, and the submission's photos in its order."""
+    return training_identities(ws), test_photos(ws)
+
+
+def blended(ws, tables=None):
+    """The three nets' scores of boxed test photos against boxed known photos, sorted by name.
+
+    tables: those of `read_tables`, where they are read already.
+    """
+    identity_of, names = tables or read_tables(ws)
     boxes = load_boxes(ws)
-    rows = [name for name in test_photos(ws) if name in boxes]
-    columns = known_photos(training_identities(ws), boxes)
+    rows = [name for name in names if name in boxes]
+    columns = known_photos(identity_of, boxes)
     return blend([(ws.file(key), scores, weight) for key, scores, weight in NETS], rows, columns)
 
 

@@ -97,6 +97,29 @@ def test_many_columns_with_ties(seed, count, levels):
     assert rank(sparse.csr_matrix(scores), identities, 0.5) == expected
 
 
+@given(
+    st.integers(0, 2**32 - 1),
+    st.integers(1, 12),
+    st.sampled_from([0.1, 0.5, 1.0]),
+    st.sampled_from([-0.5, 0.0, 0.5]),
+)
+def test_sparse_scores_rank_as_the_dense_ones_do(seed, count, share, threshold):
+    """Scores of all signs, few or all of them stored, with a photo's own column among them."""
+    rng = np.random.default_rng(seed)
+    scores = rng.integers(-4, 5, (4, count)) / np.float32(4) * (rng.random((4, count)) < share)
+    scores = scores.astype(np.float32)
+    identities = rng.choice(list("abcdefgh"), count).tolist()
+    itself = rng.integers(-1, count, 4)
+    expected = rank(scores, identities, threshold, itself)
+    assert rank(sparse.csr_matrix(scores), identities, threshold, itself) == expected
+
+
+def test_scores_of_a_cell_stored_in_parts_are_summed():
+    parts = sparse.csr_matrix(([0.4, 0.9, 0.4], [1, 0, 1], [0, 3]), (1, 2), np.float32)
+    assert rank(parts, ["a", "b"], 0.7) == rank(parts.toarray(), ["a", "b"], 0.7)
+    assert parts.nnz == 3
+
+
 def test_more_rows_than_are_ranked_at_once():
     rng = np.random.default_rng(3)
     scores = rng.random((1100, 7), dtype=np.float32)

@@ -63,10 +63,11 @@ def blend(
 ) -> ScoreMatrix:
     """Weighted sum of matrices: CSR float32 scores for these rows and columns (stems).
 
-    `parts`: file, key of its scores, weight. `UserError` where a file lacks one of the photos.
+    `parts`: one or more of file, key of its scores, weight. `UserError` where a file lacks one of the photos.
     """
-    total = sparse.csr_matrix((len(rows), len(columns)), dtype=np.float32)
+    total = None
     for path, key, weight in parts:
         matrix = load_dict(path, key).aligned(rows, columns, path)
-        total = total + sparse.csr_matrix(matrix.scores) * np.float32(weight)
+        scores = sparse.csr_matrix(matrix.scores, dtype=np.float32) * np.float32(weight)
+        total = scores if total is None else total + scores
     return ScoreMatrix(total, list(rows), list(columns))

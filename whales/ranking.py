@@ -51,6 +51,9 @@ def rank(
     rule = (codes, len(code_of), np.float32(threshold))
     if sparse.issparse(scores):
         rows = sparse.csr_matrix(scores, dtype=np.float32)
+        if not rows.has_canonical_format:
+            rows = rows.copy()
+            rows.sum_duplicates()
         rank_sparse_rows(rows.data, rows.indices, rows.indptr, *rule, itself, answers)
     else:
         for start in range(0, count, _ROWS):

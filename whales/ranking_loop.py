@@ -22,17 +22,31 @@ def rank_rows(scores, codes, identities, threshold, itself, answers):
 
 @numba.njit(parallel=True, cache=True)
 def rank_sparse_rows(data, columns, starts, codes, identities, threshold, itself, answers):
-    """`rank_rows` of a CSR's scores: its float32 `data`, their `columns`, `starts` (n + 1,) of rows."""
+    """`rank_rows` of a CSR's scores: its float32 `data`, their `columns`, `starts` (n + 1,) of rows.
+
+    The columns of a row are in order, each there once.
+    """
     for row in numba.prange(len(answers)):
-        scores = np.zeros(len(codes), np.float32)
-        for place in range(starts[row], starts[row + 1]):
-            scores[columns[place]] += data[place]
-        _rank_row(scores, codes, identities, threshold, itself[row], answers[row])
+        stored = slice(starts[row], starts[row + 1])
+        scores, places = data[stored], columns[stored]
+        own = np.searchsorted(places, itself[row])
+        if own == len(places) or places[own] != itself[row]:
+            own = -1
+        least = _rank_row(scores, codes[places], identities, threshold, own, answers[row])
+        if threshold < 0 or least <= 0:
+            # Photos whose score is not stored have a place among the answers.
+            whole = np.zeros(len(codes), np.float32)
+            whole[places] = scores
+            _rank_row(whole, codes, identities, threshold, itself[row], answers[row])
 
 
 @numba.njit(cache=True)
 def _rank_row(scores, codes, identities, threshold, itself, answers):
-    """One row (m,) of scores into `answers` (5,)."""
+    """One row (m,) of scores into `answers` (5,); returns the least score that found an answer.
+
+    That is `-inf` where there were too few identities, `inf` where all answers are above the
+    threshold.
+    """
     columns, places = len(scores), len(answers)
     sums = np.zeros(identities, np.float64)
     chosen = np.zeros(identities, np.bool_)
@@ -62,15 +76,18 @@ def _rank_row(scores, codes, identities, threshold, itself, answers):
     if filled < places:
         answers[filled] = NEW
         filled += 1
+    least = np.float32(np.inf)
     while filled < places:
         best, highest = -1, np.float32(-np.inf)
         for column in range(columns):
             score = np.float32(0) if column == itself else scores[column]
             if score > highest and not chosen[codes[column]]:
                 best, highest = codes[column], score
+        least = highest
         if best < 0:
             break
         chosen[best] = True
         answers[filled] = best
         filled += 1
     answers[filled:] = NONE
+    return least
