@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -27,6 +28,9 @@ from whales.photos import Box, read_crop
 from whales.progress import progress_bar
 from whales.settings import ANISOTROPY
 from whales.stage import log
+
+if sys.platform == "linux":
+    import fcntl
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -174,12 +178,17 @@ def _begin(source: _Source) -> None:
     global _source
     _source = source
     cv2.setNumThreads(1)  # the cores are shared out among the processes
-    parent = multiprocessing.parent_process()
+    sentinel = multiprocessing.parent_process().sentinel
 
     def follow() -> None:
-        wait([parent.sentinel])
+        wait([sentinel])
         os._exit(1)
 
+    if sys.platform == "linux":
+        # The thread waits for as long as an assignment holds the interpreter: the kernel does not.
+        fcntl.fcntl(sentinel, fcntl.F_SETOWN, os.getpid())
+        flags = fcntl.fcntl(sentinel, fcntl.F_GETFL)
+        fcntl.fcntl(sentinel, fcntl.F_SETFL, flags | os.O_ASYNC)
     threading.Thread(target=follow, daemon=True).start()
 
 
