@@ -7,6 +7,7 @@ import random
 import shutil
 import tempfile
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from types import MethodType
 
@@ -17,7 +18,7 @@ import numpy as np
 from benchmarks.measure import Line, alternately
 from kernel_snn.a00_net_kernel import NET as KERNEL
 from siamese_net_v5_densenet121.a00_net_v5 import NET as V5
-from whales.augment import ShiftScaleRotate
+from whales.augment import GaussNoise, ShiftScaleRotate
 from whales.photo_store import PhotoStore
 from whales.photos import crop_window, cut, read_crop
 
@@ -93,9 +94,12 @@ def _by_opencv(path: Path) -> np.ndarray:
 def _plain_way(net):
     """The net's transforms in a `Compose` that carries the box; a crop as in training."""
     transforms = importlib.import_module(net.augmentation).transforms()
-    for transform in transforms:
-        if isinstance(transform, ShiftScaleRotate):  # warp as albumentations does, not as ours
+    members = [transform.transforms for transform in transforms if isinstance(transform, A.OneOf)]
+    for transform in chain(transforms, *members):  # warp and noise as albumentations', not as ours
+        if isinstance(transform, ShiftScaleRotate):
             transform.apply = MethodType(A.Affine.apply, transform)
+        elif isinstance(transform, GaussNoise):
+            transform.__class__ = A.GaussNoise
     compose = A.Compose(
         transforms,
         bbox_params=A.BboxParams(

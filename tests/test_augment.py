@@ -7,11 +7,13 @@ import cv2
 import numpy as np
 import pytest
 import pyvips
+from scipy.stats import norm
 
 from kernel_snn import a02_augmentation_kernel as kernel
 from kernel_snn.a00_net_kernel import NET
 from siamese_net_v5_densenet121 import a02_augmentation_v5 as v5
 from siamese_net_v6_se_resnext import a02_augmentation_v6 as v6
+from whales import augment
 from whales.augment import Augmenter, ShiftScaleRotate
 from whales.feeding import PhotoFeed
 from whales.photos import crop_window
@@ -209,6 +211,54 @@ def test_unknown_arguments_are_refused(inner):
         return
     with pytest.raises(ValueError, match="unknown"), pytest.warns(UserWarning, match="unknown"):
         Augmenter(inner)
+
+
+# --- noise ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("per_channel", [False, True])
+@pytest.mark.parametrize("deviation", [3, 12.5])
+def test_noise_is_normal_without_its_fraction(per_channel, deviation):
+    noise = augment.GaussNoise(std_range=(deviation / 255,) * 2, per_channel=per_channel, p=1)
+    noise.set_random_seed(5)
+    grey = np.full((400, 500, 3), 128, np.uint8)
+    steps = noise(image=grey)["image"].astype(int) - 128
+    # From -60 to -1: what is above the step before it; 0: between -1 and 1; then the mirror image.
+    tail = np.diff(norm.cdf(np.arange(-61, 0) / deviation))
+    expected = np.concatenate([tail, [1 - 2 * norm.cdf(-1 / deviation)], tail[::-1]])
+    for channel in np.moveaxis(steps, 2, 0):
+        found = np.bincount(channel.ravel() + 60, minlength=121) / channel.size
+        # Five standard errors of a share, and the steps of 16 bits.
+        error = 5 * np.sqrt(expected / channel.size) + 2 / 2**16
+        assert (np.abs(found - expected) <= error).all()
+    between = np.corrcoef(steps.reshape(-1, 3).T)[0, 1]
+    assert between == pytest.approx(0 if per_channel else 1, abs=0.02)
+    assert abs(np.corrcoef(steps[:, 1:, 0].ravel(), steps[:, :-1, 0].ravel())[0, 1]) < 0.02
+
+
+@pytest.mark.parametrize(("level", "cut"), [(2, (0, 40)), (253, (215, 255))])
+def test_noise_stops_at_black_and_white_as_albumentations_does(level, cut):
+    photo = np.full((300, 300, 3), level, np.uint8)
+    settings = {"std_range": (8 / 255,) * 2, "p": 1}
+    counts = []
+    for noise in (augment.GaussNoise(**settings), A.GaussNoise(**settings)):
+        noise.set_random_seed(6)
+        noisy = noise(image=photo)["image"]
+        assert noisy.dtype == np.uint8
+        assert cut[0] <= noisy.min() <= noisy.max() <= cut[1]
+        counts.append(np.bincount(noisy.ravel(), minlength=256) / noisy.size)
+    np.testing.assert_allclose(counts[0], counts[1], atol=0.005)
+
+
+def test_another_seed_is_another_noise():
+    noise = augment.GaussNoise(std_range=(0.02, 0.02), p=1)
+    grey = np.full((20, 30, 3), 128, np.uint8)
+    noisy = []
+    for seed in (1, 1, 2):
+        noise.set_random_seed(seed)
+        noisy.append(noise(image=grey)["image"])
+    assert np.array_equal(noisy[0], noisy[1])
+    assert not np.array_equal(noisy[0], noisy[2])
 
 
 # --- strengths (method, section 4) ----------------------------------------------------------------

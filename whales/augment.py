@@ -16,6 +16,7 @@ import math
 import os
 import random
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # read at import; it would use the network
 
@@ -23,6 +24,7 @@ import albumentations as A
 import cv2
 import numpy as np
 from albumentations.augmentations.geometric import functional as geometric
+from scipy.special import ndtri
 
 from whales import reach
 from whales.photos import Box, crop_window, cut
@@ -84,11 +86,40 @@ class ShiftScaleRotate(A.Affine):
         )
 
 
+class GaussNoise(A.GaussNoise):
+    """Albumentations' noise on uint8 photos, in a third of the time.
+
+    They add what is left of the noise without its fraction: 16 random bits find that in a table of
+    quantiles, up to 4.2 standard deviations.
+    """
+
+    def get_params_dependent_on_data(self, params, data):
+        """Draw the noise: `noise_map` (h, w, 1 or 3) int16."""
+        deviation = np.float32(255 * self.py_random.uniform(*self.std_range))
+        steps = (_normal_quantiles() * deviation).astype(np.int16)
+        height, width, channels = data["image"].shape
+        shape = height, width, channels if self.per_channel else 1
+        drawn = self.random_generator.integers(0, 2**16, shape, np.uint16)
+        return {"noise_map": steps.take(drawn, mode="clip")}
+
+    def apply(self, img, noise_map, **params):
+        """Add the noise, the same to all channels where there is one for all."""
+        if noise_map.shape[2] < img.shape[2]:
+            noise_map = cv2.merge([noise_map[..., 0]] * img.shape[2])
+        return cv2.add(img, noise_map, dtype=cv2.CV_8U)
+
+
+@cache
+def _normal_quantiles() -> np.ndarray:
+    """Of the standard normal distribution, in the middles of 2**16 equal parts: float32."""
+    return ndtri((np.arange(2**16) + 0.5) / 2**16).astype(np.float32)
+
+
 def noises() -> Transforms:
     """The two Gaussian noises."""
     return [
-        A.GaussNoise(std_range=(0.01, 0.05), per_channel=False),
-        A.GaussNoise(std_range=(math.sqrt(10) / 255, math.sqrt(50) / 255), per_channel=True),
+        GaussNoise(std_range=(0.01, 0.05), per_channel=False),
+        GaussNoise(std_range=(math.sqrt(10) / 255, math.sqrt(50) / 255), per_channel=True),
     ]
 
 
