@@ -220,7 +220,7 @@ class Augmenter:
                 steps, window = moves
                 return _cut_part(pixels, steps, self._last_window(window), size)
         else:
-            # Mirrored, turned, or contrast evened out over the photo: too rare to be clever.
+            # Mirrored or turned: too rare to be clever.
             pixels, window = _all_moved(pixels, window, chosen) or (pixels, window)
         return cut(pixels, self._last_window(window), size)
 

@@ -24,19 +24,23 @@ POINTWISE = (
 # Filters of at most 7 x 7 pixels.
 FILTERS = (A.Blur, A.Emboss, A.MedianBlur, A.MotionBlur, A.Sharpen)
 FILTER_REACH = 3
+# Evens out contrast by histograms of the whole photo.
+WHOLE = (A.CLAHE,)
 # JPEG's blocks, with colour at half the resolution, which decoding smooths across their borders.
 JPEG_BLOCK, JPEG_REACH = 16, 4
 
 
 def known(transform: A.BasicTransform) -> bool:
     """Whether `reached` knows how far a transform without geometry looks."""
-    return isinstance(transform, (*POINTWISE, *FILTERS, A.ImageCompression))
+    return isinstance(transform, (*POINTWISE, *FILTERS, *WHOLE, A.ImageCompression))
 
 
 def reached(transform: A.BasicTransform, region: Region, width: int, height: int) -> Region:
     """What `transform`, one of the `known`, reads for `region` of a photo of `width` x `height`."""
     if isinstance(transform, POINTWISE):
         return region
+    if isinstance(transform, WHOLE):
+        return 0, 0, width, height
     if isinstance(transform, FILTERS):
         return _clipped(_grown(region, FILTER_REACH), width, height)
     x1, y1, x2, y2 = _grown(region, JPEG_REACH)
@@ -54,14 +58,19 @@ def reached_by_affine(matrix: np.ndarray, region: Region, width: int, height: in
 
     `matrix`: (3, 3), from the pixels of the old photo to those of the new one.
     """
+    low, high = _looked_at(matrix, region)
+    left, right = _mirrored(low[0], high[0], width)
+    top, bottom = _mirrored(low[1], high[1], height)
+    return left, top, right, bottom
+
+
+def _looked_at(matrix: np.ndarray, region: Region) -> tuple[np.ndarray, np.ndarray]:
+    """First (x, y) and past the last that an affine map reads for `region`, beyond the photo too."""
     x1, y1, x2, y2 = region
     corners = np.array([(x, y, 1) for x in (x1, x2 - 1) for y in (y1, y2 - 1)], np.float64)
     found = corners @ np.linalg.inv(matrix).T
     # Bilinear interpolation looks at the next pixel; one more for OpenCV's rounded coordinates.
-    low, high = np.floor(found.min(0)).astype(int) - 1, np.ceil(found.max(0)).astype(int) + 3
-    left, right = _mirrored(low[0], high[0], width)
-    top, bottom = _mirrored(low[1], high[1], height)
-    return left, top, right, bottom
+    return np.floor(found.min(0)).astype(int)[:2] - 1, np.ceil(found.max(0)).astype(int)[:2] + 3
 
 
 def warped(pixels: np.ndarray, matrix: np.ndarray, source: Region, target: Region) -> np.ndarray:
@@ -73,13 +82,16 @@ def warped(pixels: np.ndarray, matrix: np.ndarray, source: Region, target: Regio
     here[:2, 2], there[:2, 2] = source[:2], (-target[0], -target[1])
     moved = there @ matrix @ here
     size = (target[2] - target[0], target[3] - target[1])
-    # The same pixels as from three channels, but OpenCV has vector instructions for four.
+    low, high = _looked_at(matrix, target)
+    inside = (low >= source[:2]).all() and (high <= source[2:]).all()
+    # The same pixels as from three channels and, inside, as with mirrors; but OpenCV has vector
+    # instructions for four channels and a constant border.
     four = cv2.warpAffine(
         cv2.cvtColor(pixels, cv2.COLOR_RGB2RGBA),
         moved[:2],
         size,
         flags=cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_REFLECT_101,
+        borderMode=cv2.BORDER_CONSTANT if inside else cv2.BORDER_REFLECT_101,
     )
     return cv2.cvtColor(four, cv2.COLOR_RGBA2RGB)
 
