@@ -9,7 +9,7 @@ import time
 import pytest
 
 BUSY = """
-import os, signal, sys
+import os, sys
 from pathlib import Path
 from whales.feeding import PhotoFeed
 

@@ -89,8 +89,8 @@ class ShiftScaleRotate(A.Affine):
 class GaussNoise(A.GaussNoise):
     """Albumentations' noise on uint8 photos, in a third of the time.
 
-    They add what is left of the noise without its fraction: 16 random bits find that in a table of
-    quantiles, up to 4.2 standard deviations.
+    Albumentations drops the noise's fraction before adding it. What is left is drawn here: 16 random
+    bits find it in a table of quantiles, up to 4.2 standard deviations.
     """
 
     def get_params_dependent_on_data(self, params, data):
