@@ -1,13 +1,25 @@
-"""Training steps of SE-ResNeXt50, whose grouped convolutions are slow to train on CPUs."""
+"""Training steps: SE-ResNeXt50's grouped convolutions; the three nets at full size on an accelerator."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from benchmarks.measure import Line, alternately
+from kernel_snn.a00_net_kernel import NET as KERNEL
+from siamese_net_v5_densenet121.a00_net_v5 import NET as V5
+from siamese_net_v6_se_resnext.a00_net_v6 import NET as V6
 from siamese_net_v6_se_resnext.a01_seamese_net_models_v6 import FULL, SMOKE, Shape
+
+if TYPE_CHECKING:
+    from whales.network import SiameseNetwork
+
+# Largest photos of each net, and the pairs of a step there (method, section 5).
+NETS = ((V5, 512, 4), (V6, 384, 4), (KERNEL, 1024, 20))
+SMALL = ((V6, 32, 2),)
+STEPS = 20
 
 # ResNeXt's grouped 3x3 convolutions cost what plain ones of half their width do: 32 groups of 4 channels
 # and 64 channels (Xie et al., 2017, table 1).
@@ -15,7 +27,12 @@ _GROUPED, _PLAIN = 2, 4
 
 
 def lines(quick: bool) -> Iterator[Line]:
-    """Seconds of a step of a pair batch, beside the same net with plain convolutions of the same cost."""
+    """A step of SE-ResNeXt50 beside plain convolutions of the same cost; the nets beside Keras's loop.
+
+    The nets at full size would take hours on a CPU: they need an accelerator.
+    """
+    from whales.pair_scores_gpu import available
+
     shape, size, pairs = (SMOKE, 32, 2) if quick else (FULL, 128, 4)
     ways = [_step(shape, size, pairs, groups, narrow) for groups, narrow in
             ((shape.groups, _GROUPED), (1, _PLAIN))]  # fmt: skip
@@ -24,23 +41,58 @@ def lines(quick: bool) -> Iterator[Line]:
         f"training step of {shape.name}, {pairs} pairs at {size} px", "s", ours, plain, bar=1 / 1.5,
         note="plain: no groups, 3x3 convolutions half as wide, which cost the same",
     )  # fmt: skip
+    if quick:
+        yield from (_against_keras(*one, "smoke", 2, 2) for one in SMALL)
+    elif available():
+        yield from (_against_keras(*one, "full", STEPS, 5) for one in NETS)
+
+
+def _against_keras(net, size: int, pairs: int, profile: str, steps: int, repeats: int) -> Line:
+    """Steps a second of a net, beside Keras's own loop over NumPy arrays."""
+    import keras
+
+    network = net.build(size, None, profile)
+    plain = keras.Model(network.model.inputs, network.model.outputs)
+    plain.compile("adam", "binary_crossentropy")
+    sides, labels = _pairs(size, pairs)
+
+    def keras_loop() -> None:
+        for _ in range(steps):
+            plain.train_on_batch(sides, labels)
+
+    seconds = alternately((_epoch(network, sides, labels, steps), keras_loop), repeats)
+    what = f"training steps of {net.name}, {pairs} pairs at {size} px"
+    rates = (steps / taken for taken in seconds)
+    return Line(what, "steps/s", *rates, note="plain: train_on_batch")
 
 
 def _step(shape: Shape, size: int, pairs: int, groups: int, narrow: int) -> Callable[[], object]:
-    from whales.learner import Learner
     from whales.network import assemble, imagenet_preprocess
     from whales.se_resnext import build_se_resnext
 
     branch = build_se_resnext(
         size, shape.stem, shape.blocks, shape.channels, groups, shape.reduction, "branch", narrow
     )
-    learner = Learner(assemble(branch, imagenet_preprocess, size))
-    learner.begin(frozen=False, learning_rate=1e-4, new_adam=True)
+    return _epoch(assemble(branch, imagenet_preprocess, size), *_pairs(size, pairs), steps=1)
+
+
+def _pairs(size: int, pairs: int) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
     rng = np.random.default_rng(0)
     sides = tuple(rng.random((pairs, size, size, 3), dtype=np.float32) for _ in range(2))
-    labels = rng.integers(0, 2, (pairs, 1)).astype(np.float32)
+    return sides, rng.integers(0, 2, (pairs, 1)).astype(np.float32)
+
+
+def _epoch(
+    network: SiameseNetwork, sides: tuple[np.ndarray, ...], labels: np.ndarray, steps: int
+) -> Callable[[], object]:
+    """An epoch of `steps` equal batches, as our training does it."""
+    from whales.learner import Learner
+
+    learner = Learner(network)
+    learner.begin(frozen=False, learning_rate=1e-4, new_adam=True)
 
     def batches() -> Iterator[object]:
-        yield sides, labels
+        for _ in range(steps):
+            yield sides, labels
 
-    return lambda: learner.fit(batches, 1)
+    return lambda: learner.fit(batches, steps)
