@@ -63,7 +63,8 @@ def blend(
 ) -> ScoreMatrix:
     """Weighted sum of matrices: CSR float32 scores for these rows and columns (stems).
 
-    `parts`: one or more of file, key of its scores, weight. `UserError` where a file lacks one of the photos.
+    `parts`: one or more of file, key of its scores, weight. `UserError` where a file lacks one of
+    the photos.
     """
     total = None
     for path, key, weight in parts:

@@ -29,9 +29,6 @@ from whales.progress import progress_bar
 from whales.settings import ANISOTROPY
 from whales.stage import log
 
-if sys.platform == "linux":
-    import fcntl
-
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
@@ -185,6 +182,8 @@ def _begin(source: _Source) -> None:
         os._exit(1)
 
     if sys.platform == "linux":
+        import fcntl
+
         # The thread waits for as long as an assignment holds the interpreter: the kernel does not.
         fcntl.fcntl(sentinel, fcntl.F_SETOWN, os.getpid())
         flags = fcntl.fcntl(sentinel, fcntl.F_GETFL)
