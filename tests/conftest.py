@@ -82,3 +82,15 @@ def legacy_stream():
     state = np.random.get_state()
     yield np.random
     np.random.set_state(state)
+
+
+# A fixture that needs something that a machine may lack, and the mark of the tests that use it.
+MARKED_FIXTURES = {"shared": "shared", "browser": "browser", "browse": "browser"}
+
+
+def pytest_collection_modifyitems(items):
+    """Marks tests by the fixtures they use."""
+    for item in items:
+        for fixture, mark in MARKED_FIXTURES.items():
+            if fixture in getattr(item, "fixturenames", ()):
+                item.add_marker(mark)

@@ -6,6 +6,7 @@ import re
 import time
 
 import pytest
+from house import tree
 
 import demo
 from kernel_snn.training_chain import Names
@@ -38,30 +39,7 @@ SCRIPTS = [
     "kernel_snn/snn_inference_kernel_1024.py",
     "final_ensemble_with_post_proc.py",
 ]
-STAGE_PACKAGES = ("retinanet", V5, V6, "kernel_snn")
 FRAMEWORKS = ("tensorflow", "keras", "tf_keras", "keras_retinanet", "jax", "torch")
-
-
-def tree(path):
-    return ast.parse(path.read_text(encoding="utf-8"))
-
-
-def imported(path):
-    """Dotted names of all that a module imports, wherever in it."""
-    names = []
-    for node in ast.walk(tree(path)):
-        if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path.name}: relative import"
-            names += [f"{node.module}.{alias.name}" for alias in node.names]
-    return names
-
-
-def all_modules(repository):
-    folders = ("whales", *STAGE_PACKAGES, "sample_data")
-    inner = [path for folder in folders for path in sorted((repository / folder).glob("*.py"))]
-    return sorted(repository.glob("*.py")) + inner
 
 
 # --- the family -----------------------------------------------------------------------------------
@@ -135,51 +113,6 @@ def test_help_takes_no_more_than_seconds(repository, run_python, name):
 
 
 # --- the house ------------------------------------------------------------------------------------
-
-
-def test_no_function_is_longer_than_60_lines(repository):
-    long = [
-        f"{path.name}: {node.name} ({node.end_lineno - node.lineno + 1} lines)"
-        for path in all_modules(repository)
-        for node in ast.walk(tree(path))
-        if isinstance(node, ast.FunctionDef) and node.end_lineno - node.lineno + 1 > 60
-    ]
-    assert long == []
-
-
-def test_no_bare_except(repository):
-    bare = [
-        f"{path.name}:{node.lineno}"
-        for path in all_modules(repository)
-        for node in ast.walk(tree(path))
-        if isinstance(node, ast.ExceptHandler)
-        and (node.type is None or ast.unparse(node.type) == "BaseException")
-    ]
-    assert bare == []
-
-
-def test_the_library_imports_no_stage(repository):
-    scripts = [name[:-3].replace("/", ".") for name in SCRIPTS]
-    for path in (repository / "whales").glob("*.py"):
-        wrong = [
-            name
-            for name in imported(path)
-            if name.split(".")[0] in STAGE_PACKAGES or name.startswith(tuple(scripts))
-        ]
-        assert wrong == [], path.name
-
-
-def test_stages_import_no_stage(repository):
-    scripts = [name[:-3].replace("/", ".") for name in SCRIPTS]
-    packages = [path for folder in STAGE_PACKAGES for path in (repository / folder).glob("*.py")]
-    for path in {*packages, *(repository / name for name in SCRIPTS)}:
-        names = imported(path)
-        assert [name for name in names if name.startswith(tuple(scripts))] == [], path.name
-        own = path.parent.name
-        others = [
-            p for p in STAGE_PACKAGES if p != own and any(n.split(".")[0] == p for n in names)
-        ]
-        assert others == [], path.name
 
 
 def test_nothing_runs_at_import(repository):
