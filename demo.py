@@ -15,8 +15,9 @@ from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
+from whales.console import log
 from whales.errors import UserError
-from whales.stage import PROFILE_CHOICES, log, positive, run
+from whales.stage import PROFILE_CHOICES, positive, run
 from whales.workspace import Workspace
 
 HERE = Path(__file__).resolve().parent

@@ -14,11 +14,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from whales.console import log
 from whales.errors import UserError
 from whales.exchange import exporting
 from whales.exchange.forms import TEST
 from whales.exchange.importing import require_new
-from whales.stage import log, run
+from whales.stage import run
 from whales.workspace import Workspace
 
 

@@ -17,7 +17,8 @@ from final_ensemble_with_post_proc import NETS
 from kernel_snn import snn_inference_kernel_1024 as kernel
 from siamese_net_v5_densenet121 import r26_seamese_net_inference_v5_512px as v5
 from siamese_net_v6_se_resnext import r16_seamese_net_inference_v6_384px as v6
-from whales.stage import log, parse_arguments, positive, run
+from whales.console import log
+from whales.stage import parse_arguments, positive, run
 
 INFERENCE = (v5, v6, kernel)  # in the order of NETS
 CHUNK = 64  # photos whose crops are in memory at a time

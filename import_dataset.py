@@ -29,11 +29,12 @@ from pathlib import Path
 
 import numpy as np
 
+from whales.console import log
 from whales.errors import UserError
 from whales.exchange import forms, importing
 from whales.exchange.importing import ratio, share
 from whales.settings import ANISOTROPY
-from whales.stage import PROFILE_CHOICES, log, positive, run
+from whales.stage import PROFILE_CHOICES, positive, run
 from whales.workspace import Workspace
 
 

@@ -5,10 +5,11 @@ Writes modified_data/kfold/new_4_folds_split_train_val_v1.pkl and ..._v2.pkl
 Run    python3 r10_create_kfold_split.py
 """
 
+from whales.console import log
 from whales.folds import FoldRecipe
 from whales.labels import boxed_photos_by_identity, stem
 from whales.pickles import load, save
-from whales.stage import Job, log, parse_arguments, run
+from whales.stage import Job, parse_arguments, run
 
 # Start of the seeds that fold 3 gives to identities of three photos.
 COUNTERS = {"folds_v1": 100, "folds_v2": 200}

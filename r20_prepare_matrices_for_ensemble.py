@@ -7,11 +7,12 @@ Writes features/cv-analysis-fs14-LB959-densenet121-512px-sparse.pkl and ...-spar
 Run    python3 r20_prepare_matrices_for_ensemble.py
 """
 
+from whales.console import log
 from whales.dataset import test_photos, training_identities
 from whales.ensemble import gather_validation
 from whales.folds import FOLDS
 from whales.matrices import cut_small, load_tuple, save_dict
-from whales.stage import Job, log, parse_arguments, run
+from whales.stage import Job, parse_arguments, run
 
 NETS = ("v5", "v6")
 LEAST_SCORE = 1e-5

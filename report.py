@@ -14,8 +14,9 @@ from pathlib import Path
 
 from final_ensemble_with_post_proc import blended
 from siamese_net_v5_densenet121.r28_seamese_net_create_submission_v5_512px import THRESHOLD
+from whales.console import log
 from whales.errors import UserError
-from whales.stage import log, run
+from whales.stage import run
 from whales.workspace import Workspace
 
 LARGEST = 15e6  # bytes; a page that is larger is slow on a phone

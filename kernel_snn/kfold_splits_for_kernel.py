@@ -5,10 +5,11 @@ Writes modified_data/new_4_folds_split_train_val.pkl
 Run    python3 kernel_snn/kfold_splits_for_kernel.py
 """
 
+from whales.console import log
 from whales.folds import FoldRecipe
 from whales.labels import boxed_photos_by_identity
 from whales.pickles import load, save
-from whales.stage import Job, log, parse_arguments, run
+from whales.stage import Job, parse_arguments, run
 
 # Start of the seeds that fold 3 gives to identities of three photos.
 COUNTER = 0

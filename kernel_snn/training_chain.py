@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kernel_snn.a00_net_kernel import NAME
+from whales.console import log
 from whales.dataset import training_reads
 from whales.plan import Plan, numbered
 from whales.siamese import (
@@ -19,7 +20,7 @@ from whales.siamese import (
     train,
     training_options,
 )
-from whales.stage import Job, fold_type, log, parse_arguments
+from whales.stage import Job, fold_type, parse_arguments
 
 
 def training_chain(

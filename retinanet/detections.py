@@ -26,11 +26,11 @@ from retinanet.detector import (
     read_ahead,
 )
 from whales.boxes import Box, Detections, iou, merge_views, to_pixels
+from whales.console import log
 from whales.errors import UserError
 from whales.photos import photo_size, read_photo
 from whales.pickles import load, save, write_text
 from whales.progress import progress_bar
-from whales.stage import log
 from whales.workspace import Workspace
 
 MAIN_PARTS = ("train", "test")

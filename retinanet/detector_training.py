@@ -32,11 +32,11 @@ from retinanet.detector_photos import TrainingPhotos
 from retinanet.first_boxes import Row, read_annotations
 from retinanet.legacy_keras import legacy_keras
 from whales.boxes import iou, mean_average_precision
+from whales.console import log
 from whales.errors import UserError
 from whales.photos import read_photo
 from whales.pickles import atomic_path, write_text
 from whales.progress import progress_bar
-from whales.stage import log
 
 EVALUATION_BATCH = 8
 PLATEAU_STATE = ("best", "wait", "cooldown_counter")

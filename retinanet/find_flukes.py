@@ -22,11 +22,12 @@ import numpy as np
 from retinanet.detections import both_views, views
 from retinanet.detector import DETECTORS, load_model, network_input, predictor, read_ahead
 from whales.boxes import iou, merge_views, to_pixels
+from whales.console import log
 from whales.errors import UserError
 from whales.photos import read_photo
 from whales.pickles import load, save
 from whales.progress import progress_bar
-from whales.stage import log, parse_arguments, run
+from whales.stage import parse_arguments, run
 from whales.workspace import Workspace
 
 FOLDS = range(5, 0, -1)

@@ -13,9 +13,10 @@ from retinanet.first_boxes import (
     degenerate_boxes,
     split_by_identity,
 )
+from whales.console import log
 from whales.labels import read_labels, stem
 from whales.pickles import load, save, write_text
-from whales.stage import Job, log, parse_arguments, run
+from whales.stage import Job, parse_arguments, run
 
 
 def main(argv=None):

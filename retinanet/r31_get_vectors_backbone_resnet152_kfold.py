@@ -16,9 +16,10 @@ from retinanet.detections import (
     agreement,
     collect,
 )
+from whales.console import log
 from whales.labels import read_submission_names, stem
 from whales.pickles import load, save
-from whales.stage import Job, log, parse_arguments, run
+from whales.stage import Job, parse_arguments, run
 
 TABLES = ("train_csv", "sample_submission", "playground_train_csv", "playground_sample_submission")
 WRITES = {"boxes_retinanet": MAIN_PARTS, "boxes_retinanet_playground": PLAYGROUND_PARTS}

@@ -9,9 +9,10 @@ Run    python3 retinanet/r32_average_boxes.py
 
 from retinanet.first_boxes import read_annotations
 from whales.boxes import average_boxes
+from whales.console import log
 from whales.labels import stem
 from whales.pickles import load, save
-from whales.stage import Job, log, parse_arguments, run
+from whales.stage import Job, parse_arguments, run
 
 READS = ("boxes_v5", "boxes_retinanet", "boxes_retinanet_playground", "cropping_train_v2")
 WRITES = ("boxes_averaged", "boxes_averaged_playground")

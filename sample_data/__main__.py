@@ -13,8 +13,9 @@ import argparse
 import time
 from collections.abc import Sequence
 
+from whales.console import log
 from whales.errors import UserError
-from whales.stage import log, run
+from whales.stage import run
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -1,7 +1,5 @@
 """Crop windows by hand, photos of every kind, and the squeeze against a plain bilinear one."""
 
-import logging
-
 import cv2
 import numpy as np
 import pytest
@@ -9,6 +7,7 @@ import pyvips
 from hypothesis import given
 from hypothesis import strategies as st
 
+from whales.console import configure, open_log
 from whales.errors import UserError
 from whales.photos import check_boxes, crop_window, photo_size, read_crop, read_photo
 
@@ -101,11 +100,20 @@ def test_window_is_always_inside_and_holds_what_the_photo_has_of_the_box(
         assert y2 >= min(int(bottom), height)
 
 
-def test_empty_boxes_are_named_in_the_log(caplog):
-    boxes = {"good": (0, 0, 5, 5), "inverted": (9, 0, 5, 5), "unused": (3, 3, 3, 3)}
-    with caplog.at_level(logging.WARNING):
-        check_boxes(boxes, ["good", "inverted", "boxless"])
-    assert [record.getMessage().split(":")[0] for record in caplog.records] == ["photo inverted"]
+def test_empty_boxes_are_named_in_the_one_log(tmp_path, capsys):
+    configure(quiet=False)
+    open_log(tmp_path / "stage.log")
+    boxes = {"inverted": (5, 0, 2, 9), "sound": (0, 0, 5, 5)}
+    check_boxes(boxes, ["inverted", "sound", "without"])
+    line = "photo inverted: box (5, 0, 2, 9) is empty, the whole frame is used"
+    assert capsys.readouterr() == (f"{line}\n", "")
+    configure(quiet=True)
+    open_log(tmp_path / "stage.log")
+    check_boxes(boxes, ["inverted"])
+    configure(quiet=False)
+    assert capsys.readouterr() == ("", "")
+    kept = (tmp_path / "stage.log").read_text().splitlines()
+    assert [text[21:] for text in kept] == [line, line]
 
 
 # --- decoding -------------------------------------------------------------------------------------

@@ -6,9 +6,10 @@ import sys
 import pytest
 
 from whales import progress, stage
+from whales.console import log
 from whales.errors import UserError
 from whales.progress import progress_bar
-from whales.stage import Job, log, parse_arguments
+from whales.stage import Job, parse_arguments
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from whales import stage
+from whales.console import log
 from whales.errors import UserError
 from whales.stage import Job, parse_arguments, require, run
 from whales.workspace import Workspace
@@ -303,5 +303,5 @@ def test_a_defect_keeps_its_traceback():
 
 
 def test_log_prints_a_line(capsys):
-    stage.log("a line")
+    log("a line")
     assert capsys.readouterr().out == "a line\n"

@@ -21,13 +21,13 @@ from typing import Any, TypeVar
 import cv2
 import numpy as np
 
+from whales.console import log
 from whales.crop_store import CropStore, key_of
 from whales.errors import UserError
 from whales.photo_store import PhotoStore
 from whales.photos import Box, read_crop
 from whales.progress import progress_bar
 from whales.settings import ANISOTROPY
-from whales.stage import log
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")

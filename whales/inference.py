@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from scipy import sparse
 
+from whales.console import log
 from whales.dataset import crop_tables, known_photos, load_boxes, test_photos, training_identities
 from whales.folds import FOLDS, require_fold
 from whales.labels import NEW_WHALE, check_labelled, read_labels, stem, with_jpg
@@ -16,7 +17,7 @@ from whales.matrices import ScoreMatrix, load_tuple, save_tuple
 from whales.pickles import load, write_text
 from whales.ranking import ANSWERS, rank, validation_map
 from whales.siamese import BestOf, Net, features_of, places_with, precision_option, score_photos
-from whales.stage import Job, log, parse_arguments, require
+from whales.stage import Job, parse_arguments, require
 
 
 def inference_stage(

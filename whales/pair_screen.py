@@ -24,10 +24,10 @@ import numba
 import numpy as np
 from scipy import sparse
 
+from whales.console import log
 from whales.matrices import cut_small
 from whales.pair_scores import HeadWeights, as_features, head_weights, score_matrix, score_pairs
 from whales.progress import progress_bar
-from whales.stage import log
 
 # Bins of a feature's values; their codes are bytes.
 BINS = 127

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,10 +9,9 @@ import cv2
 import numpy as np
 import pyvips
 
+from whales.console import log
 from whales.errors import UserError
 from whales.settings import ANISOTROPY
-
-log = logging.getLogger(__name__)
 
 Box = Sequence[float]  # x1, y1, x2, y2 in pixels of the original photo
 
@@ -128,4 +126,4 @@ def check_boxes(boxes: dict[str, Box], photos: Sequence[str]) -> None:
     for photo in photos:
         box = boxes.get(photo)
         if box is not None and (box[2] <= box[0] or box[3] <= box[1]):
-            log.warning("photo %s: box %s is empty, the whole frame is used", photo, tuple(box))
+            log(f"photo {photo}: box {tuple(box)} is empty, the whole frame is used")

@@ -8,7 +8,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from whales import stage
+from whales.console import is_quiet, log
 
 # Seconds between two lines where there is no terminal; shorter work says nothing there.
 _PAUSE = 30
@@ -19,7 +19,7 @@ def progress_bar(
 ) -> tqdm:
     """A tqdm bar that counts to `total`, over `items` if given; silent without `what` or with --quiet."""
     options = {"iterable": items, "total": total, "desc": what, "unit": unit, "leave": False}
-    if not what or stage.quiet():
+    if not what or is_quiet():
         return tqdm(**options, disable=True)
     if sys.stderr.isatty():
         return tqdm(**options)
@@ -33,7 +33,7 @@ class _Lines(tqdm):
         """Say how many are done, unless none are."""
         if self.n:
             share = f" ({self.n / self.total:.0%})" if self.total else ""
-            stage.log(f"{self.desc}: {self.n:,} of {self.total:,} {self.unit}s{share}")
+            log(f"{self.desc}: {self.n:,} of {self.total:,} {self.unit}s{share}")
         return True
 
     def close(self) -> None:

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from whales.console import log
 from whales.dataset import load_boxes, training_data, training_reads
 from whales.errors import UserError
 from whales.learner import Learners
 from whales.plan import Plan
 from whales.settings import ANISOTROPY
-from whales.stage import Job, log, parse_arguments, positive, require
+from whales.stage import Job, parse_arguments, positive, require
 
 if TYPE_CHECKING:
     from whales.feeding import PhotoFeed

@@ -8,50 +8,15 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
+from whales.console import configure, log, log_error, open_log
 from whales.errors import UserError
 from whales.pickles import write_text
 from whales.workspace import Workspace
 
 PROFILE_CHOICES = ("full", "smoke")
-
-
-@dataclass
-class _Output:
-    """Where a process says what it does: `quiet` leaves the terminal out."""
-
-    quiet: bool = False
-    file: Path | None = None
-
-
-_output = _Output()
-
-
-def log(text: str) -> None:
-    """Print one line at once, so that a killed stage has said all it knew; to the log file as well."""
-    if not _output.quiet:
-        print(f"{text}\n", end="", flush=True)  # in one, or lines of two threads would mix
-    _write_log(text)
-
-
-def quiet() -> bool:
-    """Whether nothing but errors is to be shown."""
-    return _output.quiet
-
-
-def _write_log(text: str) -> None:
-    if _output.file:
-        with open(_output.file, "a", encoding="utf-8") as out:
-            out.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {text}\n")
-
-
-def _open_log(path: Path) -> None:
-    """Log to this file from now on, after what earlier runs wrote."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _output.file = path
 
 
 def parse_arguments(
@@ -101,7 +66,7 @@ def parse_arguments(
     if getattr(args, "fold", 0) == -1:
         args.fold = None
     choose_device(args.device)
-    _output.quiet, _output.file = args.quiet, None
+    configure(args.quiet)
     args.workspace = Workspace()
     return args
 
@@ -150,7 +115,7 @@ class Job:
         self._stamp = args.workspace.file("stamp", stage=self.key)
         self._begin = time.monotonic()
         if args.workspace.root.is_dir():
-            _open_log(args.workspace.file("log", stage=self.key))
+            open_log(args.workspace.file("log", stage=self.key))
         for path in self.reads:
             require(args.workspace, path)
         self.inputs = self._describe()
@@ -220,8 +185,7 @@ def run(main: Callable[[], object]) -> None:
     try:
         main()
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr, flush=True)
-        _write_log(f"error: {error}")
+        log_error(str(error))
         sys.exit(2)
 
 

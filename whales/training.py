@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from whales.console import log
 from whales.dataset import TrainingData
 from whales.feeding import PhotoFeed, branch_features
 from whales.learner import Learner
@@ -25,7 +26,6 @@ from whales.pickles import load, save, write_text
 from whales.plan import Block, Plan, at
 from whales.progress import progress_bar
 from whales.ranking import validation_map
-from whales.stage import log
 
 
 @dataclass

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from whales.console import log
 from whales.dataset import test_photos, training_identities
 from whales.errors import UserError
 from whales.exchange.forms import PLAYGROUND, TEST, TRAIN, UNMATCHED
@@ -21,7 +22,7 @@ from whales.photos import photo_size
 from whales.pickles import atomic_path, load, write_text
 from whales.ranking import ANSWERS
 from whales.reviewing.decisions import SKIP, DecisionLog, standing, words_of
-from whales.stage import log, require
+from whales.stage import require
 from whales.workspace import Workspace
 
 # A date is cut to so many characters.

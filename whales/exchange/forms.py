@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from whales.console import log
 from whales.errors import UserError
 from whales.labels import NEW_WHALE
-from whales.stage import log
 
 UNMATCHED = "unmatched"  # what exports call a photo of none of the known
 UNKNOWN = (NEW_WHALE, "unknown", UNMATCHED)  # wildlife-datasets writes `unknown`

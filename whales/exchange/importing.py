@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import pyvips
 
+from whales.console import log
 from whales.errors import UserError
 from whales.exchange.forms import PARTS, PLAYGROUND, TEST, TRAIN, UNMATCHED, Record, read_table
 from whales.labels import NEW_WHALE, photos_by_identity, stem, with_jpg
@@ -27,7 +28,6 @@ from whales.photos import read_photo
 from whales.pickles import save, write_text
 from whales.progress import progress_bar
 from whales.settings import Settings, settings_text
-from whales.stage import log
 from whales.workspace import Workspace
 
 IMPORT_COLUMNS = ("Image", "original", "path", "Id", "identity", "date", "split")

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from whales.console import log
 from whales.dataset import known_photos, load_boxes, training_identities
 from whales.errors import UserError
 from whales.folds import FOLDS, require_fold
@@ -42,7 +43,7 @@ from whales.pickles import load
 from whales.progress import progress_bar
 from whales.ranking import places
 from whales.siamese import BestOf, Net
-from whales.stage import log, require
+from whales.stage import require
 from whales.workspace import Workspace
 
 if TYPE_CHECKING:

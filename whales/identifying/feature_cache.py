@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from whales.console import log
 from whales.crop_store import key_of
 from whales.errors import UserError
 from whales.pickles import atomic_path
 from whales.siamese import Net, plain_feed
-from whales.stage import log
 
 if TYPE_CHECKING:
     from whales.feeding import PhotoFeed

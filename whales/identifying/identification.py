@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from whales.console import log, log_error
 from whales.errors import UserError
 from whales.identifying.catalogue import Catalogue
 from whales.photos import crop_window, cut, photo_size, read_photo
 from whales.report import fluke
 from whales.settings import ANISOTROPY
-from whales.stage import log
 
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp")
 
@@ -80,7 +79,7 @@ def tell(faults: Sequence[str], left_out: bool) -> None:
             log(f"left out: {fault}")
     elif faults:
         for fault in faults[:-1]:
-            print(f"error: {fault}", file=sys.stderr, flush=True)
+            log_error(fault)
         raise UserError(faults[-1])
 
 

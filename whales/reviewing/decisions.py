@@ -13,9 +13,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
+from whales.console import log
 from whales.errors import UserError
 from whales.labels import NEW_WHALE, stem, with_jpg
-from whales.stage import log
 
 try:
     import fcntl

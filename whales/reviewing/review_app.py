@@ -17,6 +17,7 @@ from flask import Flask, Response, abort, jsonify, render_template, request, url
 from werkzeug.exceptions import HTTPException
 from werkzeug.serving import make_server
 
+from whales.console import log
 from whales.errors import UserError
 from whales.labels import stem, with_jpg
 from whales.reviewing.decisions import (
@@ -33,7 +34,6 @@ from whales.reviewing.decisions import (
 )
 from whales.reviewing.review_results import Candidate, Results
 from whales.reviewing.review_views import VIEWS, jpeg, outline
-from whales.stage import log
 from whales.workspace import Workspace
 
 PAGE = Path(__file__).resolve().parent / "review_page"
