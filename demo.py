@@ -17,7 +17,8 @@ from pathlib import Path
 
 from whales.console import log
 from whales.errors import UserError
-from whales.stage import PROFILE_CHOICES, positive, run
+from whales.options import PROFILE_CHOICES, positive
+from whales.stage import run
 from whales.workspace import Workspace
 
 HERE = Path(__file__).resolve().parent
@@ -83,7 +84,6 @@ CHAINS = (
     Chain("ensemble", ("matrices", "kernel"), ("final_ensemble_with_post_proc.py",)),
 )
 STAGES = tuple(stage for chain in CHAINS for stage in chain.stages)
-_CORES = os.cpu_count() or 1
 # What the sample must reach; the best constant guess gives a MAP@5 of .31 there.
 LEAST_MAP5, LEAST_IOU = 0.60, 0.70
 
@@ -143,10 +143,9 @@ class Runner:
             try:
                 while waiting or running:
                     ready = [chain for chain in waiting if through.issuperset(chain.after)]
-                    threads = max(1, _CORES // min(jobs, max(1, len(running) + len(ready))))
                     for chain in ready:
                         waiting.remove(chain)
-                        running[pool.submit(self._chain, chain, threads)] = chain.name
+                        running[pool.submit(self._chain, chain)] = chain.name
                     for future in wait(running, return_when=FIRST_COMPLETED).done:
                         future.result()
                         through.add(running.pop(future))
@@ -156,13 +155,11 @@ class Runner:
                 for process in list(self._running):
                     process.terminate()
 
-    def _chain(self, chain: Chain, threads: int) -> None:
-        # More threads than cores would wait for each other, busily.
-        environment = {"TF_NUM_INTRAOP_THREADS": str(threads), **os.environ}
+    def _chain(self, chain: Chain) -> None:
         for stage in chain.stages:
-            self._stage(stage, environment)
+            self._stage(stage)
 
-    def _stage(self, stage: str, environment: dict[str, str]) -> None:
+    def _stage(self, stage: str) -> None:
         """One stage; a progress line here when it begins and when it ends."""
         script, *arguments = stage.split()
         name = " ".join([Path(script).stem, *arguments])
@@ -172,9 +169,7 @@ class Runner:
         log(f"{progress} ...")
         command = [sys.executable, str(HERE / script), *arguments, "--profile", self._profile]
         with open(file, "a") as out:
-            process = subprocess.Popen(
-                command, cwd=HERE, env=environment, stdout=out, stderr=subprocess.STDOUT
-            )
+            process = subprocess.Popen(command, cwd=HERE, stdout=out, stderr=subprocess.STDOUT)
             self._running.add(process)
             if self._stopped:
                 process.terminate()
@@ -191,9 +186,10 @@ class Runner:
 
 def report(workspace: Workspace) -> tuple[float, float]:
     """Print scores and where the files are; the ensemble's MAP@5 and the detector's IoU, 0 if unknown."""
-    from final_ensemble_with_post_proc import blended
+    from final_ensemble_with_post_proc import NETS
     from report import page
     from whales import scoring
+    from whales.ensemble import blended
     from whales.report import answers_picture
 
     table = scoring.fold_scores(workspace)
@@ -219,7 +215,7 @@ def report(workspace: Workspace) -> tuple[float, float]:
         overlap, photos, missed = detection
         log(f"detection: mean IoU {overlap:.4f} on {photos} photos, {missed} not found")
     picture = workspace.root / "report" / "answers.png"
-    answers_picture(workspace, picture, blended(workspace), truth)
+    answers_picture(workspace, picture, blended(workspace, NETS), truth)
     log(f"submission: {workspace.file('submission')}")
     log(f"picture:    {picture}\nlogs:       {workspace.root / 'logs'}")
     log(f"report:     {page(workspace)}")

@@ -17,8 +17,9 @@ from whales.console import log
 from whales.errors import UserError
 from whales.evaluation import CONFIDENCE, measures, read_submission, unknown_identities
 from whales.labels import identities_of, read_labels
+from whales.options import positive
 from whales.pickles import write_text
-from whales.stage import positive, run
+from whales.stage import run
 from whales.workspace import Workspace
 
 

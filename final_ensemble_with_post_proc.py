@@ -8,54 +8,40 @@ Writes submission/final_submit_with_post_proc.csv
 Run    python3 final_ensemble_with_post_proc.py
 """
 
+from kernel_snn.a00_net_kernel import NET as KERNEL
+from siamese_net_v5_densenet121.a00_net_v5 import NET as V5
+from siamese_net_v6_se_resnext.a00_net_v6 import NET as V6
 from whales.console import log
-from whales.dataset import known_photos, load_boxes, test_photos, training_identities
-from whales.ensemble import blend
+from whales.dataset import test_photos, training_identities
+from whales.ensemble import blended
 from whales.inference import write_submission
-from whales.ranking import ENSEMBLE_THRESHOLD, post_process, rank
-from whales.stage import Job, parse_arguments, run
+from whales.job import Job
+from whales.options import parse_arguments
+from whales.ranking import CLAIM_SCORE, ENSEMBLE_THRESHOLD, post_process, rank
+from whales.stage import run
 
-# Key of a matrix, name of its scores, weight in the blend.
-NETS = (
-    ("features_test_v5", "test_vs_train_mat_sparse", 0.3),
-    ("features_test_v6", "test_vs_train_mat_sparse", 0.3),
-    ("features_test_kernel", "score", 0.4),
-)
+# S = .3 densenet + .3 seresnext + .4 kernel: each net's share stands on its card.
+NETS = (V5, V6, KERNEL)
 READS = ("train_csv", "sample_submission", "boxes_averaged", "boxes_averaged_playground")
 
 
 def main(argv=None):
-    args = parse_arguments(__doc__, argv)
-    ws = args.workspace
-    reads = [ws.file(key) for key in (*READS, *(key for key, _, _ in NETS))]
-    job = Job(args, __file__, reads, [ws.file("submission")])
+    options, _ = parse_arguments(__doc__, argv)
+    ws = options.workspace
+    reads = [ws.file(key) for key in (*READS, *(f"features_test_{net.name}" for net in NETS))]
+    numbers = {net.name: net.share for net in NETS}
+    numbers |= {"threshold": ENSEMBLE_THRESHOLD, "claim_score": CLAIM_SCORE}
+    job = Job(options, __file__, reads, [ws.file("submission")], numbers=numbers)
     if job.up_to_date():
         return
-    identity_of, names = tables = read_tables(ws)
-    matrix = blended(ws, tables)
+    identity_of, names = training_identities(ws), test_photos(ws)
+    matrix = blended(ws, NETS, identity_of, names)
     identities = [identity_of[name] for name in matrix.columns]
     answers = rank(matrix.scores, identities, ENSEMBLE_THRESHOLD)
     answers, swapped = post_process(answers, matrix.scores, identities)
     log(f"{len(answers)} of {len(names)} photos have a box; first answers swapped: {swapped}")
     write_submission(job.writes[0], names, dict(zip(matrix.rows, answers, strict=True)))
     job.done()
-
-
-def read_tables(ws):
-    """Identity of each photo of train.csv, and the submission's photos in its order."""
-    return training_identities(ws), test_photos(ws)
-
-
-def blended(ws, tables=None):
-    """The three nets' scores of boxed test photos against boxed known photos, sorted by name.
-
-    tables: those of `read_tables`, where they are read already.
-    """
-    identity_of, names = tables or read_tables(ws)
-    boxes = load_boxes(ws)
-    rows = [name for name in names if name in boxes]
-    columns = known_photos(identity_of, boxes)
-    return blend([(ws.file(key), scores, weight) for key, scores, weight in NETS], rows, columns)
 
 
 if __name__ == "__main__":

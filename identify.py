@@ -14,13 +14,10 @@ import time
 from pathlib import Path
 
 from final_ensemble_with_post_proc import NETS
-from kernel_snn import snn_inference_kernel_1024 as kernel
-from siamese_net_v5_densenet121 import r26_seamese_net_inference_v5_512px as v5
-from siamese_net_v6_se_resnext import r16_seamese_net_inference_v6_384px as v6
-from whales.console import log
-from whales.stage import parse_arguments, positive, run
+from whales.console import is_quiet, log
+from whales.options import parse_arguments, positive
+from whales.stage import run
 
-INFERENCE = (v5, v6, kernel)  # in the order of NETS
 CHUNK = 64  # photos whose crops are in memory at a time
 
 
@@ -35,26 +32,23 @@ def add_options(parser):
 
 
 def main(argv=None):
-    args = parse_arguments(__doc__, argv, extra=add_options)
+    options, args = parse_arguments(__doc__, argv, extra=add_options)
     from retinanet.find_flukes import boxes_of
     from whales.identifying import agreement, catalogue, identification, result_page
 
-    ws = args.workspace
+    ws = options.workspace
     photos, faults = identification.photo_files(args.photos)
-    members = [
-        catalogue.Member(stage.NET, stage.SIZES[args.profile], stage.WEIGHTS, share)
-        for stage, (_, _, share) in zip(INFERENCE, NETS, strict=True)
-    ]
     if not photos:
         identification.tell(faults, left_out=False)
-    nets = catalogue.trained(ws, members)
-    boxes = identification.box_by_hand(args.box, photos) or boxes_of(photos, args)
-    known = catalogue.open_catalogue(args, nets)
+    nets = catalogue.trained(ws, NETS)
+    boxes = identification.box_by_hand(args.box, photos)
+    boxes = boxes or boxes_of(photos, options, args.all_flukes)
+    known = catalogue.open_catalogue(options, nets)
     answers, begin = [], time.monotonic()
     for start in range(0, len(photos), CHUNK):
         some = {photo: boxes[photo] for photo in photos[start : start + CHUNK]}
         for answer in identification.answers(known, some, args.top, faults):
-            if not args.quiet:
+            if not is_quiet():
                 result_page.show(answer)
             answers.append(answer)
     log(f"flukes compared: {len(answers)}, in {time.monotonic() - begin:.1f} s after loading")
@@ -64,7 +58,7 @@ def main(argv=None):
         result_page.write_html(args.html, answers, ws, known.boxes)
     for answer in answers if args.why else ():
         log(f"wrote {agreement.draw_agreement(known, answer, ws, args.why)}")
-    identification.tell(faults, args.skip_broken_photos)
+    identification.tell(faults, options.skip_broken_photos)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import argparse
 import os
-from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,8 +32,9 @@ from whales.console import log
 from whales.errors import UserError
 from whales.exchange import forms, importing
 from whales.exchange.importing import ratio, share
+from whales.options import PROFILE_CHOICES, RunOptions, positive
 from whales.settings import ANISOTROPY
-from whales.stage import PROFILE_CHOICES, positive, run
+from whales.stage import run
 from whales.workspace import Workspace
 
 
@@ -99,8 +99,8 @@ def with_found_boxes(records, bare, detector, args):
     """Boxes that a work root's detector finds, for the photos (paths) of `bare`; others keep theirs."""
     from retinanet.find_flukes import boxes_of
 
-    given = {"workspace": detector, "profile": args.profile, "workers": args.workers}
-    found = boxes_of(sorted(bare), Namespace(**given, all_flukes=False))
+    options = RunOptions(detector, args.profile, workers=args.workers)
+    found = boxes_of(sorted(bare), options)
     return [replace(r, box=found[r.path][0]) if found.get(r.path) else r for r in records]
 
 

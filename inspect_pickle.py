@@ -19,7 +19,8 @@ from whales.inspecting.findings import count_faults, plot, show, write_csv, writ
 from whales.inspecting.inspection import inspect_all
 from whales.inspecting.matrix_checks import MATCHES
 from whales.inspecting.tables import Tables
-from whales.stage import positive, run
+from whales.options import positive
+from whales.stage import run
 from whales.workspace import Workspace
 
 

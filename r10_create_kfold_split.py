@@ -7,19 +7,22 @@ Run    python3 r10_create_kfold_split.py
 
 from whales.console import log
 from whales.folds import FoldRecipe
+from whales.job import Job
 from whales.labels import boxed_photos_by_identity, stem
+from whales.options import parse_arguments
 from whales.pickles import load, save
-from whales.stage import Job, parse_arguments, run
+from whales.stage import run
 
 # Start of the seeds that fold 3 gives to identities of three photos.
 COUNTERS = {"folds_v1": 100, "folds_v2": 200}
 
 
 def main(argv=None):
-    args = parse_arguments(__doc__, argv)
-    ws = args.workspace
+    options, _ = parse_arguments(__doc__, argv)
+    ws = options.workspace
     tables = [ws.file(key) for key in ("train_csv", "boxes_averaged", "boxes_averaged_playground")]
-    job = Job(args, __file__, tables, [ws.file(key) for key in COUNTERS])
+    writes = [ws.file(key) for key in COUNTERS]
+    job = Job(options, __file__, tables, writes, numbers=COUNTERS)
     if job.up_to_date():
         return
     labels, *boxes = tables

@@ -11,22 +11,25 @@ from whales.console import log
 from whales.dataset import test_photos, training_identities
 from whales.ensemble import gather_validation
 from whales.folds import FOLDS
+from whales.job import Job
 from whales.matrices import cut_small, load_tuple, save_dict
-from whales.stage import Job, parse_arguments, run
+from whales.options import parse_arguments
+from whales.stage import run
 
 NETS = ("v5", "v6")
 LEAST_SCORE = 1e-5
 
 
 def main(argv=None):
-    args = parse_arguments(__doc__, argv)
-    ws = args.workspace
+    options, _ = parse_arguments(__doc__, argv)
+    ws = options.workspace
     jobs = {}
     for net in NETS:  # the inputs of both are checked before the first is computed
         reads = [ws.file("train_csv"), ws.file("sample_submission"), ws.file(f"test_matrix_{net}")]
         reads += [ws.file(f"valid_matrix_{net}", fold=fold) for fold in range(FOLDS)]
         writes = [ws.file(f"features_{net}"), ws.file(f"features_test_{net}")]
-        jobs[net] = Job(args, __file__, reads, writes, part=net)
+        numbers = {"least_score": LEAST_SCORE}
+        jobs[net] = Job(options, __file__, reads, writes, part=net, numbers=numbers)
     for net, job in jobs.items():
         if job.up_to_date():
             continue

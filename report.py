@@ -12,8 +12,7 @@ import argparse
 import time
 from pathlib import Path
 
-from final_ensemble_with_post_proc import blended
-from siamese_net_v5_densenet121.r28_seamese_net_create_submission_v5_512px import THRESHOLD
+from final_ensemble_with_post_proc import NETS
 from whales.console import log
 from whales.errors import UserError
 from whales.stage import run
@@ -45,7 +44,7 @@ def page(workspace, path=None):
     from whales.reporting.report_page import write_report
 
     path = path or workspace.file("report_page")
-    write_report(path, workspace, blended, THRESHOLD)
+    write_report(path, workspace, NETS)
     return path
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from final_ensemble_with_post_proc import NETS
 from whales.console import log
+from whales.ensemble import test_parts
 from whales.errors import UserError
 from whales.reviewing import relabelling
 from whales.reviewing.decisions import DecisionLog, checked_name, login_name
@@ -41,7 +42,11 @@ def main(argv=None):
     if args.yes and not args.apply:
         raise UserError("--yes is for --apply OUT.csv")
     ws = Workspace()
-    results = results_of_table(ws, args.results) if args.results else results_of_root(ws, NETS)
+    results = (
+        results_of_table(ws, args.results)
+        if args.results
+        else results_of_root(ws, test_parts(NETS))
+    )
     decisions = DecisionLog(args.decisions or ws.file("decisions"))
     (apply if args.apply else review)(args, ws, results, decisions)
 

@@ -1,12 +1,22 @@
-"""The kernel net in one record: its modules and the folds it trains on."""
+"""The kernel net's card: what scripts, library and tools must know of it."""
 
-from whales.siamese import Net
+from kernel_snn.a01_kernel_model import build_network
+from kernel_snn.a02_augmentation_kernel import transforms
+from whales.net import BestOf, Net
+
+# Every weight file of the published training plan carries it.
+NAME = "PLAN21_martinAsWarmStart_384to1024"
 
 NET = Net(
     name="kernel",
-    models="kernel_snn.a01_kernel_model",
-    augmentation="kernel_snn.a02_augmentation_kernel",
+    sizes={"full": 1024, "smoke": 64},
     folds="folds_kernel",
+    weights=BestOf(
+        prefixes=(f"{NAME}_fold_{{fold}}_final",),
+        maker="kernel_snn/snn_train_kernel_384_to_1024.py --RUN_FOLD {fold}",
+    ),
+    share=0.4,
+    build=build_network,
+    transforms=transforms,
+    extra_crop=True,  # half the time a random 70-90% of each side of the crop
 )
-# Every weight file of the published training plan carries it.
-NAME = "PLAN21_martinAsWarmStart_384to1024"

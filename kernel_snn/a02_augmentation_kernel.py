@@ -1,25 +1,28 @@
 """Augmentation of the kernel net's training photos (method, section 4)."""
 
-import albumentations as A
+from __future__ import annotations
 
-from whales.augment import (
-    ShiftScaleRotate,
-    Transforms,
-    blurs,
-    brightness,
-    colours,
-    contrast,
-    details,
-    jpeg,
-    noises,
-)
+from typing import TYPE_CHECKING
 
-# Half the time a random 70-90% of each side of the crop.
-EXTRA_CROP = True
+if TYPE_CHECKING:
+    from whales.augment import Transforms
 
 
 def transforms() -> Transforms:
     """The transforms in order: stronger than those of v5 and v6."""
+    import albumentations as A  # takes a second, and --help needs none
+
+    from whales.augment import (
+        ShiftScaleRotate,
+        blurs,
+        brightness,
+        colours,
+        contrast,
+        details,
+        jpeg,
+        noises,
+    )
+
     return [
         ShiftScaleRotate(shift=0.1, scale=0.3, rotate=5, p=0.2),
         A.HorizontalFlip(p=0.005),

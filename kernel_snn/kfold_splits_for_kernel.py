@@ -7,20 +7,23 @@ Run    python3 kernel_snn/kfold_splits_for_kernel.py
 
 from whales.console import log
 from whales.folds import FoldRecipe
+from whales.job import Job
 from whales.labels import boxed_photos_by_identity
+from whales.options import parse_arguments
 from whales.pickles import load, save
-from whales.stage import Job, parse_arguments, run
+from whales.stage import run
 
 # Start of the seeds that fold 3 gives to identities of three photos.
 COUNTER = 0
 
 
 def main(argv=None):
-    args = parse_arguments(__doc__, argv)
-    ws = args.workspace
+    options, _ = parse_arguments(__doc__, argv)
+    ws = options.workspace
     labels, boxes = ws.file("train_csv"), ws.file("boxes_averaged")
     playground = ws.file("boxes_averaged_playground")
-    job = Job(args, __file__, [labels, boxes, playground], [ws.file("folds_kernel")])
+    reads, writes = [labels, boxes, playground], [ws.file("folds_kernel")]
+    job = Job(options, __file__, reads, writes, numbers={"counter": COUNTER})
     if job.up_to_date():
         return
     recipe = FoldRecipe(boxed_photos_by_identity(labels, [load(boxes), load(playground)]))

@@ -9,44 +9,46 @@ Run    python3 kernel_snn/snn_inference_kernel_1024.py [--model_weights_1 FILE .
 
 from pathlib import Path
 
-from kernel_snn.a00_net_kernel import NAME, NET
-from whales.dataset import crop_tables, known_photos, load_boxes, test_photos, training_identities
-from whales.inference import mean_scores
+from kernel_snn.a00_net_kernel import NET
+from whales.inference_stage import Tables, stage_features
+from whales.job import Job
 from whales.matrices import ScoreMatrix, save_dict
-from whales.siamese import BestOf, precision_option
-from whales.stage import Job, parse_arguments, require, run
+from whales.options import add_precision, parse_arguments
+from whales.photo_inputs import photo_files
+from whales.stage import run
 
-SIZES = {"full": 1024, "smoke": 64}
 LEAST_SCORE = 1e-4
-WEIGHTS = BestOf(
-    prefixes=(f"{NAME}_fold_{{fold}}_final",),
-    maker="kernel_snn/snn_train_kernel_384_to_1024.py --RUN_FOLD {fold}",
-)
 
 
 def add_options(parser):
     for number in range(1, 5):
         parser.add_argument(f"--model_weights_{number}", type=Path, metavar="FILE")
-    precision_option(parser)
+    add_precision(parser)
 
 
 def main(argv=None):
-    args = parse_arguments(__doc__, argv, extra=add_options)
-    ws = args.workspace
-    tables = [ws.file("train_csv"), ws.file("sample_submission"), *crop_tables(ws)]
-    for path in tables:
-        require(ws, path)
+    options, args = parse_arguments(__doc__, argv, extra=add_options)
+    ws = options.workspace
+    tables = Tables.read(ws)
     given = [getattr(args, f"model_weights_{number}") for number in range(1, 5)]
     folder = ws.file("models_kernel")
-    weights = [path or WEIGHTS.find(folder, fold) for fold, path in enumerate(given)]
-    job = Job(args, __file__, tables + weights, [ws.file("features_test_kernel")])
+    weights = {fold: path or NET.weights.find(folder, fold) for fold, path in enumerate(given)}
+    rows = sorted(name for name in tables.test if name in tables.boxes)
+    job = Job(
+        options,
+        __file__,
+        [*tables.files, *weights.values()],
+        [ws.file("features_test_kernel")],
+        numbers={"size": NET.sizes[options.profile], "least_score": LEAST_SCORE},
+        photos=photo_files(options, sorted({*rows, *tables.columns})),
+    )
     if job.up_to_date():
         return
-    boxes = load_boxes(ws)
-    rows = sorted(name for name in test_photos(ws) if name in boxes)
-    columns = known_photos(training_identities(ws), boxes)
-    scores = mean_scores(args, NET, SIZES[args.profile], weights, rows, columns, LEAST_SCORE)
-    save_dict(job.writes[0], ScoreMatrix(scores, rows, columns), "score")
+    from whales.photo_scores import mean_scores
+
+    with stage_features(options, NET, tables.boxes, [job]) as store:
+        scores = mean_scores(store, weights, rows, tables.columns, LEAST_SCORE)
+    save_dict(job.writes[0], ScoreMatrix(scores, rows, tables.columns), "score")
     job.done()
 
 

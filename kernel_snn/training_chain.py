@@ -10,17 +10,11 @@ from pathlib import Path
 from kernel_snn.a00_net_kernel import NAME
 from whales.console import log
 from whales.dataset import training_reads
+from whales.job import Job
+from whales.net import WEIGHTS_SUFFIX, Net
+from whales.options import fold_type, parse_arguments
 from whales.plan import Plan, numbered
-from whales.siamese import (
-    WEIGHTS_SUFFIX,
-    Net,
-    Workbench,
-    file_of,
-    one_fold,
-    train,
-    training_options,
-)
-from whales.stage import Job, fold_type, parse_arguments
+from whales.training_stage import Given, Workbench, add_training_options, file_of, train
 
 
 def training_chain(
@@ -40,31 +34,36 @@ def training_chain(
         add, folds = parser.add_argument, "0 to 3; several train one after the other"
         add("--RUN_FOLD", type=fold_type((0, 3)), nargs="+", required=True, metavar="F", help=folds)
         add("--CUDA_VISIBLE_DEVICES", dest="device", default="auto", help="as --device")
-        training_options(parser, "none|FILE", "start from these instead of the warm start")
+        add_training_options(parser, "none|FILE", "start from these instead of the warm start")
 
-    args = parse_arguments(doc, argv, extra=extra)
-    folds = args.RUN_FOLD
-    del args.RUN_FOLD
-    with Workbench(args, net) as bench:
-        for fold in folds:
-            _train_one(one_fold(args, fold), script, (plans, cold_plans), bench)
+    options, args = parse_arguments(doc, argv, extra=extra)
+    given = Given(args.weights, args.segments)
+    with Workbench(options, net) as bench:
+        for fold in args.RUN_FOLD:
+            _train_fold(bench, script, (plans, cold_plans), given, fold)
 
 
-def _train_one(
-    args: argparse.Namespace,
+def _train_fold(
+    bench: Workbench,
     script: str,
     plans: Sequence[dict[str, tuple[Plan, ...]]],
-    bench: Workbench,
+    given: Given,
+    fold: int,
 ) -> None:
-    ws, fold = args.workspace, args.fold
+    ws = bench.options.workspace
     warm_start = ws.file("kernel_warm_start")
-    start = args.weights or (warm_start if warm_start.exists() else None)
+    start = given.weights or (warm_start if warm_start.exists() else None)
     cold = start in (None, "none")
-    chain = numbered(plans[cold][args.profile])
+    chain = [given.plan(plan) for plan in numbered(plans[cold][bench.options.profile])]
     parts = [f"_plan_{number}" for number in range(1, len(chain) + 1)]
-    histories = [ws.file("history", stage=Job.key_of(script, fold) + part) for part in parts]
     job = Job(
-        args, script, training_reads(ws, bench.net.folds, fold) + file_of(start), histories, fold
+        bench.options,
+        script,
+        training_reads(ws, bench.net.folds, fold) + file_of(start),
+        [ws.file("history", stage=Job.key_of(script, fold) + part) for part in parts],
+        numbers={"plans": [plan.numbers() for plan in chain]},
+        fold=fold,
+        given=given.for_stamp(),
     )
     if job.up_to_date():
         return
@@ -74,7 +73,7 @@ def _train_one(
     for part, plan in zip(parts, chain, strict=True):
         first = part == parts[0]
         earlier = [names.temporary, names.final] if first else []
-        saved = train(job, bench, plan, start, names.save_as, earlier, part)
+        saved = train(job, bench, plan, start, names.save_as, fold, earlier, part)
         best, last = max(saved, key=lambda item: item[1])[0], saved[-1][0]
         start = best if first else last
     for part in parts:

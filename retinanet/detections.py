@@ -6,11 +6,11 @@ A cache entry is (boxes (2, 300, 4) float32 in shares of the sides, scores (2, 3
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -28,6 +28,8 @@ from retinanet.detector import (
 from whales.boxes import Box, Detections, iou, merge_views, to_pixels
 from whales.console import log
 from whales.errors import UserError
+from whales.labels import read_submission_names, stem
+from whales.options import RunOptions
 from whales.photos import photo_size, read_photo
 from whales.pickles import load, save, write_text
 from whales.progress import progress_bar
@@ -36,11 +38,61 @@ from whales.workspace import Workspace
 MAIN_PARTS = ("train", "test")
 PLAYGROUND_PARTS = ("playground_train", "playground_test")
 PARTS = MAIN_PARTS + PLAYGROUND_PARTS
+# Which file of the work root collects the boxes of which parts.
+WRITTEN = {"boxes_retinanet": MAIN_PARTS, "boxes_retinanet_playground": PLAYGROUND_PARTS}
+_TABLES = ("train_csv", "sample_submission", "playground_train_csv", "playground_sample_submission")
 
 Entry = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 LOW_IOU = 0.8
 BATCH = 8  # photos of one size
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """Which photos (stems) each fold's detector is asked for: its valid ones, and all of other parts.
+
+    photos: part -> all its photos; valid: fold (from 1) -> the training photos that it holds out.
+    """
+
+    photos: dict[str, list[str]]
+    valid: dict[int, list[str]]
+
+    @staticmethod
+    def tables(workspace: Workspace) -> list[Path]:
+        """The files that `read` reads."""
+        return [workspace.file(key) for key in ("retinanet_folds", *_TABLES)]
+
+    @classmethod
+    def read(cls, workspace: Workspace) -> Predicted:
+        """Read the folds and the tables of photos."""
+        folds, *tables = cls.tables(workspace)
+        photos = {
+            part: [stem(name) for name in read_submission_names(table)]
+            for part, table in zip(PARTS, tables, strict=True)
+        }
+        valid = {
+            number: [stem(name) for name in names]
+            for number, (_, names) in enumerate(load(folds), start=1)
+        }
+        return cls(photos, valid)
+
+    def names(self, part: str, fold: int) -> list[str]:
+        """The photos of a part that a fold's detector predicts."""
+        return self.valid[fold] if part == "train" else self.photos[part]
+
+    def files(self, workspace: Workspace, fold: int) -> dict[str, Path]:
+        """Stem -> file of all photos that a fold's detector predicts."""
+        return {
+            name: photo_file(workspace, part, name)
+            for part in PARTS
+            for name in self.names(part, fold)
+        }
+
+
+def photo_file(workspace: Workspace, part: str, name: str) -> Path:
+    """Where a photo of a part lies, from its stem."""
+    return workspace.file(f"{part}_photos") / f"{name}.jpg"
 
 
 @dataclass(frozen=True)
@@ -58,37 +110,49 @@ class Cache:
 
     def photo(self, name: str) -> Path:
         """Where the photo lies."""
-        return getattr(self.workspace, f"{self.part}_photo")(name)
+        return photo_file(self.workspace, self.part, name)
 
     def weights(self) -> str | None:
         """Digest of the weights that made the entries; None if there are none."""
-        try:
-            return json.loads(self._note().read_text())["weights"]
-        except (FileNotFoundError, json.JSONDecodeError, KeyError):
-            return None
+        weights = self._note_content().get("weights")
+        return weights if isinstance(weights, str) else None
 
-    def prepare(self, weights: str, names: Sequence[str]) -> list[str]:
-        """Drop the entries of other weights; return the names still to be predicted.
+    def prepare(self, weights: str, names: Sequence[str], digests: Mapping[str, str]) -> list[str]:
+        """Drop the entries of other weights and of photos that changed; return the names to predict.
 
-        An entry older than its photo counts as missing.
+        digests: of each photo's file. Entries of a version that did not keep them count unless they are
+        older than their photo.
         """
-        if self.weights() != weights:
+        note = self._note_content()
+        if note.get("weights") != weights:
             stale = [name for name in names if self.path(name).exists()]
             for name in stale:
                 self.path(name).unlink()
             if stale:
                 log(f"{self.part}: {len(stale)} cached photos are of other weights, done again")
-            write_text(self._note(), json.dumps({"weights": weights}))
-        todo = [name for name in names if not self._fresh(name)]
+            note = {}
+        known = note.get("photos", {})
+        todo = [name for name in names if not self._fresh(name, known.get(name), digests[name])]
         for name in todo:
             self.path(name).unlink(missing_ok=True)
+        photos = {**known, **{name: digests[name] for name in names}}
+        write_text(self._note(), json.dumps({"weights": weights, "photos": photos}))
         return todo
 
-    def _fresh(self, name: str) -> bool:
+    def _fresh(self, name: str, known: str | None, digest: str) -> bool:
         entry, photo = self.path(name), self.photo(name)
         if not entry.exists():
             return False
+        if known is not None:
+            return known == digest
         return not photo.exists() or entry.stat().st_mtime_ns >= photo.stat().st_mtime_ns
+
+    def _note_content(self) -> dict[str, Any]:
+        try:
+            content = json.loads(self._note().read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):
+            return {}
+        return content if isinstance(content, dict) else {}
 
     def _note(self) -> Path:
         return self.workspace.file("detections_weights", part=self.part, fold=self.fold)
@@ -97,21 +161,21 @@ class Cache:
 class FoldDetector:
     """The converted detector of one fold, loaded when the first photo needs it."""
 
-    def __init__(self, args: argparse.Namespace) -> None:
-        """args: of `whales.stage.parse_arguments`, with a fold."""
-        self.args = args
-        self.detector = DETECTORS[args.profile]
-        self.path = args.workspace.file("retinanet_converted", fold=args.fold)
+    def __init__(self, options: RunOptions, fold: int, digests: Mapping[str, str]) -> None:
+        """digests: of the photos' files, by stem."""
+        self.options, self.fold, self.digests = options, fold, digests
+        self.detector = DETECTORS[options.profile]
+        self.path = options.workspace.file("retinanet_converted", fold=fold)
         self.weights = digest(self.path)
         self.left_out: list[str] = []
         self._predict = None
 
     def detect(self, part: str, names: Sequence[str]) -> dict[str, list[list[float]]]:
         """Boxes of `whales.boxes.merge_views`, by photo; photos without any are absent."""
-        cache = Cache(self.args.workspace, part, self.args.fold)
-        todo = cache.prepare(self.weights, names)
+        cache = Cache(self.options.workspace, part, self.fold)
+        todo = cache.prepare(self.weights, names, self.digests)
         if todo and self._predict is None:
-            self._predict = predictor(load_model(self.path, self.args.profile))
+            self._predict = predictor(load_model(self.path, self.options.profile))
         bar = progress_bar(part, len(todo))
         for name, entry in both_views(self._predict, self._photos(cache, todo)):
             save(cache.path(name), entry)
@@ -127,12 +191,12 @@ class FoldDetector:
             try:
                 return name, network_input(read_photo(cache.photo(name)), self.detector)
             except UserError as reason:
-                if not self.args.skip_broken_photos:
+                if not self.options.skip_broken_photos:
                     raise
                 self.left_out.append(str(reason))
                 return None
 
-        return (photo for photo in read_ahead(read, names, self.args.workers) if photo)
+        return (photo for photo in read_ahead(read, names, self.options.workers) if photo)
 
 
 def both_views(
@@ -160,27 +224,28 @@ def views(entry: Entry) -> tuple[Detections, Detections]:
 
 
 def collect(
-    workspace: Workspace, part: str, photos: Mapping[int, Sequence[str]]
+    workspace: Workspace, part: str, predicted: Predicted
 ) -> dict[str, tuple[int, int, int, int] | None]:
     """Boxes in whole pixels from all folds' caches: the mean of the folds' best boxes.
 
-    photos: the names that each fold predicts. A fold whose entries were made by other weights than
+    A fold whose entries were made by other weights than
     its converted detector now has is left out, and said so. None for a photo in which nothing was
     detected; photos without an entry are absent.
     """
     best: dict[str, list[list[float]]] = {}
-    for fold, names in photos.items():
+    for fold in predicted.valid:
         cache = Cache(workspace, part, fold)
         if not _usable(cache):
             continue
-        for name in names:
+        for name in predicted.names(part, fold):
             if cache.path(name).exists():
                 best.setdefault(name, []).extend(
                     entry[2:] for entry in _merged(cache.path(name))[:1]
                 )
-    photo = getattr(workspace, f"{part}_photo")
     return {
-        name: to_pixels(np.mean(boxes, axis=0), *photo_size(photo(name))) if boxes else None
+        name: to_pixels(np.mean(boxes, axis=0), *photo_size(photo_file(workspace, part, name)))
+        if boxes
+        else None
         for name, boxes in best.items()
     }
 

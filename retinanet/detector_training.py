@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import csv
 import hashlib
 import importlib.util
@@ -34,9 +33,14 @@ from retinanet.legacy_keras import legacy_keras
 from whales.boxes import iou, mean_average_precision
 from whales.console import log
 from whales.errors import UserError
+from whales.job import Job
+from whales.labels import stem
+from whales.options import RunOptions
 from whales.photos import read_photo
-from whales.pickles import atomic_path, write_text
+from whales.pickles import atomic_path, set_aside, write_text
 from whales.progress import progress_bar
+from whales.stamps import in_words
+from whales.workspace import Workspace
 
 EVALUATION_BATCH = 8
 PLATEAU_STATE = ("best", "wait", "cooldown_counter")
@@ -57,48 +61,73 @@ class Progress:
 class Run:
     """One training run of one fold: its files, its photos, its settings."""
 
-    def __init__(self, args: argparse.Namespace, settings: Settings, stage: str) -> None:
-        """args: of `whales.stage.parse_arguments`, with fold and snapshot; stage: the job's key."""
-        if args.tensorboard and importlib.util.find_spec("tensorboard") is None:
+    def __init__(
+        self,
+        options: RunOptions,
+        settings: Settings,
+        job: Job,
+        fold: int,
+        snapshot: Path | None = None,
+    ) -> None:
+        """job: of the stage; snapshot: a file to go on from."""
+        if options.tensorboard and importlib.util.find_spec("tensorboard") is None:
             raise UserError("--tensorboard needs the package tensorboard: pip install tensorboard")
-        ws = args.workspace
-        self.args, self.settings, self.detector = args, settings, DETECTORS[args.profile]
-        self.checkpoint = ws.file("checkpoint", stage=f"{stage}.h5")
-        self.history = ws.file("history", stage=stage)
-        self.logs = ws.file("tensorboard", stage=stage)
-        self.last = ws.file("retinanet_last", fold=args.fold)
-        tables = [
-            ws.file("retinanet_fold_csv", fold=args.fold, part=part) for part in ("train", "valid")
-        ]
-        self.train, self.valid = (_rows(table) for table in tables)
-        content = [table.read_bytes() for table in tables]
-        self.key = _key(settings, self.detector, args.seed, args.snapshot, *content)
+        ws = options.workspace
+        self.options, self.settings, self.detector = options, settings, DETECTORS[options.profile]
+        self.fold, self.snapshot, self.description = fold, snapshot, job.description
+        self.checkpoint = ws.file("checkpoint", stage=f"{job.key}.h5")
+        self.history = ws.file("history", stage=job.key)
+        self.logs = ws.file("tensorboard", stage=job.key)
+        self.last = ws.file("retinanet_last", fold=fold)
+        self.train, self.valid = (
+            _rows(ws, ws.file("retinanet_fold_csv", fold=fold, part=part))
+            for part in ("train", "valid")
+        )
 
     def best(self, epoch: int, iou: float) -> Path:
         """Path of the snapshot of an epoch (from 1) that has the best IOU so far."""
-        return self.args.workspace.file("retinanet_best", fold=self.args.fold, epoch=epoch, iou=iou)
+        return self.options.workspace.file("retinanet_best", fold=self.fold, epoch=epoch, iou=iou)
 
     def start(self) -> tuple[Any, Progress]:
         """The model, compiled, and the progress: of the checkpoint, of the snapshot, or new."""
         if self.checkpoint.exists():
             note = read_note(self.checkpoint)
-            if note.get("key") == self.key:
+            differences = self._differences(note)
+            if not differences and not self.options.force:
                 log(f"resuming after epoch {note['progress']['epoch']} of an interrupted run")
-                return load_model(self.checkpoint, self.args.profile, True), Progress(
+                return load_model(self.checkpoint, self.options.profile, True), Progress(
                     **note["progress"]
                 )
-            log(f"{self.checkpoint} is of a run with other settings or photos: starting anew")
-        if self.args.snapshot:
+            reason = (
+                f"it is of another training: {in_words(differences)}" if differences else "--force"
+            )
+            set_aside(self.checkpoint, reason)
+        if self.snapshot:
             return self._start_from_snapshot()
-        legacy_keras().utils.set_random_seed(self.args.seed)
+        legacy_keras().utils.set_random_seed(self.options.seed)
         model = build(self.detector)
         load_weights(model, self.settings.weights)
         _compile(model, self.settings)
         return model, Progress()
 
+    def _differences(self, note: dict[str, Any]) -> list[str]:
+        """Where a checkpoint's run differs from this one."""
+        if "key" in note:  # of a version before 0.2, which kept a digest alone
+            return [] if note["key"] == self._former_key() else ["another key"]
+        return self.description.differences(note.get("description"))
+
+    def _former_key(self) -> str:
+        ws, snapshot = self.options.workspace, self.snapshot and str(self.snapshot)
+        tables = [
+            ws.file("retinanet_fold_csv", fold=self.fold, part=part).read_bytes()
+            for part in ("train", "valid")
+        ]
+        parts = (self.settings, self.detector, self.options.seed, snapshot, *tables)
+        return hashlib.sha256(repr(parts).encode()).hexdigest()
+
     def _start_from_snapshot(self) -> tuple[Any, Progress]:
-        snapshot = Path(self.args.snapshot)
-        model = load_model(snapshot, self.args.profile, True)
+        snapshot = self.snapshot
+        model = load_model(snapshot, self.options.profile, True)
         if model.optimizer is None:
             _compile(model, self.settings)
         progress = Progress(**read_note(snapshot).get("progress", {}))
@@ -111,7 +140,11 @@ class Run:
 
     def save(self, model: Any, progress: Progress, improved: bool) -> None:
         """Write snapshots, history and, last, the checkpoint: killed before, an epoch is redone."""
-        note = {"profile": self.args.profile, "key": self.key, "progress": asdict(progress)}
+        note = {
+            "profile": self.options.profile,
+            "description": self.description.content,
+            "progress": asdict(progress),
+        }
         save_model(self.last, model, note)
         if improved:
             _copy(self.last, self.best(progress.epoch, progress.best))
@@ -124,12 +157,12 @@ def train(run: Run) -> None:
 
     The checkpoint goes at the end.
     """
-    settings, skip = run.settings, run.args.skip_broken_photos
+    settings, skip = run.settings, run.options.skip_broken_photos
     model, progress = run.start()
     plateau = _plateau(model, settings, progress)
     predict = predictor(with_detections(model, run.detector))
     photos = TrainingPhotos(
-        run.train, run.detector, settings.batch, run.args.seed, settings.small_photos, skip
+        run.train, run.detector, settings.batch, run.options.seed, settings.small_photos, skip
     )
     log(f"{len(run.train)} photos to train on, {len(run.valid)} to validate on")
     while progress.epoch < settings.epochs:
@@ -148,7 +181,7 @@ def train(run: Run) -> None:
         improved = score["IOU"] > progress.best
         progress.best = max(progress.best, score["IOU"])
         run.save(model, progress, improved)
-        if run.args.tensorboard:
+        if run.options.tensorboard:
             _tensorboard(run, row)
     for reason in photos.broken.values():
         log(f"left out: {reason}")
@@ -158,7 +191,7 @@ def train(run: Run) -> None:
 def _train_epoch(model: Any, photos: TrainingPhotos, run: Run, epoch: int) -> dict[str, float]:
     """Mean of the losses over the steps of an epoch (from 0)."""
     steps = run.settings.steps
-    batches = photos.batches(epoch, steps, run.args.workers)
+    batches = photos.batches(epoch, steps, run.options.workers)
     # Not Keras's fit: it would turn a broken photo's UserError into a TensorFlow error.
     losses = [
         model.train_on_batch(images, targets, return_dict=True)
@@ -175,7 +208,7 @@ def evaluate(predict: Any, run: Run, broken: dict[str, str]) -> dict[str, float]
     `broken` if they are to be skipped.
     """
     truths, detections = [], []
-    read = read_ahead(lambda row: _valid_photo(row, run, broken), run.valid, run.args.workers)
+    read = read_ahead(lambda row: _valid_photo(row, run, broken), run.valid, run.options.workers)
     photos = (photo for photo in read if photo is not None)
     for boxes, images in by_shape(photos, EVALUATION_BATCH):
         truths += boxes
@@ -201,7 +234,7 @@ def _valid_photo(row: Row, run: Run, broken: dict[str, str]):
     try:
         pixels = read_photo(Path(path))
     except UserError as reason:
-        if not run.args.skip_broken_photos:
+        if not run.options.skip_broken_photos:
             raise
         broken[path] = str(reason)
         return None
@@ -270,16 +303,12 @@ def _plateau(model: Any, settings: Settings, progress: Progress) -> Any:
     return plateau
 
 
-def _rows(table: Path) -> list[Row]:
-    rows = read_annotations(table)
+def _rows(workspace: Workspace, table: Path) -> list[Row]:
+    """Rows of a fold's table; of the path only the stem counts, so that a work root can be moved."""
+    rows = [(str(workspace.train_photo(stem(path))), box) for path, box in read_annotations(table)]
     if not rows:
         raise UserError(f"{table} lists no photo; run retinanet/r10_create_csv_for_retinanet.py")
     return rows
-
-
-def _key(*parts: object) -> str:
-    """A digest of all that decides what a run computes."""
-    return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -13,7 +13,6 @@ import os
 import subprocess
 import sys
 import tempfile
-from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,10 +23,11 @@ from retinanet.detector import DETECTORS, load_model, network_input, predictor, 
 from whales.boxes import iou, merge_views, to_pixels
 from whales.console import log
 from whales.errors import UserError
+from whales.options import RunOptions, parse_arguments
 from whales.photos import read_photo
 from whales.pickles import load, save
 from whales.progress import progress_bar
-from whales.stage import parse_arguments, run
+from whales.stage import run
 from whales.workspace import Workspace
 
 FOLDS = range(5, 0, -1)
@@ -79,12 +79,14 @@ def find_flukes(
     return {photo: found.get(str(photo.resolve()), []) for photo in photos}
 
 
-def boxes_of(photos: Sequence[Path], args: Namespace) -> dict[Path, list[tuple[int, ...]]]:
+def boxes_of(
+    photos: Sequence[Path], options: RunOptions, all_flukes: bool = False
+) -> dict[Path, list[tuple[int, ...]]]:
     """Boxes (x1, y1, x2, y2) in each photo held upright, none where the whole frame is to be used.
 
-    args: of `whales.stage.parse_arguments`, and `all_flukes`.
+    all_flukes: all of a photo's flukes, not its best alone.
     """
-    detector = converted_detector(args.workspace)
+    detector = converted_detector(options.workspace)
     if detector is None:
         log("no converted detector (run retinanet/r31_convert_retinanet_model.py): whole frames")
         return {photo: [] for photo in photos}
@@ -92,10 +94,10 @@ def boxes_of(photos: Sequence[Path], args: Namespace) -> dict[Path, list[tuple[i
     bar = progress_bar("detection", len(photos))
     for start in range(0, len(photos), _CHUNK):
         some = photos[start : start + _CHUNK]
-        found |= find_flukes(some, args.profile, args.workers, args.workspace)
+        found |= find_flukes(some, options.profile, options.workers, options.workspace)
         bar.update(len(some))
     bar.close()
-    boxes = {photo: fluke_boxes(found[photo], args.all_flukes) for photo in photos}
+    boxes = {photo: fluke_boxes(found[photo], all_flukes) for photo in photos}
     seen = sum(map(bool, boxes.values()))
     log(f"{detector.name}: flukes found in {seen} of {len(photos)} photos")
     return boxes
@@ -116,11 +118,11 @@ def fluke_boxes(found: Found, every: bool = False) -> list[tuple[int, int, int, 
 
 
 def main(argv=None):
-    args = parse_arguments(__doc__, argv, extra=_files)
-    path = converted_detector(args.workspace)
+    options, args = parse_arguments(__doc__, argv, extra=_files)
+    path = converted_detector(options.workspace)
     if path is None:
         raise UserError("no converted detector; run retinanet/r31_convert_retinanet_model.py")
-    predict = predictor(load_model(path, args.profile))
+    predict = predictor(load_model(path, options.profile))
     sizes = {}
 
     def read(name):
@@ -129,10 +131,10 @@ def main(argv=None):
         except UserError:  # for the caller, who reads it too, to tell
             return None
         sizes[name] = pixels.shape[1::-1]
-        return name, network_input(pixels, DETECTORS[args.profile])
+        return name, network_input(pixels, DETECTORS[options.profile])
 
     answers = {}
-    photos = filter(None, read_ahead(read, load(args.request), args.workers))
+    photos = filter(None, read_ahead(read, load(args.request), options.workers))
     for name, entry in both_views(predict, photos):
         merged = merge_views(*views(entry))
         boxes = [[score, *to_pixels(box, *sizes[name])] for _, score, *box in merged]

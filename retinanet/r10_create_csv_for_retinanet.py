@@ -9,19 +9,22 @@ Run    python3 retinanet/r10_create_csv_for_retinanet.py
 from retinanet.first_boxes import (
     CLASS,
     FOLDS,
+    SEED,
     annotation_table,
     degenerate_boxes,
     split_by_identity,
 )
 from whales.console import log
+from whales.job import Job
 from whales.labels import read_labels, stem
+from whales.options import parse_arguments
 from whales.pickles import load, save, write_text
-from whales.stage import Job, parse_arguments, run
+from whales.stage import run
 
 
 def main(argv=None):
-    args = parse_arguments(__doc__, argv)
-    ws = args.workspace
+    options, _ = parse_arguments(__doc__, argv)
+    ws = options.workspace
     tables = {
         (fold, part): ws.file("retinanet_fold_csv", fold=fold, part=part)
         for fold in range(1, FOLDS + 1)
@@ -29,7 +32,8 @@ def main(argv=None):
     }
     folds_file, classes = ws.file("retinanet_folds"), ws.file("retinanet_classes")
     reads = [ws.file("train_csv"), ws.file("boxes_v5")]
-    job = Job(args, __file__, reads, [folds_file, classes, *tables.values()])
+    writes = [folds_file, classes, *tables.values()]
+    job = Job(options, __file__, reads, writes, numbers={"folds": FOLDS, "seed": SEED})
     if job.up_to_date():
         return
     labels, boxes = read_labels(reads[0]), load(reads[1])

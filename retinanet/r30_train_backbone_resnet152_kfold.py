@@ -8,11 +8,13 @@ Run    python3 retinanet/r30_train_backbone_resnet152_kfold.py [FOLD=1]
 """
 
 from argparse import ArgumentTypeError
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
-from retinanet.detector import Settings
-from whales.stage import Job, parse_arguments, run
+from retinanet.detector import DETECTORS, Settings
+from whales.job import Job
+from whales.options import parse_arguments
+from whales.stage import run
 
 # Anchors and photo sizes are in retinanet/detector.py: conversion and detection need the same.
 FULL = Settings(
@@ -38,41 +40,42 @@ SMOKE = Settings(
     small_photos=True,
 )
 PROFILES = {"full": FULL, "smoke": SMOKE}
-NO_FILE = (None, "imagenet", "none")
+WORDS = ("imagenet", "none")
 
 
 def existing(text):
     path = Path(text).resolve()
     if not path.is_file():
         raise ArgumentTypeError(f"{path} is missing")
-    return str(path)
+    return path
 
 
-def options(parser):
+def add_options(parser):
     parser.add_argument(
         "--weights",
-        type=lambda text: text if text in NO_FILE else existing(text),
+        type=lambda text: text if text in WORDS else existing(text),
         help="imagenet, none, or an HDF5 file of backbone weights",
     )
     parser.add_argument("--snapshot", type=existing, help="resume from this snapshot")
 
 
 def main(argv=None):
-    args = parse_arguments(__doc__, argv, fold=(1, 5), default_fold=1, extra=options)
-    ws, fold = args.workspace, args.fold
+    options, args = parse_arguments(__doc__, argv, fold=(1, 5), default_fold=1, extra=add_options)
+    ws, fold, settings = options.workspace, args.fold, PROFILES[options.profile]
+    given = {"weights": args.weights, "snapshot": args.snapshot}
     reads = [ws.file("retinanet_fold_csv", fold=fold, part=part) for part in ("train", "valid")]
-    reads += [Path(path) for path in (args.snapshot, args.weights) if path not in NO_FILE]
+    reads += [path for path in given.values() if isinstance(path, Path)]
     history = ws.file("history", stage=Job.key_of(__file__, fold))
     writes = [ws.file("retinanet_last", fold=fold), history]
-    job = Job(args, __file__, reads, writes, fold)
+    numbers = {"training": asdict(settings), "detector": asdict(DETECTORS[options.profile])}
+    job = Job(options, __file__, reads, writes, fold=fold, numbers=numbers, given=given)
     if job.up_to_date():
         return
     from retinanet.detector_training import Run, train
 
-    settings = PROFILES[args.profile]
     if args.weights:
-        settings = replace(settings, weights=args.weights)
-    train(Run(args, settings, job.key))
+        settings = replace(settings, weights=str(args.weights))
+    train(Run(options, settings, job, fold, args.snapshot))
     job.done()
 
 

@@ -5,22 +5,26 @@ Writes models/retinanet2/resnet152_fold_{FOLD}_last_converted.h5
 Run    python3 retinanet/r31_convert_retinanet_model.py [FOLD=1]
 """
 
+from dataclasses import asdict
+
 from retinanet.detector import DETECTORS, load_model, save_model, with_detections
-from whales.stage import Job, parse_arguments, run
+from whales.job import Job
+from whales.options import parse_arguments
+from whales.stage import run
 
 
 def main(argv=None):
-    args = parse_arguments(__doc__, argv, fold=(1, 5), default_fold=1)
+    options, args = parse_arguments(__doc__, argv, fold=(1, 5), default_fold=1)
     last, converted = (
-        args.workspace.file(key, fold=args.fold)
+        options.workspace.file(key, fold=args.fold)
         for key in ("retinanet_last", "retinanet_converted")
     )
-    job = Job(args, __file__, [last], [converted], fold=args.fold)
+    detector = DETECTORS[options.profile]
+    job = Job(options, __file__, [last], [converted], fold=args.fold, numbers=asdict(detector))
     if job.up_to_date():
         return
-    model = load_model(last, args.profile)
-    detector = with_detections(model, DETECTORS[args.profile])
-    save_model(converted, detector, {"profile": args.profile})
+    model = with_detections(load_model(last, options.profile), detector)
+    save_model(converted, model, {"profile": options.profile})
     job.done()
 
 

@@ -8,58 +8,48 @@ Writes modified_data/p2bb_retinanet_resnet152_cropping.pkl, ..._playground.pkl (
 Run    python3 retinanet/r31_get_vectors_backbone_resnet152_kfold.py [FOLD=1]
 """
 
-from retinanet.detections import (
-    MAIN_PARTS,
-    PARTS,
-    PLAYGROUND_PARTS,
-    FoldDetector,
-    agreement,
-    collect,
-)
-from whales.console import log
-from whales.labels import read_submission_names, stem
-from whales.pickles import load, save
-from whales.stage import Job, parse_arguments, run
+from dataclasses import asdict
 
-TABLES = ("train_csv", "sample_submission", "playground_train_csv", "playground_sample_submission")
-WRITES = {"boxes_retinanet": MAIN_PARTS, "boxes_retinanet_playground": PLAYGROUND_PARTS}
+from retinanet.detections import PARTS, WRITTEN, FoldDetector, Predicted, agreement, collect
+from retinanet.detector import DETECTORS
+from whales.console import log
+from whales.job import Job
+from whales.options import parse_arguments
+from whales.pickles import load, save
+from whales.stage import run
+from whales.workspace import require
 
 
 def main(argv=None):
-    args = parse_arguments(__doc__, argv, fold=(1, 5), default_fold=1)
-    ws, fold = args.workspace, args.fold
-    folds, first = ws.file("retinanet_folds"), ws.file("boxes_v5")
-    detector = ws.file("retinanet_converted", fold=fold)
-    tables = [ws.file(key) for key in TABLES]
+    options, args = parse_arguments(__doc__, argv, fold=(1, 5), default_fold=1)
+    ws, fold = options.workspace, args.fold
+    first = ws.file("boxes_v5")
+    reads = [ws.file("retinanet_converted", fold=fold), first, *Predicted.tables(ws)]
+    for path in reads:
+        require(ws, path)
+    predicted = Predicted.read(ws)
     fold_boxes = {part: ws.file("retinanet_fold_boxes", part=part, fold=fold) for part in PARTS}
-    writes = [*map(ws.file, WRITES), *fold_boxes.values()]
-    job = Job(args, __file__, [detector, folds, first, *tables], writes, fold)
+    job = Job(
+        options,
+        __file__,
+        reads,
+        [*map(ws.file, WRITTEN), *fold_boxes.values()],
+        fold=fold,
+        numbers=asdict(DETECTORS[options.profile]),
+        photos=predicted.files(ws, fold),
+    )
     if job.up_to_date():
         return
-    photos = {
-        part: [stem(name) for name in read_submission_names(table)]
-        for part, table in zip(PARTS, tables, strict=True)
-    }
-    valid = {
-        number: [stem(name) for name in names]
-        for number, (_, names) in enumerate(load(folds), start=1)
-    }
-
-    def predicted(part, fold):
-        return valid[fold] if part == "train" else photos[part]
-
-    fold_detector = FoldDetector(args)
+    detector = FoldDetector(options, fold, job.photo_digests)
     for part in PARTS:
-        names = predicted(part, fold)
-        boxes = fold_detector.detect(part, names)
+        names = predicted.names(part, fold)
+        boxes = detector.detect(part, names)
         save(fold_boxes[part], boxes)
         log(f"{part}: boxes in {len(boxes)} of {len(names)} photos")
-    for reason in fold_detector.left_out:
+    for reason in detector.left_out:
         log(f"left out: {reason}")
-    for key, parts in WRITES.items():
-        found = {}
-        for part in parts:
-            found |= collect(ws, part, {number: predicted(part, number) for number in valid})
+    for key, parts in WRITTEN.items():
+        found = {name: box for part in parts for name, box in collect(ws, part, predicted).items()}
         boxes = {name: box for name, box in found.items() if box}
         save(ws.file(key), boxes)
         log(f"{ws.file(key).name}: {len(boxes)} boxes of all folds so far")

@@ -10,22 +10,24 @@ Run    python3 retinanet/r32_average_boxes.py
 from retinanet.first_boxes import read_annotations
 from whales.boxes import average_boxes
 from whales.console import log
+from whales.job import Job
 from whales.labels import stem
+from whales.options import parse_arguments
 from whales.pickles import load, save
-from whales.stage import Job, parse_arguments, run
+from whales.stage import run
 
 READS = ("boxes_v5", "boxes_retinanet", "boxes_retinanet_playground", "cropping_train_v2")
 WRITES = ("boxes_averaged", "boxes_averaged_playground")
 
 
 def main(argv=None):
-    args = parse_arguments(__doc__, argv)
-    ws = args.workspace
+    options, _ = parse_arguments(__doc__, argv)
+    ws = options.workspace
     reads, writes = [ws.file(key) for key in READS], [ws.file(key) for key in WRITES]
     playground_first = ws.file("boxes_playground_v2")
     if playground_first.exists():
         reads.append(playground_first)
-    job = Job(args, __file__, reads, writes)
+    job = Job(options, __file__, reads, writes, numbers={})
     if job.up_to_date():
         return
     first, detected, playground = (load(path) for path in reads[:3])

@@ -1,10 +1,20 @@
-"""Net v5 in one record: its modules and the folds it trains on."""
+"""Net v5's card: what scripts, library and tools must know of it."""
 
-from whales.siamese import Net
+from siamese_net_v5_densenet121.a01_seamese_net_models_v5 import IMAGENET, build_network
+from siamese_net_v5_densenet121.a02_augmentation_v5 import transforms
+from whales.net import BestOf, Net
 
 NET = Net(
     name="v5",
-    models="siamese_net_v5_densenet121.a01_seamese_net_models_v5",
-    augmentation="siamese_net_v5_densenet121.a02_augmentation_v5",
+    sizes={"full": 512, "smoke": 72},
     folds="folds_v1",
+    weights=BestOf(
+        prefixes=("ft_v5_512px_finetune_{fold}_",),
+        maker="siamese_net_v5_densenet121/r15_seamese_net_train_v5_finetune_512px.py {fold}",
+    ),
+    share=0.3,
+    threshold=0.85,
+    build=build_network,
+    transforms=transforms,
+    first_weights=IMAGENET,
 )

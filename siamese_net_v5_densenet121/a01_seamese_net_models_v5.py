@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from whales.network import (
+    FirstWeights,
     SiameseNetwork,
     assemble,
     check_profile,
     check_size,
-    fetch_imagenet,
     imagenet_preprocess,
     load_branch,
     start_from,
@@ -20,11 +20,12 @@ from whales.network import (
 if TYPE_CHECKING:
     import keras
 
-IMAGENET_FILE = "densenet121_weights_tf_dim_ordering_tf_kernels_notop.h5"
-IMAGENET_URL = (
-    f"https://storage.googleapis.com/tensorflow/keras-applications/densenet/{IMAGENET_FILE}"
+IMAGENET = FirstWeights(
+    name="densenet121_weights_tf_dim_ordering_tf_kernels_notop.h5",
+    url="https://storage.googleapis.com/tensorflow/keras-applications/densenet/"
+    "densenet121_weights_tf_dim_ordering_tf_kernels_notop.h5",
+    md5="30ee3e1110167f948a6b9946edeeb738",
 )
-IMAGENET_MD5 = "30ee3e1110167f948a6b9946edeeb738"
 SMALLEST = 32  # pixels a side: five halvings
 
 
@@ -64,7 +65,7 @@ def build_network(
     branch = build_branch(size, PROFILES[profile])
     network = assemble(branch, imagenet_preprocess, size)
     if weights == "imagenet":
-        load_branch(branch, fetch_imagenet(IMAGENET_FILE, IMAGENET_URL, IMAGENET_MD5))
+        load_branch(branch, IMAGENET.fetch())
         return network
     return start_from(network, weights)
 

@@ -7,8 +7,8 @@ Run    python3 siamese_net_v5_densenet121/r10_seamese_net_warmstart_from_scratch
 
 from siamese_net_v5_densenet121.a00_net_v5 import NET
 from whales.plan import Block, Plan
-from whales.siamese import training_stage
 from whales.stage import run
+from whales.training_stage import training_stage
 
 FULL = Plan(
     size=224,

@@ -10,19 +10,12 @@ Run    python3 siamese_net_v5_densenet121/r26_seamese_net_inference_v5_512px.py 
 """
 
 from siamese_net_v5_densenet121.a00_net_v5 import NET
-from whales.inference import inference_stage
-from whales.siamese import BestOf
+from whales.inference_stage import inference_stage
 from whales.stage import run
-
-SIZES = {"full": 512, "smoke": 72}
-WEIGHTS = BestOf(
-    prefixes=("ft_v5_512px_finetune_{fold}_",),
-    maker="siamese_net_v5_densenet121/r15_seamese_net_train_v5_finetune_512px.py {fold}",
-)
 
 
 def main(argv=None):
-    inference_stage(__doc__, __file__, argv, NET, SIZES, WEIGHTS)
+    inference_stage(__doc__, __file__, argv, NET)
 
 
 if __name__ == "__main__":

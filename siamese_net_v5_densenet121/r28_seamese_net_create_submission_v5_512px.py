@@ -7,14 +7,12 @@ Run    python3 siamese_net_v5_densenet121/r28_seamese_net_create_submission_v5_5
 """
 
 from siamese_net_v5_densenet121.a00_net_v5 import NET
-from whales.inference import submission_stage
+from whales.inference_stage import submission_stage
 from whales.stage import run
-
-THRESHOLD = 0.85
 
 
 def main(argv=None):
-    submission_stage(__doc__, __file__, argv, NET, THRESHOLD)
+    submission_stage(__doc__, __file__, argv, NET)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,20 @@
-"""Net v6 in one record: its modules and the folds it trains on."""
+"""Net v6's card: what scripts, library and tools must know of it."""
 
-from whales.siamese import Net
+from siamese_net_v6_se_resnext.a01_seamese_net_models_v6 import IMAGENET, build_network
+from siamese_net_v6_se_resnext.a02_augmentation_v6 import transforms
+from whales.net import BestOf, Net
 
 NET = Net(
     name="v6",
-    models="siamese_net_v6_se_resnext.a01_seamese_net_models_v6",
-    augmentation="siamese_net_v6_se_resnext.a02_augmentation_v6",
+    sizes={"full": 384, "smoke": 48},
     folds="folds_v2",
+    weights=BestOf(
+        prefixes=("ft_v6_384px_finetune_{fold}_",),
+        maker="siamese_net_v6_se_resnext/r15_seamese_net_train_v6_finetune_384px.py {fold}",
+    ),
+    share=0.3,
+    threshold=0.85,
+    build=build_network,
+    transforms=transforms,
+    first_weights=IMAGENET,
 )

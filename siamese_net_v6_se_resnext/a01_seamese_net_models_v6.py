@@ -6,21 +6,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from whales.network import (
+    FirstWeights,
     SiameseNetwork,
     assemble,
     check_profile,
     check_size,
-    fetch_imagenet,
     imagenet_preprocess,
     load_branch,
     start_from,
 )
 
-IMAGENET_FILE = "seresnext50_imagenet_1000_no_top.h5"
-IMAGENET_URL = (
-    f"https://github.com/qubvel/classification_models/releases/download/0.0.1/{IMAGENET_FILE}"
+IMAGENET = FirstWeights(
+    name="seresnext50_imagenet_1000_no_top.h5",
+    url="https://github.com/qubvel/classification_models/releases/download/0.0.1/"
+    "seresnext50_imagenet_1000_no_top.h5",
+    md5="b0f23d2e1cd406d67335fb92d85cc279",
 )
-IMAGENET_MD5 = "b0f23d2e1cd406d67335fb92d85cc279"
 SMALLEST = 32  # pixels a side: five halvings
 
 
@@ -78,6 +79,6 @@ def build_network(
     )
     network = assemble(branch, imagenet_preprocess, size)
     if weights == "imagenet":
-        load_branch(branch, fetch_imagenet(IMAGENET_FILE, IMAGENET_URL, IMAGENET_MD5))
+        load_branch(branch, IMAGENET.fetch())
         return network
     return start_from(network, weights)

@@ -1,10 +1,15 @@
 """Augmentation of net v6's training photos (method, section 4)."""
 
-from whales.augment import Transforms, fluke_transforms
+from __future__ import annotations
 
-EXTRA_CROP = False
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from whales.augment import Transforms
 
 
 def transforms() -> Transforms:
     """The transforms in order; all v5 and v6 differ in stands in this call."""
+    from whales.augment import fluke_transforms  # takes a second, and --help needs none
+
     return fluke_transforms(flip=0.002, rotate=30, rgb=30, lowest_jpeg=45)

@@ -10,19 +10,12 @@ Run    python3 siamese_net_v6_se_resnext/r16_seamese_net_inference_v6_384px.py [
 """
 
 from siamese_net_v6_se_resnext.a00_net_v6 import NET
-from whales.inference import inference_stage
-from whales.siamese import BestOf
+from whales.inference_stage import inference_stage
 from whales.stage import run
-
-SIZES = {"full": 384, "smoke": 48}
-WEIGHTS = BestOf(
-    prefixes=("ft_v6_384px_finetune_{fold}_",),
-    maker="siamese_net_v6_se_resnext/r15_seamese_net_train_v6_finetune_384px.py {fold}",
-)
 
 
 def main(argv=None):
-    inference_stage(__doc__, __file__, argv, NET, SIZES, WEIGHTS)
+    inference_stage(__doc__, __file__, argv, NET)
 
 
 if __name__ == "__main__":

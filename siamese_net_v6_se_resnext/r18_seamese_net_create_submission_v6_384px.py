@@ -7,14 +7,12 @@ Run    python3 siamese_net_v6_se_resnext/r18_seamese_net_create_submission_v6_38
 """
 
 from siamese_net_v6_se_resnext.a00_net_v6 import NET
-from whales.inference import submission_stage
+from whales.inference_stage import submission_stage
 from whales.stage import run
-
-THRESHOLD = 0.85
 
 
 def main(argv=None):
-    submission_stage(__doc__, __file__, argv, NET, THRESHOLD)
+    submission_stage(__doc__, __file__, argv, NET)
 
 
 if __name__ == "__main__":

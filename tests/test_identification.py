@@ -48,10 +48,10 @@ from whales.identifying.identification import (
 )
 from whales.identifying.known import Known
 from whales.identifying.result_page import COLUMNS, show, write_csv, write_html
+from whales.net import Net
 from whales.pair_scores import HeadWeights, gallery_scorer, score_matrix
 from whales.photos import read_crop, read_photo
 from whales.pickles import load, save
-from whales.siamese import Net
 from whales.stage import run
 from whales.workspace import Workspace
 

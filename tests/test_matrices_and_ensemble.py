@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from whales.ensemble import blend
+from whales.ensemble import blend, mean_matrix
 from whales.errors import UserError
-from whales.inference import mean_matrix, write_submission
+from whales.inference import write_submission
 from whales.matrices import ScoreMatrix, cut_small, load_dict, load_tuple, save_dict, save_tuple
 
 NEW = "new_whale"

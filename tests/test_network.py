@@ -19,7 +19,6 @@ from whales.network import (
     assemble,
     build_head,
     imagenet_preprocess,
-    precision,
     symmetric_preprocess,
 )
 

@@ -8,8 +8,9 @@ import pytest
 from whales import progress, stage
 from whales.console import log
 from whales.errors import UserError
+from whales.job import Job
+from whales.options import parse_arguments
 from whales.progress import progress_bar
-from whales.stage import Job, parse_arguments
 
 
 @pytest.fixture

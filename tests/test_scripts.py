@@ -11,8 +11,8 @@ from house import tree
 import demo
 from kernel_snn.training_chain import Names
 from whales.errors import UserError
+from whales.net import BestOf
 from whales.plan import at, numbered
-from whales.siamese import BestOf
 
 V5, V6 = "siamese_net_v5_densenet121", "siamese_net_v6_se_resnext"
 SCRIPTS = [

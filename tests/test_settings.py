@@ -6,10 +6,11 @@ import pytest
 from helpers import refused, write_lines
 
 from kernel_snn.a00_net_kernel import NET
+from whales.options import parse_arguments
+from whales.photo_scores import plain_feed
 from whales.photos import read_crop, read_photo
 from whales.settings import Settings, read_settings, settings_text
-from whales.siamese import Workbench, plain_feed, precision_option
-from whales.stage import parse_arguments
+from whales.training_stage import Workbench
 from whales.workspace import Workspace
 
 

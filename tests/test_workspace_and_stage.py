@@ -7,8 +7,10 @@ import pytest
 
 from whales.console import log
 from whales.errors import UserError
-from whales.stage import Job, parse_arguments, require, run
-from whales.workspace import Workspace
+from whales.job import Job
+from whales.options import parse_arguments
+from whales.stage import run
+from whales.workspace import Workspace, require
 
 # --- the work root --------------------------------------------------------------------------------
 

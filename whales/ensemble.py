@@ -9,9 +9,12 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
+from whales.dataset import known_photos, load_boxes, test_photos, training_identities
 from whales.labels import check_labelled
 from whales.matrices import ScoreMatrix, cut_small, load_dict, load_tuple
+from whales.net import Net
 from whales.ranking import places, validation_map
+from whales.workspace import Workspace
 
 
 class ValidationScores(NamedTuple):
@@ -58,6 +61,16 @@ def _without_self(scores: sparse.csr_matrix, itself: np.ndarray) -> sparse.csr_m
     return scores
 
 
+def mean_matrix(paths: Sequence[Path]) -> ScoreMatrix:
+    """Mean of matrices that must have the same rows and columns; one in memory at a time, and the sum."""
+    first = load_tuple(paths[0])
+    total = first.scores
+    for path in paths[1:]:
+        total += load_tuple(path).aligned(first.rows, first.columns, path).scores
+    total /= np.float32(len(paths))
+    return ScoreMatrix(total, first.rows, first.columns)
+
+
 def blend(
     parts: Sequence[tuple[Path, str, float]], rows: Sequence[str], columns: Sequence[str]
 ) -> ScoreMatrix:
@@ -72,3 +85,34 @@ def blend(
         scores = sparse.csr_matrix(matrix.scores, dtype=np.float32) * np.float32(weight)
         total = scores if total is None else total + scores
     return ScoreMatrix(total, list(rows), list(columns))
+
+
+# Under which name each net's file keeps its test scores.
+_TEST_SCORES = {
+    "v5": "test_vs_train_mat_sparse",
+    "v6": "test_vs_train_mat_sparse",
+    "kernel": "score",
+}
+
+
+def test_parts(nets: Sequence[Net]) -> list[tuple[str, str, float]]:
+    """Each net's test scores: key in the work root, name of the scores in the file, share of the blend."""
+    return [(f"features_test_{net.name}", _TEST_SCORES[net.name], net.share) for net in nets]
+
+
+def blended(
+    workspace: Workspace,
+    nets: Sequence[Net],
+    identity_of: dict[str, str] | None = None,
+    test: Sequence[str] | None = None,
+) -> ScoreMatrix:
+    """The nets' scores of boxed test photos against boxed known photos, blended by their shares.
+
+    Rows in the submission's order, columns sorted by name. identity_of, test: the tables, where they are
+    read already. `UserError` where a file is missing or lacks one of the photos.
+    """
+    boxes = load_boxes(workspace)
+    names = test_photos(workspace) if test is None else test
+    columns = known_photos(identity_of or training_identities(workspace), boxes)
+    parts = [(workspace.file(key), name, share) for key, name, share in test_parts(nets)]
+    return blend(parts, [name for name in names if name in boxes], columns)

@@ -77,7 +77,7 @@ class SiameseNetwork:
 
 
 @contextmanager
-def precision(policy: str) -> Iterator[None]:
+def computing_in(policy: str) -> Iterator[None]:
     """Layers made inside compute as Keras's policy `policy` says: "float32" or "mixed_bfloat16"."""
     import keras
 
@@ -131,7 +131,7 @@ def assemble(
 
     photo = branch.input_shape[1:]
     # Scores under 1e-5 count, which half precision would blur.
-    with precision("float32"):
+    with computing_in("float32"):
         head = build_head(branch.output_shape[-1])
         left, right = keras.Input(photo, name="input_1"), keras.Input(photo, name="input_2")
         model = keras.Model([left, right], head([branch(left), branch(right)]), name="siamese")
@@ -420,19 +420,29 @@ def _write_group(group: h5py.Group, model: keras.Model | None) -> None:
     _write_names(group, "weight_names", names)
 
 
-def fetch_imagenet(name: str, url: str, md5: str) -> Path:
-    """Path of the ImageNet weights `name`: from Keras's model folder, else downloaded into it.
+@dataclass(frozen=True)
+class FirstWeights:
+    """Weights of a branch that others trained on ImageNet: file name, address and md5 digest."""
 
-    Raises `UserError` where the file is neither there (with this md5) nor to be had.
-    """
-    import keras
+    name: str
+    url: str
+    md5: str
 
-    folder = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "models"
-    try:
-        return Path(keras.utils.get_file(name, url, file_hash=md5, cache_subdir="models"))
-    except Exception as reason:  # get_file raises bare Exception when the network is away
-        raise UserError(
-            f"ImageNet weights {name} are not in {folder} and cannot be downloaded "
-            f"({_one_line(reason)}): put the file (md5 {md5}) of {url} there, "
-            "or start with --weights none or --weights FILE"
-        ) from reason
+    def fetch(self) -> Path:
+        """Path of the file: from Keras's model folder, else downloaded into it.
+
+        Raises `UserError` where the file is neither there (with this digest) nor to be had.
+        """
+        import keras
+
+        folder = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "models"
+        try:
+            return Path(
+                keras.utils.get_file(self.name, self.url, file_hash=self.md5, cache_subdir="models")
+            )
+        except Exception as reason:  # get_file raises bare Exception when the network is away
+            raise UserError(
+                f"ImageNet weights {self.name} are not in {folder} and cannot be downloaded "
+                f"({_one_line(reason)}): put the file (md5 {self.md5}) of {self.url} there, "
+                "or start with --weights none or --weights FILE"
+            ) from reason

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 Schedule = float | Callable[[int], float]
 
@@ -51,6 +51,19 @@ class Plan:
     steps: int | None = None
     validate_first: bool = False
     data_parallel: bool = False
+
+    def numbers(self) -> dict[str, object]:
+        """Every number of the plan as plain values; what depends on the round, as a list over rounds."""
+        own = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {**own, "blocks": [_block_numbers(block) for block in self.blocks]}
+
+
+def _block_numbers(block: Block) -> dict[str, object]:
+    own = {field.name: getattr(block, field.name) for field in fields(block)}
+    for name in ("lr", "epochs", "amplitude"):
+        if callable(own[name]):
+            own[name] = [own[name](i) for i in range(block.rounds)]
+    return own
 
 
 def numbered(plans: Sequence[Plan]) -> list[Plan]:

@@ -18,8 +18,7 @@ from whales.matrices import ScoreMatrix, load_dict, load_tuple
 from whales.metrics import mapk
 from whales.pickles import load
 from whales.ranking import ANSWERS, ENSEMBLE_THRESHOLD, rank, validation_map
-from whales.stage import require
-from whales.workspace import Workspace
+from whales.workspace import Workspace, require
 
 
 class NetScore(NamedTuple):

@@ -22,10 +22,11 @@ from whales.feeding import PhotoFeed, branch_features
 from whales.learner import Learner
 from whales.mining import HardPairs, epoch_pairs, keep_costs, matches, mine_epoch, segments
 from whales.pair_scores import head_weights, score_matrix
-from whales.pickles import load, save, write_text
+from whales.pickles import load, save, set_aside, write_text
 from whales.plan import Block, Plan, at
 from whales.progress import progress_bar
 from whales.ranking import validation_map
+from whales.stamps import Description, in_words
 
 
 @dataclass
@@ -53,12 +54,12 @@ class Trainer:
         seed: int,
         checkpoint: Path,
         history_csv: Path,
-        description: dict[str, object],
+        description: Description,
         tensorboard: Path | None = None,
     ) -> None:
         """`data`: whom to train and validate on; `checkpoint`: a folder.
 
-        `description` of options and inputs: a checkpoint with another one is not resumed.
+        `description` of options, numbers and inputs: a checkpoint with another one is not resumed.
         """
         self.learner, self.network = learner, learner.network
         self.plan, self.feed, self.data = plan, feed, data
@@ -67,6 +68,7 @@ class Trainer:
         self.rng = np.random.default_rng(seed)
         self.progress = Progress()
         self.description = description
+        self._folder = checkpoint
         self._state = checkpoint / "state.pkl"
         self._costs = checkpoint / "round.pkl"
         self._history_csv = history_csv
@@ -74,11 +76,16 @@ class Trainer:
         self._resumed: dict[str, Any] | None = None
 
     def resume(self) -> bool:
-        """Take up the checkpoint of the same training, if there is one; said in one line."""
+        """Take up the checkpoint of the same training, if there is one; said in one line.
+
+        That of another training is kept beside, under a name that is said.
+        """
         if not self._state.exists():
             return False
         state = load(self._state)
-        if state["description"] != self.description:
+        differences = self.description.differences(state["description"])
+        if differences:
+            self.set_aside(f"it is of another training: {in_words(differences)}")
             return False
         self.progress = Progress(**state["progress"])
         self.rng.bit_generator.state = state["rng"]
@@ -89,9 +96,10 @@ class Trainer:
         log(f"resumed in block {here.block}, round {here.round}, after epoch {here.epoch}")
         return True
 
-    def forget(self) -> None:
-        """Drop the checkpoint of another training, before its state meets this one's costs."""
-        self._state.unlink(missing_ok=True)
+    def set_aside(self, reason: str) -> None:
+        """Keep the checkpoint that is there, if there is one, under another name, and say so."""
+        if self._state.exists():
+            set_aside(self._folder, reason)
 
     def run(self, save_as: Callable[[str, float], Path]) -> list[tuple[Path, float]]:
         """Train to the end of the plan.
@@ -237,7 +245,7 @@ class Trainer:
         from keras import ops
 
         state = {
-            "description": self.description,
+            "description": dict(self.description.content),
             "progress": vars(self.progress),
             "rng": self.rng.bit_generator.state,
             "weights": [ops.convert_to_numpy(variable) for variable in self.learner.weights],

@@ -6,6 +6,7 @@ import os
 import re
 from pathlib import Path
 
+from whales.digests import Digests
 from whales.errors import UserError
 from whales.settings import Settings, read_settings
 
@@ -102,7 +103,9 @@ _FILES: dict[str, tuple[str, str]] = {
     "tensorboard": ("cache/tensorboard/{stage}", "the training stages"),
     "decoded_photos": ("cache/photos", "every stage that trains a Siamese net"),
     "crops": ("cache/crops", "every stage that looks at whole photos"),
-    "catalogue": ("cache/catalogue/{part}.npz", "identify.py"),
+    "features": ("cache/features/{net}_fold_{fold}.npz", "every stage and tool that scores photos"),
+    "calibration": ("cache/features/calibration.npz", "identify.py"),
+    "digests": ("cache/digests.json", "every stage"),
     "stamp": ("cache/stages/{stage}.json", "every stage"),
     "log": ("logs/{stage}.log", "every stage"),
     # matrices
@@ -180,6 +183,7 @@ class Workspace:
     def __init__(self, root: Path | str | None = None) -> None:
         default = Path(__file__).resolve().parents[2]
         self.root = Path(root or os.environ.get("WHALES_ROOT") or default).resolve()
+        self.digests = Digests(self.root, self.file("digests"))
         self._photos: dict[str, Path] = {}
 
     @property
@@ -253,3 +257,11 @@ class Workspace:
                     "put it there or take it out of the tables"
                 )
         return self._photos[name]
+
+
+def require(workspace: Workspace, path: Path) -> Path:
+    """Return `path` if it exists, else raise `UserError` with the stage or download that makes it."""
+    if not path.exists():
+        origin = workspace.origin(path)
+        raise UserError(f"{path} is missing" + (f"; {origin}" if origin else ""))
+    return path

@@ -22,8 +22,7 @@ from whales.photos import photo_size
 from whales.pickles import atomic_path, load, write_text
 from whales.ranking import ANSWERS
 from whales.reviewing.decisions import SKIP, DecisionLog, standing, words_of
-from whales.stage import require
-from whales.workspace import Workspace
+from whales.workspace import Workspace, require
 
 # A date is cut to so many characters.
 OCCASIONS = {"year": 4, "month": 7, "day": 10}

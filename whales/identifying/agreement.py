@@ -62,7 +62,7 @@ def agreement(
 
     maps = np.zeros((2, PARTS, PARTS))
     for judge in judges:
-        fold, size = judge.folds[0], judge.member.size
+        fold, size = judge.folds[0], judge.size
         network = judge.with_weights(fold)
         sides = [
             np.concatenate([side[size][None], occluded(side[size])]) for side in (query, known)
@@ -71,8 +71,8 @@ def agreement(
         for place in range(2):
             other = features[1 - place][:1]
             odds = _log_odds(score_matrix(fold.head, features[place], other)[:, 0])
-            maps[place] += judge.member.share * spread(odds[0] - odds[1:])
-    maps /= sum(judge.member.share for judge in judges)
+            maps[place] += judge.net.share * spread(odds[0] - odds[1:])
+    maps /= sum(judge.net.share for judge in judges)
     return maps[0], maps[1]
 
 

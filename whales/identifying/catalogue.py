@@ -7,7 +7,6 @@ has not seen.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -18,6 +17,7 @@ import numpy as np
 
 from whales.console import log
 from whales.dataset import known_photos, load_boxes, training_identities
+from whales.digests import text_digest
 from whales.errors import UserError
 from whales.folds import FOLDS, require_fold
 from whales.identifying.calibration import (
@@ -28,38 +28,28 @@ from whales.identifying.calibration import (
     joined,
     pairs_of,
 )
-from whales.identifying.feature_cache import (
-    Arrays,
-    FeatureCache,
-    digest,
-    photo_prints,
-    read_arrays,
-    weights_stamp,
-    write_arrays,
-)
 from whales.identifying.known import Known
 from whales.labels import check_labelled, stem
+from whales.net import Net
+from whales.options import RunOptions
+from whales.photo_inputs import feature_store, photo_files
+from whales.photo_scores import (
+    Features,
+    photo_prints,
+    read_arrays,
+    write_arrays,
+)
 from whales.pickles import load
 from whales.progress import progress_bar
 from whales.ranking import places
-from whales.siamese import BestOf, Net
-from whales.stage import require
-from whales.workspace import Workspace
+from whales.workspace import Workspace, require
 
 if TYPE_CHECKING:
+    from whales.network import SiameseNetwork
     from whales.pair_scores import HeadWeights
 
 # Rows of scores that are dense at a time.
 _ROWS = 256
-
-
-class Member(NamedTuple):
-    """A net of the ensemble: photo size in pixels, each fold's weights, and its share of the blend."""
-
-    net: Net
-    size: int
-    weights: BestOf
-    share: float
 
 
 class FoldNet(NamedTuple):
@@ -71,15 +61,16 @@ class FoldNet(NamedTuple):
     score: Callable[
         [np.ndarray], np.ndarray
     ]  # features (n, d) -> scores with the known photos (n, m)
-    valid: Arrays  # features (d,) of the photos that the fold holds out, by stem
+    valid: Features  # features (d,) of the photos that the fold holds out, by stem
 
 
 @dataclass(frozen=True)
 class Judge:
     """A net of the ensemble, ready to score; `network` carries the weights of one fold at a time."""
 
-    member: Member
-    network: Any
+    net: Net
+    size: int  # of its photos, pixels
+    network: SiameseNetwork
     folds: list[FoldNet]
 
     def scores(self, crops: np.ndarray) -> np.ndarray:
@@ -119,96 +110,93 @@ class Catalogue:
 
         crops: photo size -> (n, size, size, 3) uint8, for the size of every judge.
         """
-        shares = sum(judge.member.share for judge in self.judges)
-        parts = [
-            judge.scores(crops[judge.member.size]) * judge.member.share for judge in self.judges
-        ]
+        shares = sum(judge.net.share for judge in self.judges)
+        parts = [judge.scores(crops[judge.size]) * judge.net.share for judge in self.judges]
         return np.asarray(sum(parts) / shares, np.float32)
 
 
-def trained(
-    workspace: Workspace, members: Sequence[Member]
-) -> list[tuple[Member, dict[int, Path]]]:
-    """The members that have weights, with their files by fold; `UserError` if there are none."""
+def trained(workspace: Workspace, nets: Sequence[Net]) -> list[tuple[Net, dict[int, Path]]]:
+    """The nets that have weights, with their files by fold; `UserError` if there are none."""
     found, makers = [], []
-    for member in members:
+    for net in nets:
         files: dict[int, Path] = {}
         for fold in range(FOLDS):
             try:
-                folder = workspace.file(f"models_{member.net.name}")
-                files[fold] = member.weights.find(folder, fold)
+                files[fold] = net.weights.find(workspace.file(f"models_{net.name}"), fold)
             except UserError:
                 continue
-        makers.append(f"{member.weights.maker.format(fold=0)} (and the stages before it)")
+        makers.append(f"{net.weights.maker.format(fold=0)} (and the stages before it)")
         if files:
-            found.append((member, files))
+            found.append((net, files))
     if not found:
         raise UserError(f"no net has weights in {workspace.root}; run {', or '.join(makers)}")
-    told = [f"{member.net.name} (folds {', '.join(map(str, files))})" for member, files in found]
-    absent = [member.net.name for member in members if member not in [one for one, _ in found]]
-    log(f"nets: {', '.join(told)}" + (f"; no weights of {', '.join(absent)}" if absent else ""))
+    there = [f"{net.name} (folds {', '.join(map(str, files))})" for net, files in found]
+    absent = [net.name for net in nets if net not in [other for other, _ in found]]
+    log(f"nets: {', '.join(there)}" + (f"; no weights of {', '.join(absent)}" if absent else ""))
     return found
 
 
-def open_catalogue(
-    args: argparse.Namespace, nets: Sequence[tuple[Member, dict[int, Path]]]
-) -> Catalogue:
+def open_catalogue(options: RunOptions, nets: Sequence[tuple[Net, dict[int, Path]]]) -> Catalogue:
     """Load the catalogue, making what the cache does not hold yet.
 
-    args: of `whales.stage.parse_arguments`; nets: of `trained`. Raises `UserError` where a table is
-    missing, or a photo that is needed and `--skip-broken-photos` is not given.
+    nets: of `trained`. Raises `UserError` where a table is missing, or a photo that is needed and
+    broken ones are not to be skipped.
     """
-    ws = args.workspace
+    ws = options.workspace
     keys = ["train_csv", "boxes_averaged", "boxes_averaged_playground"]
-    for key in keys + [member.net.folds for member, _ in nets]:
+    for key in keys + [net.folds for net, _ in nets]:
         require(ws, ws.file(key))
     identity_of, boxes = training_identities(ws), load_boxes(ws)
     known = known_photos(identity_of, boxes)
     valid = _valid_photos(ws, nets, identity_of)
-    prints = photo_prints(args, boxes, {*known, *chain(*valid.values())} & set(boxes))
+    wanted = sorted({*known, *chain(*valid.values())} & set(boxes))
+    digests = ws.digests.of_photos(photo_files(options, wanted))
+    ws.digests.remember()
+    prints = photo_prints(ws, boxes, digests)
     if not set(known) & set(prints):
         raise UserError(f"{ws.file('train_csv')} names no photo of a known whale that has a box")
-    opened, features = [], {}
-    for member, files in nets:
-        store = FeatureCache(args, member.net, member.size, boxes, prints)
-        for fold, weights in files.items():
-            names = {*known, *valid[member.net.name, fold]}
-            features[member.net.name, fold] = store.features(fold, weights, names)
-        store.close()
-        opened.append((member, files, store.network))
+    stores = {net.name: feature_store(options, net, boxes, prints) for net, _ in nets}
+    found = {}
+    for net, files in nets:
+        with stores[net.name] as store:
+            for fold, weights in files.items():
+                names = {*known, *valid[net.name, fold]}
+                found[net.name, fold] = store.features(fold, weights, names)
     # A photo that was left out is left out of all nets.
-    known = [name for name in known if all(name in found for _, found in features.values())]
+    known = [name for name in known if all(name in rows for _, rows in found.values())]
+    if not known:
+        raise UserError("none of the known photos can be read")
     judges = []
-    for member, files, network in opened:
-        places = [(path, (member.net.name, fold)) for fold, path in files.items()]
+    for net, files in nets:
+        network, size = stores[net.name].network, net.sizes[options.profile]
         folds = [
-            _fold_net(network, path, *features[place], known, valid[place])
-            for path, place in places
+            _fold_net(network, path, *found[net.name, fold], known, valid[net.name, fold])
+            for fold, path in files.items()
         ]
-        judges.append(Judge(member, network, folds))
+        judges.append(Judge(net, size, network, folds))
     group = Known(known, identity_of)
-    curves = _curves(args, judges, group, identity_of, prints)
+    curves = _curves(options, judges, group, identity_of, prints)
     catalogue = Catalogue(group, boxes, ws.settings.anisotropy, judges, *curves)
     # The first call of a branch traces it, which takes longer than all later ones.
-    sizes = {judge.member.size for judge in judges}
+    sizes = {judge.size for judge in judges}
     catalogue.scores({size: np.zeros((1, size, size, 3), np.uint8) for size in sizes})
     return catalogue
 
 
 def _valid_photos(
     workspace: Workspace,
-    nets: Sequence[tuple[Member, dict[int, Path]]],
+    nets: Sequence[tuple[Net, dict[int, Path]]],
     identity_of: dict[str, str],
 ) -> dict[tuple[str, int], list[str]]:
     """Stems of the photos that each net's folds hold out, by the net's name and fold."""
     valid = {}
-    for member, files in nets:
-        path = workspace.file(member.net.folds)
+    for net, files in nets:
+        path = workspace.file(net.folds)
         splits = load(path)
         for fold in files:
             names = [stem(name) for name in require_fold(splits, fold, path)["val"]]
             check_labelled(names, identity_of, path)
-            valid[member.net.name, fold] = names
+            valid[net.name, fold] = names
     return valid
 
 
@@ -216,7 +204,7 @@ def _fold_net(
     network: Any,
     weights: Path,
     head: HeadWeights,
-    found: Arrays,
+    found: Features,
     known: list[str],
     valid: list[str],
 ) -> FoldNet:
@@ -232,23 +220,24 @@ def _fold_net(
 
 
 def _curves(
-    args: argparse.Namespace,
+    options: RunOptions,
     judges: Sequence[Judge],
     known: Known,
     identity_of: dict[str, str],
     prints: dict[str, str],
 ) -> tuple[Curve, Curve]:
     """The two curves of a `Catalogue`, from the cache or fitted."""
+    digests = options.workspace.digests
     valid = sorted({name for judge in judges for fold in judge.folds for name in fold.valid})
     photos = [(name, identity_of[name], prints[name]) for name in sorted({*valid, *known.photos})]
     nets = [
-        (judge.member.share, weights_stamp(fold.weights, judge.member.size), sorted(fold.valid))
+        (judge.net.share, judge.size, digests.of(fold.weights), sorted(fold.valid))
         for judge in judges
         for fold in judge.folds
     ]
-    stamp = digest((FITTED_IDENTITIES, known.photos, photos, nets))
-    path = args.workspace.file("catalogue", part="calibration")
-    stored = {} if args.force else read_arrays(path, stamp)
+    stamp = text_digest([FITTED_IDENTITIES, known.photos, photos, nets])
+    path = options.workspace.file("calibration")
+    stored = {} if options.force else read_arrays(path, stamp)
     if stored:
         parts = [stored[f"{curve}_{axis}"] for curve in ("same", "new") for axis in ("x", "y")]
         return Curve(*parts[:2]), Curve(*parts[2:])
@@ -295,7 +284,7 @@ def held_out_scores(
             if rows:
                 sums[rows] += fold.score(np.stack([fold.valid[names[row]] for row in rows]))
                 counts[rows] += 1
-        share = np.float32(judge.member.share) * (counts > 0)
+        share = np.float32(judge.net.share) * (counts > 0)
         total += sums * (share / np.maximum(counts, 1))[:, None]
         shares += share
     total /= shares[:, None]

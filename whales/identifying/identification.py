@@ -140,7 +140,7 @@ def answers(
     boxes: of each photo, as `cut_flukes` takes them.
     """
     flukes: list[Fluke] = []
-    sizes = {judge.member.size for judge in catalogue.judges}
+    sizes = {judge.size for judge in catalogue.judges}
     for photo, places in boxes.items():
         try:
             flukes += cut_flukes(photo, places, sizes, catalogue.anisotropy)
@@ -156,7 +156,7 @@ def identify(catalogue: Catalogue, flukes: Sequence[Fluke], top: int) -> list[An
     """
     if not flukes:
         return []
-    sizes = {judge.member.size for judge in catalogue.judges}
+    sizes = {judge.size for judge in catalogue.judges}
     scores = catalogue.scores(
         {size: np.stack([one.crops[size] for one in flukes]) for size in sizes}
     )

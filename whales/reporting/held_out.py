@@ -27,8 +27,7 @@ from whales.reporting.report_parts import (
     together,
     tradeoff,
 )
-from whales.stage import require
-from whales.workspace import Workspace
+from whales.workspace import Workspace, require
 
 NETS = ("v5", "v6")
 BOTH = "mean of v5 and v6"

@@ -124,8 +124,9 @@ def _groups_table(found: Sequence[Judged]) -> str:
     return table(told, header, rows, text=3)
 
 
-def scores(sources: Sources, single: float) -> str:
-    """Pair scores of one and of two whales, and what each threshold gives. single: that of one net."""
+def scores(sources: Sources) -> str:
+    """Pair scores of one and of two whales, and what each threshold gives."""
+    single = {net.threshold for net in sources.nets if net.threshold is not None}
     counts, trades, absent = {}, {}, []
     try:
         counts.update(sources.held_out.counts)
@@ -135,7 +136,7 @@ def scores(sources: Sources, single: float) -> str:
         absent.append(str(reason))
     if sources.truth is not None:
         try:
-            grid = sorted({*THRESHOLDS, single, ENSEMBLE_THRESHOLD})
+            grid = sorted({*THRESHOLDS, *single, ENSEMBLE_THRESHOLD})
             matrix = sources.labelled_ensemble
             counts["ensemble, test"] = score_counts(matrix, sources.who)
             trades["ensemble, test"] = tradeoff([matrix], sources.who, grid)
@@ -143,7 +144,7 @@ def scores(sources: Sources, single: float) -> str:
             absent.append(str(reason))
     force = {
         f"validation {VALIDATION_THRESHOLD}": VALIDATION_THRESHOLD,
-        f"one net {single}": single,
+        **{f"one net {threshold}": threshold for threshold in sorted(single)},
         f"ensemble {ENSEMBLE_THRESHOLD}": ENSEMBLE_THRESHOLD,
         f"claim {CLAIM_SCORE}": CLAIM_SCORE,
     }

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from html import escape
 from pathlib import Path
 
 from whales.errors import UserError
-from whales.matrices import ScoreMatrix
+from whales.net import Net
 from whales.pickles import write_text
 from whales.reporting import gallery, report_numbers, report_photos
 from whales.reporting.report_sources import Sources
@@ -15,20 +15,18 @@ from whales.web_page import page
 from whales.workspace import Workspace
 
 
-def write_report(
-    path: Path, workspace: Workspace, blended: Callable[[Workspace], ScoreMatrix], single: float
-) -> None:
+def write_report(path: Path, workspace: Workspace, nets: Sequence[Net]) -> None:
     """Write the page of a work root, whatever stages are done; equal files give an equal page.
 
-    blended: the ensemble's scores of a work root; single: threshold of the nets' own submissions.
+    nets: of the ensemble.
     """
-    sources = Sources(workspace, blended)
+    sources = Sources(workspace, nets)
     thumbnails = gallery.Thumbnails(workspace, sources.boxes)
     sections: dict[str, Callable[[], str]] = {
         "Results": lambda: report_numbers.results(sources),
         "Training": lambda: report_numbers.training(sources),
         "Detection": lambda: report_photos.detected(sources),
-        "Scores": lambda: report_numbers.scores(sources, single),
+        "Scores": lambda: report_numbers.scores(sources),
         "Probabilities": lambda: report_numbers.probabilities(sources),
         "Post-processing": lambda: report_numbers.post_processing(sources),
         "Gallery": lambda: report_photos.gallery_of(sources, thumbnails),

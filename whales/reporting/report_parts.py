@@ -21,8 +21,7 @@ from whales.metrics import average_precision
 from whales.pickles import load
 from whales.ranking import ENSEMBLE_THRESHOLD, places, post_process, rank
 from whales.scoring import detection_overlaps, reference_boxes
-from whales.stage import require
-from whales.workspace import Workspace
+from whales.workspace import Workspace, require
 
 # Thresholds that the trade-off is drawn for.
 THRESHOLDS = (0.05, *(step / 10 for step in range(1, 10)), 0.95, 0.99, 0.999)

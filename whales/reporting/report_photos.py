@@ -17,9 +17,8 @@ from whales.reporting.held_out import BOTH
 from whales.reporting.look_alikes import LEAST_PHOTOS, Twins, identical_photos
 from whales.reporting.report_parts import Detection, detection
 from whales.reporting.report_sources import Sources
-from whales.stage import require
 from whales.web_page import image, note, side_by_side
-from whales.workspace import Workspace
+from whales.workspace import Workspace, require
 
 WORST = 10  # photos of the detection section
 SHOWN_TWINS = 20  # groups of identical photos with a picture

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from html import escape
 
 from whales.boxes import Box
 from whales.dataset import load_boxes, training_identities
+from whales.ensemble import blended
 from whales.errors import UserError
 from whales.inference import read_answers
 from whales.labels import NEW_WHALE
 from whales.matrices import ScoreMatrix, load_dict
+from whales.net import Net
 from whales.ranking import ANSWERS, ENSEMBLE_THRESHOLD
 from whales.reporting.gallery import Query, queries
 from whales.reporting.held_out import HeldOut, held_out
 from whales.reporting.report_parts import Judged, judge, judged
 from whales.scoring import test_answers
-from whales.stage import require
-from whales.workspace import Workspace
+from whales.workspace import Workspace, require
 
 _SUBMISSIONS = {"v5": "submission_v5", "v6": "submission_v6", "ensemble": "submission"}
 
@@ -26,9 +27,9 @@ _SUBMISSIONS = {"v5": "submission_v5", "v6": "submission_v6", "ensemble": "submi
 class Sources:
     """A work root as a report sees it; what is missing is a `UserError` naming the stage that makes it."""
 
-    def __init__(self, workspace: Workspace, blended: Callable[[Workspace], ScoreMatrix]) -> None:
-        """blended: the ensemble's scores of a work root, CSR."""
-        self.workspace, self._blended = workspace, blended
+    def __init__(self, workspace: Workspace, nets: Sequence[Net]) -> None:
+        """nets: of the ensemble."""
+        self.workspace, self.nets = workspace, nets
 
     def absent(self, reasons: Iterable[str]) -> str:
         """A line of the page for each thing that is missing, paths as in the work root; HTML."""
@@ -70,7 +71,7 @@ class Sources:
         keys += ("features_test_v5", "features_test_v6", "features_test_kernel")
         for key in keys:
             require(self.workspace, self.workspace.file(key))
-        return self._blended(self.workspace)
+        return blended(self.workspace, self.nets)
 
     @cached_property
     def labelled_ensemble(self) -> ScoreMatrix:

@@ -22,8 +22,7 @@ from whales.exchange.importing import imported
 from whales.labels import check_labelled, stem, with_jpg
 from whales.matrices import ScoreMatrix, load_tuple
 from whales.photos import Box
-from whales.stage import require
-from whales.workspace import Workspace
+from whales.workspace import Workspace, require
 
 SHOWN = 10  # candidates of a query that people see
 ENSEMBLE = "ensemble"
