@@ -2,7 +2,7 @@
 
 Reads  PHOTO (files, or folders of photos); of the work root the tables, boxes, folds and photos, the
        detector, and the weights of every net and fold that has some
-Writes cache/catalogue/ (features of the known photos); what --csv, --html and --why name
+Writes cache/features/ (of the known photos); what --csv, --html and --why name
 Run    python3 identify.py PHOTO ..
 
 Each row is an identity, with the known photo most like the query. "probability" is that of being this

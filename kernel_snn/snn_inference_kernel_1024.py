@@ -7,13 +7,11 @@ Writes features/Res_kernel_1024_averged_score_matrix_res_test_vs_train.pkl:
 Run    python3 kernel_snn/snn_inference_kernel_1024.py [--model_weights_1 FILE .. _4 FILE]
 """
 
-from pathlib import Path
-
 from kernel_snn.a00_net_kernel import NET
 from whales.inference_stage import Tables, stage_features
 from whales.job import Job
 from whales.matrices import ScoreMatrix, save_dict
-from whales.options import add_precision, parse_arguments
+from whales.options import add_precision, existing_file, parse_arguments
 from whales.photo_inputs import photo_files
 from whales.stage import run
 
@@ -22,7 +20,7 @@ LEAST_SCORE = 1e-4
 
 def add_options(parser):
     for number in range(1, 5):
-        parser.add_argument(f"--model_weights_{number}", type=Path, metavar="FILE")
+        parser.add_argument(f"--model_weights_{number}", type=existing_file, metavar="FILE")
     add_precision(parser)
 
 

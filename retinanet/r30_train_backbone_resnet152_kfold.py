@@ -7,13 +7,12 @@ Writes models/retinanet2/resnet152_fold_{FOLD}_last.h5 after each epoch and
 Run    python3 retinanet/r30_train_backbone_resnet152_kfold.py [FOLD=1]
 """
 
-from argparse import ArgumentTypeError
 from dataclasses import asdict, replace
 from pathlib import Path
 
 from retinanet.detector import DETECTORS, Settings
 from whales.job import Job
-from whales.options import parse_arguments
+from whales.options import existing_file, parse_arguments
 from whales.stage import run
 
 # Anchors and photo sizes are in retinanet/detector.py: conversion and detection need the same.
@@ -43,20 +42,13 @@ PROFILES = {"full": FULL, "smoke": SMOKE}
 WORDS = ("imagenet", "none")
 
 
-def existing(text):
-    path = Path(text).resolve()
-    if not path.is_file():
-        raise ArgumentTypeError(f"{path} is missing")
-    return path
-
-
 def add_options(parser):
     parser.add_argument(
         "--weights",
-        type=lambda text: text if text in WORDS else existing(text),
+        type=lambda text: text if text in WORDS else existing_file(text),
         help="imagenet, none, or an HDF5 file of backbone weights",
     )
-    parser.add_argument("--snapshot", type=existing, help="resume from this snapshot")
+    parser.add_argument("--snapshot", type=existing_file, help="resume from this snapshot")
 
 
 def main(argv=None):

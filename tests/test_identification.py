@@ -5,7 +5,6 @@ import csv
 import html.parser
 import json
 import os
-from argparse import Namespace
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,6 +18,7 @@ from rich.console import Console
 
 from retinanet import find_flukes
 from retinanet.find_flukes import boxes_of, converted_detector, fluke_boxes
+from siamese_net_v5_densenet121.a00_net_v5 import NET
 from whales.errors import UserError
 from whales.identifying import calibration, catalogue
 from whales.identifying.agreement import PARTS, PLACES, agreement, occluded, spread
@@ -49,6 +49,7 @@ from whales.identifying.identification import (
 from whales.identifying.known import Known
 from whales.identifying.result_page import COLUMNS, show, write_csv, write_html
 from whales.net import Net
+from whales.options import RunOptions
 from whales.pair_scores import HeadWeights, gallery_scorer, score_matrix
 from whales.photos import read_crop, read_photo
 from whales.pickles import load, save
@@ -110,7 +111,7 @@ def fold_net(gallery, valid):
 
 
 def judge(share, *folds):
-    return Judge(SimpleNamespace(share=share), None, list(folds))
+    return Judge(SimpleNamespace(share=share), 32, None, list(folds))
 
 
 def test_held_out_scores_blend_only_what_held_a_photo_out():
@@ -155,8 +156,10 @@ def test_calibration_pairs_are_the_best_identities_and_whether_they_are_right(mo
 
 def test_a_query_is_blended_over_the_nets_there_are_and_ranked():
     def scoring(size, share, scores):
-        member = SimpleNamespace(size=size, share=share)
-        return SimpleNamespace(member=member, scores=lambda crops: np.array([scores], np.float32))
+        net = SimpleNamespace(share=share)
+        return SimpleNamespace(
+            net=net, size=size, scores=lambda crops: np.array([scores], np.float32)
+        )
 
     known = Known(["a", "b", "c"], {"a": "w_1", "b": "w_2", "c": "w_1"})
     judges = [scoring(8, 0.3, [0.1, 0.6, 0.2]), scoring(9, 0.4, [0.9, 0.4, 0.2])]
@@ -283,8 +286,8 @@ def test_which_detections_are_flukes():
     assert fluke_boxes([]) == []
 
 
-def detecting(workspace, all_flukes=False):
-    return Namespace(workspace=workspace, profile="smoke", workers=1, all_flukes=all_flukes)
+def detecting(workspace):
+    return RunOptions(workspace, profile="smoke", workers=1)
 
 
 def test_without_a_detector_the_whole_frame_is_used(work_root, capsys):
@@ -339,7 +342,7 @@ def test_flukes_are_found_in_the_photo_held_upright(work_root, monkeypatch, caps
     save_turned(work_root / "turned.tif", pixels)
     (work_root / "broken.jpg").write_text("no photo")
     photos = [work_root / name for name in ("upright.png", "turned.tif", "broken.jpg")]
-    found = boxes_of(photos, detecting(ws, all_flukes=True))
+    found = boxes_of(photos, detecting(ws), all_flukes=True)
     assert list(found) == photos
     assert found[photos[2]] == []
     for photo in photos[:2]:
@@ -476,7 +479,7 @@ def test_agreement_lies_where_both_crops_have_what_the_score_needs():
     head = HeadWeights(rows, np.ones(1, np.float32), np.full(2, 4, np.float32), np.float32(-2))
     network = SimpleNamespace(branch=Halves, preprocess=lambda crops: crops, size=32)
     fold = FoldNet(Path("w"), [], head, None, {})
-    judges = [Judge(SimpleNamespace(size=32, share=0.3), network, [fold])]
+    judges = [Judge(SimpleNamespace(share=0.3), 32, network, [fold])]
     query, other = np.zeros((2, 32, 32, 3), np.uint8)
     query[12:16, 8:12] = other[20:24, 8:12] = 255  # both in the left half
     query[20:24, 24:28] = 255  # in the right half of the query alone
@@ -522,7 +525,7 @@ def trained_root(tmp_path_factory):
 
     for fold in (0, 2):
         keras.utils.set_random_seed(fold)
-        NET.build(SIZE, None, "smoke").save_weights(root / V5.format(fold=fold, score="0.900000"))
+        NET.network(SIZE, None, "smoke").save_weights(root / V5.format(fold=fold, score="0.900000"))
     (root / V5.format(fold=0, score="0.800000")).write_text("not the best")
     return root
 
@@ -533,13 +536,13 @@ def build_once(*arguments):
     return build(*arguments)
 
 
-build = Net.build
+build = Net.network
 
 
 @pytest.fixture
 def root(trained_root, monkeypatch):
     monkeypatch.setenv("WHALES_ROOT", str(trained_root))
-    monkeypatch.setattr(Net, "build", build_once)
+    monkeypatch.setattr(Net, "network", build_once)
     return trained_root
 
 
@@ -552,8 +555,6 @@ def rows_of(path):
 
 def test_the_command_from_photo_to_rows(root, script, tmp_path, capsys):
     """Against the two-sided Keras model itself, pair by pair."""
-    from siamese_net_v5_densenet121.a00_net_v5 import NET
-
     draw(tmp_path / "query.jpg", 99)
     out = tmp_path / "out.csv"
     page, why = tmp_path / "page.html", tmp_path / "why"
@@ -567,7 +568,7 @@ def test_the_command_from_photo_to_rows(root, script, tmp_path, capsys):
     query = np.stack([read_crop(tmp_path / "query.jpg", BOX, SIZE)] * len(known))
     scores = []
     for fold in (0, 2):
-        network = NET.build(SIZE, root / V5.format(fold=fold, score="0.900000"), "smoke")
+        network = NET.network(SIZE, root / V5.format(fold=fold, score="0.900000"), "smoke")
         sides = network.preprocess(query), network.preprocess(np.stack(crops))
         scores.append(network.model.predict_on_batch(sides)[:, 0])
     mean = dict(zip(known, np.mean(scores, axis=0), strict=True))
@@ -590,14 +591,8 @@ def test_the_command_from_photo_to_rows(root, script, tmp_path, capsys):
 
 
 def opened(root, **changes):
-    args = Namespace(
-        workspace=Workspace(root), profile="smoke", workers=1, force=False, skip_broken_photos=False
-    )
-    vars(args).update(changes)
-    from siamese_net_v5_densenet121 import r26_seamese_net_inference_v5_512px as stage
-
-    member = catalogue.Member(stage.NET, SIZE, stage.WEIGHTS, 0.3)
-    return catalogue.open_catalogue(args, trained(args.workspace, [member]))
+    options = RunOptions(Workspace(root), profile="smoke", workers=1, **changes)
+    return catalogue.open_catalogue(options, trained(options.workspace, [NET]))
 
 
 def test_features_are_kept_until_what_they_come_from_changes(root, capsys):
@@ -616,11 +611,16 @@ def test_features_are_kept_until_what_they_come_from_changes(root, capsys):
     assert told.count("features of 1 photos") == 2
     assert "calibration: scores of 5 valid photos" in told
     save(path, boxes)
-    os.utime(root / V5.format(fold=2, score="0.900000"), (1, 1))
-    back = opened(root)
+    weights = [root / V5.format(fold=fold, score="0.900000") for fold in (0, 2)]
+    os.utime(weights[0], (1, 1))
+    former = weights[1].read_bytes()
+    weights[1].write_bytes(weights[0].read_bytes())
+    opened(root)
     told = capsys.readouterr().out
     assert "finetune_2_final_v2_0.900000.model_weights: features of 8 photos" in told
     assert "finetune_0_final_v2_0.900000.model_weights: features of 1 photos" in told
+    weights[1].write_bytes(former)
+    back = opened(root)
     query = {SIZE: np.zeros((1, SIZE, SIZE, 3), np.uint8)}
     np.testing.assert_allclose(first.scores(query), back.scores(query), atol=1e-6)
     assert moved.scores(query)[0, 0] != first.scores(query)[0, 0]
@@ -645,7 +645,7 @@ def test_new_labels_ask_for_a_new_calibration_alone(root, capsys):
 
 def test_a_damaged_cache_is_made_again(root, capsys):
     opened(root)
-    path = root / "cache/catalogue/v5_fold_0.npz"
+    path = root / "cache/features/v5_fold_0.npz"
     path.write_bytes(path.read_bytes()[:200])
     capsys.readouterr()
     opened(root)
@@ -740,6 +740,4 @@ def test_help_is_there_before_any_framework(repository, run_python):
 
 
 def test_the_nets_of_the_ensemble_in_its_order(script):
-    module = script("identify.py")
-    keys = [key for key, _, _ in module.NETS]
-    assert [f"features_test_{stage.NET.name}" for stage in module.INFERENCE] == keys
+    assert [net.name for net in script("identify.py").NETS] == ["v5", "v6", "kernel"]

@@ -18,6 +18,7 @@ from whales.errors import UserError
 from whales.network import (
     assemble,
     build_head,
+    computing_in,
     imagenet_preprocess,
     symmetric_preprocess,
 )
@@ -201,7 +202,7 @@ def test_a_frozen_branch_keeps_weights_and_statistics():
 def test_mixed_precision_halves_the_branch_alone():
     photos = np.random.default_rng(3).normal(size=(4, 32, 32, 3)).astype(np.float32)
     exact = v6.build_network(32, profile="smoke")
-    with precision("mixed_bfloat16"):
+    with computing_in("mixed_bfloat16"):
         mixed = v6.build_network(32, profile="smoke")
     assert keras.config.dtype_policy().name == "float32"
     for mine, other in zip(mixed.model.weights, exact.model.weights, strict=True):
@@ -215,7 +216,7 @@ def test_mixed_precision_halves_the_branch_alone():
 
 
 def test_a_branch_in_mixed_precision_trains():
-    with precision("mixed_bfloat16"):
+    with computing_in("mixed_bfloat16"):
         photo = keras.Input((4, 4, 8))
         x = BatchNormalization()(photo)
         x = se_resnext.GroupedConv2D(16, 3, groups=4)(x)
@@ -383,7 +384,7 @@ def test_imagenet_without_a_network_names_file_and_folder(module, monkeypatch, t
         module.build_network(64, weights="imagenet")
     message = str(refusal.value)
     assert "\n" not in message
-    for part in (module.IMAGENET_FILE, str(tmp_path / "models"), module.IMAGENET_MD5, "--weights"):
+    for part in (module.IMAGENET.name, str(tmp_path / "models"), module.IMAGENET.md5, "--weights"):
         assert part in message
 
 

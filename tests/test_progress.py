@@ -50,8 +50,8 @@ def test_a_bar_on_a_terminal(monkeypatch, capsys):
 
 @pytest.mark.parametrize("arguments", [[], ["--quiet"]])
 def test_quiet_leaves_everything_to_the_log_file(work_root, no_pause, capsys, arguments):
-    args = parse_arguments("doc", arguments)
-    Job(args, "/x/r97.py", [], [])
+    options, _ = parse_arguments("doc", arguments)
+    Job(options, "/x/r97.py", [], [], numbers={})
     log("it began")
     list(progress_bar("features", 1, items=[0]))
     expected = "" if arguments else "it began\nfeatures: 1 of 1 photos (100%)\n"
@@ -63,7 +63,7 @@ def test_quiet_leaves_everything_to_the_log_file(work_root, no_pause, capsys, ar
 
 def test_runs_follow_each_other_in_a_log_file(work_root):
     for text in ("first", "second"):
-        Job(parse_arguments("doc", []), "/x/r97.py", [], [], fold=2)
+        Job(parse_arguments("doc", [])[0], "/x/r97.py", [], [], fold=2, numbers={})
         log(text)
     lines = (work_root / "logs" / "x.r97_fold_2.log").read_text().splitlines()
     assert [line.split("  ")[1] for line in lines] == ["first", "second"]
@@ -71,7 +71,7 @@ def test_runs_follow_each_other_in_a_log_file(work_root):
 
 def test_a_refusal_is_in_the_log_file_too(work_root, capsys):
     def main():
-        Job(parse_arguments("doc", ["--quiet"]), "/x/r97.py", [], [])
+        Job(parse_arguments("doc", ["--quiet"])[0], "/x/r97.py", [], [], numbers={})
         raise UserError("photo x is missing; put it there")
 
     with pytest.raises(SystemExit):
@@ -83,6 +83,6 @@ def test_a_refusal_is_in_the_log_file_too(work_root, capsys):
 
 def test_a_root_that_is_not_there_is_not_made(work_root, monkeypatch):
     monkeypatch.setenv("WHALES_ROOT", str(work_root / "typo"))
-    Job(parse_arguments("doc", []), "/x/r97.py", [], [])
+    Job(parse_arguments("doc", [])[0], "/x/r97.py", [], [], numbers={})
     log("not in a file")
     assert not (work_root / "typo").exists()

@@ -15,6 +15,7 @@ import pytest
 import pyvips
 from scipy import sparse
 
+from final_ensemble_with_post_proc import NETS
 from whales import web_page
 from whales.errors import UserError
 from whales.labels import NEW_WHALE
@@ -420,14 +421,8 @@ def root(finished, tmp_path):
     return Workspace(shutil.copytree(finished.root, tmp_path / "root"))
 
 
-def blend(workspace):
-    from final_ensemble_with_post_proc import blended
-
-    return blended(workspace)
-
-
 def write(workspace, path):
-    write_report(path, workspace, blend, 0.85)
+    write_report(path, workspace, NETS)
     return path.read_text(encoding="utf-8")
 
 

@@ -19,7 +19,7 @@ from retinanet import (
     r31_get_vectors_backbone_resnet152_kfold,
     r32_average_boxes,
 )
-from retinanet.detections import Cache, agreement, collect
+from retinanet.detections import Cache, Predicted, agreement, collect
 from retinanet.detector import MAX_WAITING, by_shape, read_ahead
 from retinanet.first_boxes import read_annotations
 from whales.errors import UserError
@@ -248,7 +248,7 @@ def test_folds_that_predicted_one_photo_are_averaged(root, capsys):
     """In shares of the sides, before scaling: x1 .28 * 120 = 33.6, y2 .55 * 66 = 36.3."""
     workspace, name = Workspace(root), "t01"
     cached(Cache(workspace, "test", 1), name, (0.25, 0.125, 0.75, 0.5), "one")
-    both = {1: [name, "t02"], 2: [name, "t02"]}
+    both = Predicted({"test": [name, "t02"]}, {1: [], 2: []})
     assert collect(workspace, "test", both) == {name: (30, 8, 90, 33)}
     cached(Cache(workspace, "test", 2), name, (0.31, 0.125, 0.96, 0.6), "two")
     assert collect(workspace, "test", both) == {name: (33, 8, 102, 36)}
@@ -267,7 +267,7 @@ def test_a_photo_newer_than_its_entry_is_predicted_again(root):
     os.utime(cache.photo("a05"))
     later = cache.path("a05").stat().st_mtime_ns + 10**9
     os.utime(cache.photo("a05"), ns=(later, later))
-    assert cache.prepare("one", ["a05"]) == ["a05"]
+    assert cache.prepare("one", ["a05"], {"a05": "d"}) == ["a05"]
     assert not cache.path("a05").exists()
 
 

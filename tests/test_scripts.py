@@ -290,19 +290,20 @@ def test_names_of_the_kernel_nets_files(tmp_path):
     )
 
 
-def test_photo_sizes_and_thresholds_of_inference(script):
-    sizes = {
-        f"{V5}/r26_seamese_net_inference_v5_512px.py": 512,
-        f"{V6}/r16_seamese_net_inference_v6_384px.py": 384,
-        "kernel_snn/snn_inference_kernel_1024.py": 1024,
-    }
-    for name, size in sizes.items():
-        assert script(name).SIZES["full"] == size
-    assert script(f"{V5}/r28_seamese_net_create_submission_v5_512px.py").THRESHOLD == 0.85
-    assert script(f"{V6}/r18_seamese_net_create_submission_v6_384px.py").THRESHOLD == 0.85
+def test_the_cards_have_the_methods_numbers(script):
+    nets = script("final_ensemble_with_post_proc.py").NETS
+    assert [(net.name, net.sizes["full"]) for net in nets] == [
+        ("v5", 512), ("v6", 384), ("kernel", 1024)
+    ]  # fmt: skip
+    assert [net.share for net in nets] == [0.3, 0.3, 0.4]
+    assert [net.threshold for net in nets] == [0.85, 0.85, None]
+    assert [net.folds for net in nets] == ["folds_v1", "folds_v2", "folds_kernel"]
     assert script("kernel_snn/snn_inference_kernel_1024.py").LEAST_SCORE == 1e-4
-    nets = [weight for _, _, weight in script("final_ensemble_with_post_proc.py").NETS]
-    assert nets == [0.3, 0.3, 0.4]
+
+
+def test_the_final_page_shows_the_blend(repository):
+    text = (repository / "final_ensemble_with_post_proc.py").read_text(encoding="utf-8")
+    assert "S = .3 densenet + .3 seresnext + .4 kernel" in text
 
 
 # --- which weights a stage starts from ------------------------------------------------------------

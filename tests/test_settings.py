@@ -6,7 +6,7 @@ import pytest
 from helpers import refused, write_lines
 
 from kernel_snn.a00_net_kernel import NET
-from whales.options import parse_arguments
+from whales.options import RunOptions
 from whales.photo_scores import plain_feed
 from whales.photos import read_crop, read_photo
 from whales.settings import Settings, read_settings, settings_text
@@ -45,14 +45,14 @@ def test_every_crop_of_a_root_has_its_shape(work_root):
     cv2.imwrite(str(work_root / "data/train/a.jpg"), pixels)
     write_lines(work_root / "data/settings.json", '{"anisotropy": 1}')
     box = (20, 10, 50, 40)
-    args = parse_arguments("", ["--workers", "1"], extra=precision_option)
+    options = RunOptions(Workspace(), workers=1)
     path = Workspace().train_photo("a")
     expected = read_crop(path, box, 32, 1.0)
     assert not np.array_equal(expected, read_crop(path, box, 32))
-    plain = plain_feed(args, 32, {"a": box})
+    plain = plain_feed(options.workspace, 32, {"a": box}, 1)
     np.testing.assert_array_equal(plain.plain("a"), expected)
     plain.close()
-    with Workbench(args, NET) as bench:
+    with Workbench(options, NET) as bench:
         write_lines(work_root / "data/settings.json", '{"anisotropy": 3}')
         bench.feed(32, {"a": box})
         write_lines(work_root / "data/settings.json", '{"anisotropy": 1}')

@@ -42,7 +42,7 @@ class BestOf:
         return max(scored)[2]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Net:
     """A net's card.
 

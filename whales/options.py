@@ -6,6 +6,7 @@ import argparse
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import NoReturn
 
 from whales.console import configure
@@ -147,6 +148,14 @@ def positive(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number from 1, received {text}")
     return int(text)
+
+
+def existing_file(text: str) -> Path:
+    """Parser of an argument that is a file, which must be there; its absolute path."""
+    path = Path(text).resolve()
+    if not path.is_file():
+        raise argparse.ArgumentTypeError(f"{path} is missing")
+    return path
 
 
 def fold_type(fold: tuple[int, int]) -> Callable[[str], int]:
