@@ -11,9 +11,9 @@ Run    python3 final_ensemble_with_post_proc.py
 from whales.console import log
 from whales.dataset import known_photos, load_boxes, test_photos, training_identities
 from whales.ensemble import blend
-from whales.inference import write_submission
 from whales.ranking import ENSEMBLE_THRESHOLD, post_process, rank
 from whales.stage import Job, parse_arguments, run
+from whales.submissions import write_submission
 
 # Key of a matrix, name of its scores, weight in the blend.
 NETS = (

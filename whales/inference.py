@@ -12,12 +12,13 @@ from scipy import sparse
 from whales.console import log
 from whales.dataset import crop_tables, known_photos, load_boxes, test_photos, training_identities
 from whales.folds import FOLDS, require_fold
-from whales.labels import NEW_WHALE, check_labelled, read_labels, stem, with_jpg
+from whales.labels import check_labelled, stem
 from whales.matrices import ScoreMatrix, load_tuple, save_tuple
-from whales.pickles import load, write_text
-from whales.ranking import ANSWERS, rank, validation_map
+from whales.pickles import load
+from whales.ranking import rank, validation_map
 from whales.siamese import BestOf, Net, features_of, places_with, precision_option, score_photos
 from whales.stage import Job, parse_arguments, require
+from whales.submissions import write_submission
 
 
 def inference_stage(
@@ -134,20 +135,3 @@ def submission_stage(
     answers = rank(matrix.scores, [identity_of[name] for name in matrix.columns], threshold)
     write_submission(job.writes[0], names, dict(zip(names, answers, strict=True)))
     job.done()
-
-
-def write_submission(path: Path, names: Sequence[str], answers: dict[str, list[str]]) -> None:
-    """Write `Image,Id`, rows in the order of `names` (stems).
-
-    A photo without answers (it has no box) gets five times `new_whale`.
-    """
-    without = [NEW_WHALE] * ANSWERS
-    rows = [f"{with_jpg(name)},{' '.join(answers.get(name, without))}" for name in names]
-    write_text(path, "\n".join(["Image,Id", *rows]) + "\n")
-
-
-def read_answers(path: Path) -> dict[str, list[str]]:
-    """Read a submission: test photo (stem) -> its answers, in file order."""
-    table = read_labels(path)
-    rows = zip(table.Image, table.Id, strict=True)
-    return {stem(name): answers.split(" ") for name, answers in rows}

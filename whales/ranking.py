@@ -11,8 +11,8 @@ from scipy import sparse
 
 from whales.labels import NEW_WHALE
 from whales.metrics import mapk
+from whales.submissions import ANSWERS
 
-ANSWERS = 5
 VALIDATION_THRESHOLD = 0.99
 ENSEMBLE_THRESHOLD = 0.7
 # Post-processing: a known photo claims its best test photo from this score on ...

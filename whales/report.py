@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from whales.dataset import load_boxes, training_identities
-from whales.inference import read_answers
 from whales.matrices import ScoreMatrix
 from whales.photos import crop_window, cut, read_photo
 from whales.pickles import atomic_path
+from whales.submissions import read_answers
 from whales.workspace import Workspace
 
 _HEIGHT = 100  # of a thumbnail, pixels

@@ -11,9 +11,10 @@ import numpy as np
 from whales.errors import UserError
 from whales.labels import NEW_WHALE, with_jpg
 from whales.matrices import ScoreMatrix
-from whales.ranking import ANSWERS, places
+from whales.ranking import places
 from whales.report import thumbnail
 from whales.reporting.report_parts import blocks
+from whales.submissions import ANSWERS
 from whales.web_page import data_uri, note, picture
 from whales.workspace import Workspace
 

@@ -9,15 +9,15 @@ from html import escape
 from whales.boxes import Box
 from whales.dataset import load_boxes, training_identities
 from whales.errors import UserError
-from whales.inference import read_answers
 from whales.labels import NEW_WHALE
 from whales.matrices import ScoreMatrix, load_dict
-from whales.ranking import ANSWERS, ENSEMBLE_THRESHOLD
+from whales.ranking import ENSEMBLE_THRESHOLD
 from whales.reporting.gallery import Query, queries
 from whales.reporting.held_out import HeldOut, held_out
 from whales.reporting.report_parts import Judged, judge, judged
 from whales.scoring import test_answers
 from whales.stage import require
+from whales.submissions import ANSWERS, read_answers
 from whales.workspace import Workspace
 
 _SUBMISSIONS = {"v5": "submission_v5", "v6": "submission_v6", "ensemble": "submission"}
