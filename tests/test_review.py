@@ -19,13 +19,8 @@ from helpers import refused, write_lines
 from scipy import sparse
 from werkzeug.serving import make_server
 
-from whales.exchange.exporting import read_decisions
-from whales.identifying.identification import Answer, Candidate, Fluke
-from whales.identifying.result_page import COLUMNS, write_csv
-from whales.matrices import ScoreMatrix, save_dict, save_tuple
-from whales.pickles import save
-from whales.reviewing import decisions as decisions_module
-from whales.reviewing.decisions import (
+from whales import decisions as decisions_module
+from whales.decisions import (
     DECISION_COLUMNS,
     DECISIONS,
     Decision,
@@ -34,6 +29,11 @@ from whales.reviewing.decisions import (
     last_of_each,
     standing,
 )
+from whales.exchange.exporting import read_decisions
+from whales.identifying.identification import Answer, Candidate, Fluke
+from whales.identifying.result_page import COLUMNS, write_csv
+from whales.matrices import ScoreMatrix, save_dict, save_tuple
+from whales.pickles import save
 from whales.reviewing.relabelling import relabel, summary_path
 from whales.reviewing.review_app import PAGE, open_socket, review_app
 from whales.reviewing.review_results import (

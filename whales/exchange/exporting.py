@@ -13,13 +13,13 @@ import pandas as pd
 
 from whales.console import log
 from whales.dataset import test_photos, training_identities
+from whales.decisions import SKIP, DecisionLog, standing, words_of
 from whales.errors import UserError
 from whales.exchange.forms import PLAYGROUND, TEST, TRAIN, UNMATCHED
 from whales.exchange.importing import imported, new_folder, unique_names
 from whales.labels import NEW_WHALE, stem, with_jpg
 from whales.photos import photo_size
 from whales.pickles import atomic_path, load, write_text
-from whales.reviewing.decisions import SKIP, DecisionLog, standing, words_of
 from whales.stage import require
 from whales.submissions import ANSWERS, read_known_answers
 from whales.workspace import Workspace

@@ -10,6 +10,7 @@ import numpy as np
 from pandas.api.types import is_numeric_dtype
 
 from whales.boxes import MIN_SCORE, mirror
+from whales.decisions import standing, words_of
 from whales.errors import UserError
 from whales.inspecting import contents
 from whales.inspecting.contents import Content
@@ -18,7 +19,6 @@ from whales.inspecting.matrix_checks import check_matrix, twice
 from whales.inspecting.tables import Tables, subject
 from whales.labels import NEW_WHALE, identities_of, read_labels
 from whales.metrics import mapk
-from whales.reviewing.decisions import standing, words_of
 from whales.submissions import read_submission_of_any, unknown_identities
 
 _ROUNDING = 1e-6  # by which a share may pass 1

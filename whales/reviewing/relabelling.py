@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
+from whales.decisions import SKIP, UNDO, Decision, last_of_each, standing, words_of
 from whales.errors import UserError
 from whales.exchange.forms import read_table
 from whales.labels import NEW_WHALE, identities_of, read_labels, stem
 from whales.pickles import write_text
-from whales.reviewing.decisions import SKIP, UNDO, Decision, last_of_each, standing, words_of
 from whales.reviewing.review_results import Query
 from whales.workspace import Workspace
 

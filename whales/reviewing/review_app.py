@@ -18,9 +18,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.serving import make_server
 
 from whales.console import log
-from whales.errors import UserError
-from whales.labels import stem, with_jpg
-from whales.reviewing.decisions import (
+from whales.decisions import (
     NEW,
     SAME,
     SKIP,
@@ -32,6 +30,8 @@ from whales.reviewing.decisions import (
     now,
     standing,
 )
+from whales.errors import UserError
+from whales.labels import stem, with_jpg
 from whales.reviewing.review_results import Candidate, Results
 from whales.reviewing.review_views import VIEWS, jpeg, outline
 from whales.workspace import Workspace
