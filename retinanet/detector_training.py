@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import hashlib
 import importlib.util
-import io
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -37,6 +35,7 @@ from whales.errors import UserError
 from whales.photos import read_photo
 from whales.pickles import atomic_path, write_text
 from whales.progress import progress_bar
+from whales.tables import csv_text
 
 EVALUATION_BATCH = 8
 PLATEAU_STATE = ("best", "wait", "cooldown_counter")
@@ -288,11 +287,7 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _table(history: Sequence[dict[str, float]]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(history)
-    return text.getvalue()
+    return csv_text(COLUMNS, ([row.get(name, "") for name in COLUMNS] for row in history))
 
 
 def _line(row: dict[str, float], epochs: int) -> str:

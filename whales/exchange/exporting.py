@@ -15,8 +15,8 @@ from whales.console import log
 from whales.dataset import test_photos, training_identities
 from whales.decisions import SKIP, DecisionLog, standing, words_of
 from whales.errors import UserError
-from whales.exchange.forms import PLAYGROUND, TEST, TRAIN, UNMATCHED
-from whales.exchange.importing import imported, new_folder, unique_names
+from whales.folders import new_folder, unique_names
+from whales.import_table import PLAYGROUND, TEST, TRAIN, UNMATCHED, imported
 from whales.labels import NEW_WHALE, stem, with_jpg
 from whales.photos import photo_size
 from whales.pickles import atomic_path, load, write_text

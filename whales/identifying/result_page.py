@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
@@ -16,6 +14,7 @@ from whales.identifying.identification import Answer, Candidate, Fluke
 from whales.labels import with_jpg
 from whales.pickles import write_text
 from whales.report import thumbnail
+from whales.tables import csv_text
 from whales.web_page import image, page
 from whales.workspace import Workspace
 
@@ -66,16 +65,14 @@ def show(answer: Answer, console: Console | None = None) -> None:
 
 def write_csv(path: Path, answers: Sequence[Answer]) -> None:
     """Write one row for each query, fluke and rank, columns as COLUMNS; no box: the whole frame."""
-    text = io.StringIO()
-    rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(COLUMNS)
+    rows = []
     for of, new, candidates in answers:
         box = [""] * 4 if of.box is None else [f"{value:g}" for value in of.box]
         for one in candidates:
             numbers = f"{one.probability:.6f}", f"{one.score:.6f}"
             place = of.photo, of.number, *box, f"{new:.6f}"
-            rows.writerow([*place, one.rank, one.identity, *numbers, with_jpg(one.photo)])
-    write_text(path, text.getvalue())
+            rows.append([*place, one.rank, one.identity, *numbers, with_jpg(one.photo)])
+    write_text(path, csv_text(COLUMNS, rows))
 
 
 def write_html(

@@ -17,12 +17,12 @@ from scipy import sparse
 from whales.dataset import known_photos, load_boxes, test_photos, training_identities
 from whales.ensemble import blend
 from whales.errors import UserError
-from whales.exchange.forms import read_table, require_columns
-from whales.exchange.importing import imported
+from whales.import_table import imported
 from whales.labels import check_labelled, stem, with_jpg
 from whales.matrices import ScoreMatrix, load_tuple
 from whales.photos import Box
 from whales.stage import require
+from whales.tables import read_table, require_columns
 from whales.workspace import Workspace
 
 SHOWN = 10  # candidates of a query that people see
