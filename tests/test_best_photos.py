@@ -1,20 +1,17 @@
 """Which photo stands for an identity, which ties go to whom, and a photo against itself: by naive loops."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from whales.ensemble import _without_self
-from whales.identifying.known import Known
+from whales.best_photos import KnownPhotos, best_identities, own_columns, zero_own
 from whales.inspecting.matrix_checks import without_own
 from whales.labels import NEW_WHALE
 from whales.matrices import ScoreMatrix
-from whales.ranking import places
-from whales.report import best_photos
 from whales.reporting.gallery import queries
 from whales.reporting.look_alikes import Likeness
-from whales.reviewing.review_results import best_identities
 
 # So few different scores that most cases have ties, and many have zeros.
 SCORES = (0.0, 0.0, 0.25, 0.5, 1.0)
@@ -57,7 +54,7 @@ def groups(matrix, who):
 @given(cases())
 def test_a_dense_row_ranks_identities_ties_to_the_one_that_comes_first(case):
     matrix, who = case
-    known = Known(matrix.columns, who)
+    known = KnownPhotos(matrix.columns, who)
     for scores in matrix.scores:
         best = {one: best_column(scores, own) for one, own in groups(matrix, who).items()}
         ranked = sorted(best, key=lambda one: -scores[best[one]])  # sorted keeps the order of ties
@@ -88,11 +85,12 @@ def test_a_sparse_row_ranks_identities_ties_to_the_photo_that_comes_first(case):
 @given(cases())
 def test_the_photo_that_stands_for_an_answer(case):
     matrix, who = case
-    csr = matrix._replace(scores=sparse.csr_matrix(matrix.scores))
-    found = best_photos(csr, who)
-    for name, scores in zip(matrix.rows, matrix.scores, strict=True):
+    known = KnownPhotos(matrix.columns, who)
+    for scores in matrix.scores:
+        assert known.candidate(NEW_WHALE, scores) == (NEW_WHALE, None, None, None)
         for one, columns in groups(matrix, who).items():
-            assert found[name][one] == matrix.columns[best_column(scores, columns)]
+            best = best_column(scores, columns)
+            assert known.candidate(one, scores) == (one, matrix.columns[best], scores[best], None)
 
 
 @settings(deadline=None)
@@ -141,11 +139,12 @@ def test_a_photo_against_itself_counts_nothing(case):
         for column, other in enumerate(matrix.columns):
             if name == other:
                 wanted[row, column] = 0
-    own = places(matrix.rows, matrix.columns)
+    own = own_columns(matrix.rows, matrix.columns)
     assert own.tolist() == [
         matrix.columns.index(name) if name in matrix.columns else -1 for name in matrix.rows
     ]
-    found = _without_self(sparse.csr_matrix(matrix.scores), own)
+    np.testing.assert_array_equal(zero_own(matrix.scores.copy(), own), wanted)
+    found = zero_own(sparse.csr_matrix(matrix.scores), own)
     np.testing.assert_array_equal(found.toarray(), wanted)
     assert found.nnz == np.count_nonzero(wanted)
     marked = without_own(matrix)
@@ -153,3 +152,33 @@ def test_a_photo_against_itself_counts_nothing(case):
         if column >= 0:
             wanted[row, column] = -1
     np.testing.assert_array_equal(marked, wanted)
+
+
+def test_an_identity_without_a_photo_is_refused():
+    with pytest.raises(ValueError, match="no known photo"):
+        KnownPhotos(["p0"], {"p0": "a"}, ["a", "b"])
+
+
+def test_best_identities_by_hand():
+    scores = np.array([[0.2, 0.7, 0.7, 0.3], [0, 0, 0, 0], [0.5, 0, 0.5, 0]], np.float32)
+    matrix = ScoreMatrix(scores, ["x", "y", "z"], ["a1", "a2", "b1", "c1"])
+    of = {"a1": "a", "a2": "a", "b1": "b", "c1": "c"}
+    found = best_identities(matrix, of, 2)
+    named = {name: [(one.identity, one.photo) for one in got] for name, got in found.items()}
+    # Ties go to the column that comes first; a score of 0 is none.
+    assert named == {"x": [("a", "a2"), ("b", "b1")], "y": [], "z": [("a", "a1"), ("b", "b1")]}
+    assert found["x"][0].score == pytest.approx(0.7)
+    csr = ScoreMatrix(sparse.csr_matrix(scores), matrix.rows, matrix.columns)
+    assert best_identities(csr, of, 2) == found
+
+
+def test_an_identity_has_the_score_of_its_best_photo():
+    known = KnownPhotos(["p", "q", "r", "s"], {"p": "w_b", "q": "w_a", "r": "w_b", "s": "w_c"})
+    scores = np.array([[0.2, 0.5, 0.9, 0.1], [0.3, 0.3, 0.3, 0.3]], np.float32)
+    assert known.identities == ["w_b", "w_a", "w_c"]
+    np.testing.assert_array_equal(
+        known.best(scores), np.array([[0.9, 0.5, 0.1], [0.3, 0.3, 0.3]], np.float32)
+    )
+    assert known.top(scores[0], 2) == [(0, 2), (1, 1)]
+    # Ties: the identity and the photo that come first; never more rows than identities.
+    assert known.top(scores[1], 9) == [(0, 0), (1, 1), (2, 3)]

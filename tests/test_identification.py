@@ -19,6 +19,7 @@ from rich.console import Console
 
 from retinanet import find_flukes
 from retinanet.find_flukes import boxes_of, converted_detector, fluke_boxes
+from whales.best_photos import KnownPhotos
 from whales.errors import UserError
 from whales.identifying import calibration, catalogue
 from whales.identifying.agreement import PARTS, PLACES, agreement, occluded, spread
@@ -46,7 +47,6 @@ from whales.identifying.identification import (
     parse_box,
     photo_files,
 )
-from whales.identifying.known import Known
 from whales.identifying.result_page import COLUMNS, show, write_csv, write_html
 from whales.pair_scores import HeadWeights, gallery_scorer, score_matrix
 from whales.photos import read_crop, read_photo
@@ -58,21 +58,6 @@ from whales.workspace import Workspace
 V5 = "models/Res_v5_densenet121/ft_v5_512px_finetune_{fold}_final_v2_{score}.model_weights"
 SIZE = 72  # of the v5 net in the smoke profile
 BOX = (6, 4, 90, 44)
-
-
-# --- identities -----------------------------------------------------------------------------------
-
-
-def test_an_identity_has_the_score_of_its_best_photo():
-    known = Known(["p", "q", "r", "s"], {"p": "w_b", "q": "w_a", "r": "w_b", "s": "w_c"})
-    scores = np.array([[0.2, 0.5, 0.9, 0.1], [0.3, 0.3, 0.3, 0.3]], np.float32)
-    assert known.identities == ["w_b", "w_a", "w_c"]
-    np.testing.assert_array_equal(
-        known.best(scores), np.array([[0.9, 0.5, 0.1], [0.3, 0.3, 0.3]], np.float32)
-    )
-    assert known.top(scores[0], 2) == [(0, 2), (1, 1)]
-    # Ties: the identity and the photo that come first; never more rows than identities.
-    assert known.top(scores[1], 9) == [(0, 0), (1, 1), (2, 3)]
 
 
 # --- calibration ----------------------------------------------------------------------------------
@@ -141,7 +126,7 @@ def test_each_part_is_judged_by_the_curves_of_the_others():
 def test_calibration_pairs_are_the_best_identities_and_whether_they_are_right(monkeypatch):
     monkeypatch.setattr(calibration, "FITTED_IDENTITIES", 2)
     identity_of = {"a": "w_1", "b": "w_1", "c": "w_2", "d": "w_3", "n": "new_whale"}
-    known = Known(["a", "b", "c", "d"], identity_of)
+    known = KnownPhotos(["a", "b", "c", "d"], identity_of)
     judges = [judge(1, fold_net([0.1, 0.2, 0.9, 0.4], {"a": 1.0, "n": 0.5}))]
     pairs = calibration_pairs(judges, known, ["a", "n"], identity_of)
     np.testing.assert_allclose(pairs.scores, [0.9, 0.4, 0.45, 0.2], rtol=1e-6)
@@ -158,7 +143,7 @@ def test_a_query_is_blended_over_the_nets_there_are_and_ranked():
         member = SimpleNamespace(size=size, share=share)
         return SimpleNamespace(member=member, scores=lambda crops: np.array([scores], np.float32))
 
-    known = Known(["a", "b", "c"], {"a": "w_1", "b": "w_2", "c": "w_1"})
+    known = KnownPhotos(["a", "b", "c"], {"a": "w_1", "b": "w_2", "c": "w_1"})
     judges = [scoring(8, 0.3, [0.1, 0.6, 0.2]), scoring(9, 0.4, [0.9, 0.4, 0.2])]
     same = Curve(np.array([0.0, 1.0]), np.array([0.0, 0.5]))
     new = Curve(np.array([0.0, 1.0]), np.array([1.0, 0.0]))

@@ -16,13 +16,14 @@ import pyvips
 from scipy import sparse
 
 from whales import web_page
+from whales.best_photos import Candidate
 from whales.errors import UserError
 from whales.labels import NEW_WHALE
 from whales.matrices import ScoreMatrix, save_dict, save_tuple
 from whales.pickles import save
 from whales.ranking import validation_map
 from whales.reporting import charts, gallery
-from whales.reporting.gallery import Candidate, Query, Thumbnails, chosen, queries
+from whales.reporting.gallery import AnsweredQuery, Thumbnails, chosen, queries
 from whales.reporting.held_out import BOTH, held_out, mean_of
 from whales.reporting.look_alikes import Likeness, Twins, identical_photos
 from whales.reporting.report_page import write_report
@@ -270,7 +271,7 @@ def test_identical_photos(tmp_path):
 def test_queries():
     answers = [["w_b", "w_a"], ["w_a", NEW_WHALE], [NEW_WHALE, "w_c"]]
     first, second, third = queries(VALID, answers, WHO, "fold 0")
-    assert first == Query(
+    assert first == AnsweredQuery(
         "a0", "fold 0", "w_a",
         [Candidate("w_b", "b1", pytest.approx(0.9)), Candidate("w_a", "a1", pytest.approx(0.8))],
         None,
@@ -284,7 +285,7 @@ def test_queries():
 def query(name, place, sure=0.5):
     identities = ["w_1", "w_2", "w_3", "w_4", "w_5", "w_6"]
     given = [Candidate(identity, "p", sure) for identity in identities[:5]]
-    return Query(name, "test", identities[place - 1], given, None)
+    return AnsweredQuery(name, "test", identities[place - 1], given, None)
 
 
 def test_chosen():

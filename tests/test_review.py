@@ -38,7 +38,6 @@ from whales.reviewing.relabelling import relabel, summary_path
 from whales.reviewing.review_app import PAGE, open_socket, review_app
 from whales.reviewing.review_results import (
     Query,
-    best_identities,
     results_of_root,
     results_of_table,
 )
@@ -261,19 +260,6 @@ def test_processes_that_write_at_once_lose_nothing(book):
 
 
 # --- what is reviewed ---------------------------------------------------------------------------
-
-
-def test_best_identities_by_hand():
-    scores = np.array([[0.2, 0.7, 0.7, 0.3], [0, 0, 0, 0], [0.5, 0, 0.5, 0]], np.float32)
-    matrix = ScoreMatrix(scores, ["x", "y", "z"], ["a1", "a2", "b1", "c1"])
-    of = {"a1": "a", "a2": "a", "b1": "b", "c1": "c"}
-    found = best_identities(matrix, of, 2)
-    named = {name: [(one.identity, one.photo) for one in got] for name, got in found.items()}
-    # Ties go to the column that comes first; a score of 0 is none.
-    assert named == {"x": [("a", "a2"), ("b", "b1")], "y": [], "z": [("a", "a1"), ("b", "b1")]}
-    assert found["x"][0].score == pytest.approx(0.7)
-    csr = ScoreMatrix(sparse.csr_matrix(scores), matrix.rows, matrix.columns)
-    assert best_identities(csr, of, 2) == found
 
 
 def named(candidates):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from whales.best_photos import KnownPhotos
 from whales.dataset import load_boxes, training_identities
 from whales.matrices import ScoreMatrix
 from whales.photos import crop_window, cut, read_photo
@@ -39,29 +40,19 @@ def answers_picture(
     identity_of, scored = training_identities(workspace), set(matrix.rows)
     shape = workspace.settings.anisotropy
     chosen = [name for name in answers if name in scored][:: max(1, len(scored) // lines)][:lines]
-    best = best_photos(matrix.aligned(chosen, matrix.columns, path), identity_of)
+    known = KnownPhotos(matrix.columns, identity_of)
+    rows = matrix.aligned(chosen, matrix.columns, path).scores.toarray()
     figure, axes = plt.subplots(len(chosen), 6, figsize=(13, 1.25 * len(chosen)), squeeze=False)
-    for line, name in zip(axes, chosen, strict=True):
+    for line, name, scores in zip(axes, chosen, rows, strict=True):
         _draw(line[0], thumbnail(workspace, boxes, name), f"{name}.jpg", None, shape)
         for axis, identity in zip(line[1:], answers[name], strict=True):
-            photo = best[name].get(identity)
+            photo = known.candidate(identity, scores).photo
             pixels = thumbnail(workspace, boxes, photo) if photo else None
             _draw(axis, pixels, identity, truth and truth[name] == identity, shape)
     figure.tight_layout(pad=0.3)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=80)
     plt.close(figure)
-
-
-def best_photos(matrix: ScoreMatrix, identity_of: dict[str, str]) -> dict[str, dict[str, str]]:
-    """For each row's photo and each identity the column's photo with the best score (stems); CSR scores."""
-    best: dict[str, dict[str, str]] = {}
-    for name, row in zip(matrix.rows, matrix.scores.toarray(), strict=True):
-        mine = best.setdefault(name, {})
-        for column in np.argsort(-row, kind="stable"):
-            photo = matrix.columns[column]
-            mine.setdefault(identity_of[photo], photo)
-    return best
 
 
 def thumbnail(workspace: Workspace, boxes: dict[str, Sequence[int]], name: str) -> np.ndarray:

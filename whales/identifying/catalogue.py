@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from whales.best_photos import KnownPhotos, own_columns, zero_own
 from whales.console import log
 from whales.dataset import known_photos, load_boxes, training_identities
 from whales.errors import UserError
@@ -37,11 +38,9 @@ from whales.identifying.feature_cache import (
     weights_stamp,
     write_arrays,
 )
-from whales.identifying.known import Known
 from whales.labels import check_labelled, stem
 from whales.pickles import load
 from whales.progress import progress_bar
-from whales.ranking import places
 from whales.siamese import BestOf, Net
 from whales.stage import require
 from whales.workspace import Workspace
@@ -107,7 +106,7 @@ class Catalogue:
     none of the known whales.
     """
 
-    known: Known
+    known: KnownPhotos
     boxes: dict[str, Any]
     anisotropy: float
     judges: list[Judge]
@@ -186,7 +185,7 @@ def open_catalogue(
             for path, place in places
         ]
         judges.append(Judge(member, network, folds))
-    group = Known(known, identity_of)
+    group = KnownPhotos(known, identity_of)
     curves = _curves(args, judges, group, identity_of, prints)
     catalogue = Catalogue(group, boxes, ws.settings.anisotropy, judges, *curves)
     # The first call of a branch traces it, which takes longer than all later ones.
@@ -234,7 +233,7 @@ def _fold_net(
 def _curves(
     args: argparse.Namespace,
     judges: Sequence[Judge],
-    known: Known,
+    known: KnownPhotos,
     identity_of: dict[str, str],
     prints: dict[str, str],
 ) -> tuple[Curve, Curve]:
@@ -264,7 +263,7 @@ def _curves(
 
 
 def calibration_pairs(
-    judges: Sequence[Judge], known: Known, valid: Sequence[str], identity_of: dict[str, str]
+    judges: Sequence[Judge], known: KnownPhotos, valid: Sequence[str], identity_of: dict[str, str]
 ) -> CalibrationPairs:
     """What the curves are fitted on; `valid` (stems): photos that some fold of a judge holds out."""
     parts = []
@@ -299,6 +298,4 @@ def held_out_scores(
         total += sums * (share / np.maximum(counts, 1))[:, None]
         shares += share
     total /= shares[:, None]
-    itself = places(names, known)
-    total[itself >= 0, itself[itself >= 0]] = 0
-    return total
+    return zero_own(total, own_columns(names, known))

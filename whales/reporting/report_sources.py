@@ -12,7 +12,7 @@ from whales.errors import UserError
 from whales.labels import NEW_WHALE
 from whales.matrices import ScoreMatrix, load_dict
 from whales.ranking import ENSEMBLE_THRESHOLD
-from whales.reporting.gallery import Query, queries
+from whales.reporting.gallery import AnsweredQuery, queries
 from whales.reporting.held_out import HeldOut, held_out
 from whales.reporting.report_parts import Judged, judge, judged
 from whales.scoring import test_answers
@@ -107,7 +107,7 @@ class Sources:
         return judge("kernel", "test", matrix, self.who, ENSEMBLE_THRESHOLD)
 
     @cached_property
-    def queries(self) -> list[Query]:
+    def queries(self) -> list[AnsweredQuery]:
         """Of the gallery: test photos with the submission's answers where identities and scores are
         known, else the folds' valid photos.
         """
