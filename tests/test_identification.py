@@ -19,17 +19,12 @@ from rich.console import Console
 
 from retinanet import find_flukes
 from retinanet.find_flukes import boxes_of, converted_detector, fluke_boxes
+from whales import calibration
 from whales.best_photos import KnownPhotos
+from whales.calibration import CalibrationPairs, Curve, cross_fitted, fit_curve, reliability
 from whales.errors import UserError
-from whales.identifying import calibration, catalogue
+from whales.identifying import catalogue
 from whales.identifying.agreement import PARTS, PLACES, agreement, occluded, spread
-from whales.identifying.calibration import (
-    CalibrationPairs,
-    Curve,
-    cross_fitted,
-    fit_curve,
-    reliability,
-)
 from whales.identifying.catalogue import (
     Catalogue,
     FoldNet,

@@ -17,11 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from whales.best_photos import KnownPhotos, own_columns, zero_own
-from whales.console import log
-from whales.dataset import known_photos, load_boxes, training_identities
-from whales.errors import UserError
-from whales.folds import FOLDS, require_fold
-from whales.identifying.calibration import (
+from whales.calibration import (
     FITTED_IDENTITIES,
     CalibrationPairs,
     Curve,
@@ -29,6 +25,10 @@ from whales.identifying.calibration import (
     joined,
     pairs_of,
 )
+from whales.console import log
+from whales.dataset import known_photos, load_boxes, training_identities
+from whales.errors import UserError
+from whales.folds import FOLDS, require_fold
 from whales.identifying.feature_cache import (
     Arrays,
     FeatureCache,

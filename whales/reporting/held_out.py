@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 from whales.best_photos import KnownPhotos, own_columns, zero_own
+from whales.calibration import CalibrationPairs, joined, pairs_of
 from whales.folds import FOLDS
-from whales.identifying.calibration import CalibrationPairs, joined, pairs_of
 from whales.labels import NEW_WHALE, check_labelled
 from whales.matrices import ScoreMatrix, load_tuple
 from whales.ranking import ENSEMBLE_THRESHOLD, VALIDATION_THRESHOLD
