@@ -194,7 +194,7 @@ def report(workspace: Workspace) -> tuple[float, float]:
     from final_ensemble_with_post_proc import blended
     from report import page
     from whales import scoring
-    from whales.report import answers_picture
+    from whales.reporting.answers_picture import answers_picture
 
     table = scoring.fold_scores(workspace)
     truth = scoring.test_answers(workspace)

@@ -15,7 +15,7 @@ import pytest
 import pyvips
 from scipy import sparse
 
-from whales import web_page
+from whales import scoring, web_page
 from whales.best_photos import Candidate
 from whales.errors import UserError
 from whales.labels import NEW_WHALE
@@ -23,6 +23,7 @@ from whales.matrices import ScoreMatrix, save_dict, save_tuple
 from whales.pickles import save
 from whales.ranking import validation_map
 from whales.reporting import charts, gallery
+from whales.reporting.answers_picture import answers_picture
 from whales.reporting.gallery import AnsweredQuery, Thumbnails, chosen, queries
 from whales.reporting.held_out import BOTH, held_out, mean_of
 from whales.reporting.look_alikes import Likeness, Twins, identical_photos
@@ -437,6 +438,17 @@ def whole(finished, tmp_path_factory):
     """The page of the finished root: its path and its text."""
     path = tmp_path_factory.mktemp("page") / "report.html"
     return path, write(finished, path)
+
+
+def test_answers_picture_shows_lines_of_answers(finished, tmp_path):
+    path = tmp_path / "answers.png"
+    answers_picture(finished, path, blend(finished), scoring.test_answers(finished), lines=3)
+    pixels = cv2.imread(str(path))
+    assert pixels.shape[:2] == (300, 1040)  # 13 inches by 1.25 a line, 80 dots an inch
+    right = np.array([0x4E, 0x9D, 0x2A])  # the frame of a right answer, BGR
+    assert (pixels == right).all(axis=2).any()
+    answers_picture(finished, path, blend(finished), None, lines=3)
+    assert not (cv2.imread(str(path)) == right).all(axis=2).any()
 
 
 def section(text, name):

@@ -12,7 +12,7 @@ from whales.console import log, log_error
 from whales.errors import UserError
 from whales.identifying.catalogue import Catalogue
 from whales.photos import crop_window, cut, photo_size, read_photo
-from whales.report import fluke
+from whales.thumbnails import fluke
 from whales.settings import ANISOTROPY
 
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp")

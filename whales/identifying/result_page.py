@@ -13,7 +13,7 @@ from rich.text import Text
 from whales.identifying.identification import Answer, Candidate, Fluke
 from whales.labels import with_jpg
 from whales.pickles import write_text
-from whales.report import thumbnail
+from whales.thumbnails import thumbnail
 from whales.tables import csv_text
 from whales.web_page import image, page
 from whales.workspace import Workspace

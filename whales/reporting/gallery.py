@@ -12,9 +12,9 @@ from whales.best_photos import Candidate, KnownPhotos, mark_own, own_columns
 from whales.errors import UserError
 from whales.labels import NEW_WHALE, with_jpg
 from whales.matrices import ScoreMatrix
-from whales.report import thumbnail
 from whales.reporting.report_parts import blocks
 from whales.submissions import ANSWERS
+from whales.thumbnails import thumbnail
 from whales.web_page import data_uri, note, picture
 from whales.workspace import Workspace
 

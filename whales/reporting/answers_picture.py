@@ -1,8 +1,7 @@
-"""Pictures of a finished work root."""
+"""A picture of test photos with their answers beside them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +9,11 @@ import numpy as np
 from whales.best_photos import KnownPhotos
 from whales.dataset import load_boxes, training_identities
 from whales.matrices import ScoreMatrix
-from whales.photos import crop_window, cut, read_photo
 from whales.pickles import atomic_path
 from whales.submissions import read_answers
+from whales.thumbnails import thumbnail, thumbnail_size
 from whales.workspace import Workspace
 
-_HEIGHT = 100  # of a thumbnail, pixels
 _RIGHT, _WRONG = "#2a9d4e", "#b8bec4"
 
 
@@ -55,26 +53,6 @@ def answers_picture(
     plt.close(figure)
 
 
-def thumbnail(workspace: Workspace, boxes: dict[str, Sequence[int]], name: str) -> np.ndarray:
-    """The fluke of a photo (stem), in its own shape: (100, w, 3) uint8."""
-    pixels = read_photo(workspace.photo(name))
-    return fluke(pixels, boxes.get(name), workspace.settings.anisotropy)
-
-
-def fluke(pixels: np.ndarray, box: Sequence[float] | None, anisotropy: float) -> np.ndarray:
-    """The fluke of (h, w, 3) uint8, in its own shape: (100, 100 * anisotropy, 3).
-
-    `box` and `anisotropy` as in `crop_window`.
-    """
-    window = crop_window(box, pixels.shape[1], pixels.shape[0], anisotropy=anisotropy)
-    return cut(pixels, window, *_size(anisotropy))
-
-
-def _size(anisotropy: float) -> tuple[int, int]:
-    """(width, height) of a thumbnail, pixels."""
-    return max(1, round(_HEIGHT * anisotropy)), _HEIGHT
-
-
 def _draw(
     axis, pixels: np.ndarray | None, title: str, right: bool | None, anisotropy: float
 ) -> None:
@@ -82,7 +60,7 @@ def _draw(
     axis.set_yticks([])
     axis.set_title(title, fontsize=8, pad=2)
     if pixels is None:
-        pixels = np.full((*_size(anisotropy)[::-1], 3), 245, np.uint8)
+        pixels = np.full((*thumbnail_size(anisotropy)[::-1], 3), 245, np.uint8)
     axis.imshow(pixels)
     for side in axis.spines.values():
         side.set_color(_RIGHT if right else _WRONG)
