@@ -20,7 +20,7 @@ from rich.console import Console
 from retinanet import find_flukes
 from retinanet.find_flukes import boxes_of, converted_detector, fluke_boxes
 from whales import calibration
-from whales.best_photos import KnownPhotos
+from whales.best_photos import Candidate, KnownPhotos
 from whales.calibration import CalibrationPairs, Curve, cross_fitted, fit_curve, reliability
 from whales.errors import UserError
 from whales.identifying import catalogue
@@ -35,7 +35,6 @@ from whales.identifying.catalogue import (
 )
 from whales.identifying.identification import (
     Answer,
-    Candidate,
     Fluke,
     cut_flukes,
     identify,
@@ -146,9 +145,9 @@ def test_a_query_is_blended_over_the_nets_there_are_and_ranked():
     of = Fluke(Path("q.jpg"), 1, None, np.zeros((100, 215, 3), np.uint8), crops)
     (answer,) = identify(Catalogue(known, {}, 2.15, judges, same, new), [of], top=5)
     best, second = (0.03 + 0.36) / 0.7, (0.18 + 0.16) / 0.7
-    assert [(one.rank, one.identity, one.photo) for one in answer.candidates] == [
-        (1, "w_1", "a"),
-        (2, "w_2", "b"),
+    assert [(one.identity, one.photo) for one in answer.candidates] == [
+        ("w_1", "a"),
+        ("w_2", "b"),
     ]
     np.testing.assert_allclose([one.score for one in answer.candidates], [best, second], rtol=1e-6)
     np.testing.assert_allclose(
@@ -337,8 +336,8 @@ def told(work_root):
     draw(work_root / "data/train/k1.jpg", 1)
     draw(work_root / "data/train/k2.jpg", 2)
     candidates = [
-        Candidate(1, "w_<1>", 0.75, 0.9, "k1"),
-        Candidate(2, "w_[2]", 0.125, 0.4, "k2"),
+        Candidate("w_<1>", "k1", 0.9, 0.75),
+        Candidate("w_[2]", "k2", 0.4, 0.125),
     ]
     view = np.full((100, 215, 3), 200, np.uint8)
     boxed = Answer(Fluke(Path("a & b.jpg"), 2, (1, 2, 30, 40), view, {}), 0.25, candidates)

@@ -20,6 +20,7 @@ from scipy import sparse
 from werkzeug.serving import make_server
 
 from whales import decisions as decisions_module
+from whales.best_photos import Candidate
 from whales.decisions import (
     DECISION_COLUMNS,
     DECISIONS,
@@ -30,7 +31,7 @@ from whales.decisions import (
     standing,
 )
 from whales.exchange.exporting import read_decisions
-from whales.identifying.identification import Answer, Candidate, Fluke
+from whales.identifying.identification import Answer, Fluke
 from whales.identifying.result_page import COLUMNS, write_csv
 from whales.matrices import ScoreMatrix, save_dict, save_tuple
 from whales.pickles import save
@@ -302,7 +303,7 @@ def identified(folder, *flukes):
         Answer(
             Fluke(photo(path), number, box, np.zeros((1, 1, 3), np.uint8), {}),
             0.25,
-            [Candidate(rank, *one) for rank, one in enumerate(candidates, 1)],
+            [Candidate(*one) for one in candidates],
         )
         for path, number, box, candidates in flukes
     ]
@@ -311,7 +312,7 @@ def identified(folder, *flukes):
 
 
 def test_table_of_identify(root, tmp_path):
-    ann, bob = ("ann", 0.75, 0.9, "k2"), ("bob", 0.125, 0.5, "k3")
+    ann, bob = ("ann", "k2", 0.9, 0.75), ("bob", "k3", 0.5, 0.125)
     source = identified(
         tmp_path,
         (tmp_path / "z.jpg", 1, (1, 2, 30, 20), [ann, bob]),

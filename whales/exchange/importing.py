@@ -7,11 +7,10 @@ import contextlib
 import math
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyvips
@@ -127,7 +126,7 @@ def check(
         )
 
     with ThreadPoolExecutor(workers) as pool:
-        found = list(_progress(pool.map(settle, records), len(records), "check photos"))
+        found = list(progress_bar("check photos", len(records), items=pool.map(settle, records)))
     for reason in found:
         if isinstance(reason, str):
             log(f"left out: {reason}")
@@ -222,7 +221,7 @@ def write_root(
 
         with ThreadPoolExecutor(workers) as pool:
             items = pool.map(put, zip(names, records, strict=True))
-            list(_progress(items, len(records), "write photos"))
+            list(progress_bar("write photos", len(records), items=items))
         _write_tables(workspace, names, records, ids)
         if anisotropy:
             write_text(workspace.file("settings"), settings_text(Settings(anisotropy)))
@@ -309,7 +308,3 @@ def notes(records: Sequence[Record]) -> list[str]:
         *lines,
         f"{turned} photos turned upright or made JPEGs, {len(records) - turned} as they were",
     ]
-
-
-def _progress(items: Iterable[Any], total: int, name: str) -> Iterable[Any]:
-    return progress_bar(name, total, items=items)

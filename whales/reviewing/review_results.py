@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from whales.best_photos import Candidate, best_identities
+from whales.boxes import Box
 from whales.dataset import known_photos, load_boxes, test_photos, training_identities
 from whales.ensemble import blend
 from whales.errors import UserError
 from whales.import_table import imported
 from whales.labels import check_labelled, stem, with_jpg
 from whales.matrices import ScoreMatrix, load_tuple
-from whales.photos import Box
 from whales.stage import require
 from whales.tables import read_table, require_columns
 from whales.workspace import Workspace
