@@ -190,7 +190,7 @@ def report(workspace: Workspace) -> tuple[float, float]:
     from report import page
     from whales import scoring
     from whales.ensemble import blended
-    from whales.report import answers_picture
+    from whales.reporting.answers_picture import answers_picture
 
     table = scoring.fold_scores(workspace)
     truth = scoring.test_answers(workspace)

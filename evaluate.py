@@ -15,11 +15,12 @@ import numpy as np
 
 from whales.console import log
 from whales.errors import UserError
-from whales.evaluation import CONFIDENCE, measures, read_submission, unknown_identities
+from whales.evaluation import CONFIDENCE, measures
 from whales.labels import identities_of, read_labels
 from whales.options import positive
 from whales.pickles import write_text
 from whales.stage import run
+from whales.submissions import read_submission, unknown_identities
 from whales.workspace import Workspace
 
 

@@ -17,8 +17,8 @@ from pathlib import Path
 from whales.console import log
 from whales.errors import UserError
 from whales.exchange import exporting
-from whales.exchange.forms import TEST
-from whales.exchange.importing import require_new
+from whales.folders import require_new
+from whales.import_table import TEST, UNMATCHED
 from whales.stage import run
 from whales.workspace import Workspace
 
@@ -66,7 +66,7 @@ def main(argv=None):
         exporting.write_coco(args.coco, content)
     if args.capture_histories:
         exporting.write_histories(args.capture_histories, histories)
-    matched = sum(s.individual != exporting.UNMATCHED for s in chosen)
+    matched = sum(s.individual != UNMATCHED for s in chosen)
     decided = sum(s.source == "decision" for s in chosen)
     log(f"{len(chosen)} photos, {matched} matched, {decided} of them decided by people")
 

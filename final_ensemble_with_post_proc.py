@@ -14,11 +14,11 @@ from siamese_net_v6_se_resnext.a00_net_v6 import NET as V6
 from whales.console import log
 from whales.dataset import test_photos, training_identities
 from whales.ensemble import blended
-from whales.inference import write_submission
 from whales.job import Job
 from whales.options import parse_arguments
 from whales.ranking import CLAIM_SCORE, ENSEMBLE_THRESHOLD, post_process, rank
 from whales.stage import run
+from whales.submissions import write_submission
 
 # S = .3 densenet + .3 seresnext + .4 kernel: each net's share stands on its card.
 NETS = (V5, V6, KERNEL)

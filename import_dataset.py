@@ -32,6 +32,7 @@ from whales.console import log
 from whales.errors import UserError
 from whales.exchange import forms, importing
 from whales.exchange.importing import ratio, share
+from whales.folders import require_new
 from whales.options import PROFILE_CHOICES, RunOptions, positive
 from whales.settings import ANISOTROPY
 from whales.stage import run
@@ -65,7 +66,7 @@ def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
     add_options(parser)
     args = parser.parse_args(argv)
-    importing.require_new(args.root)
+    require_new(args.root)
     if args.test_share and args.split is None:
         args.split = ""  # what is drawn replaces a split that nobody named
     detector = Workspace(args.detector) if args.detector else None

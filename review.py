@@ -17,10 +17,10 @@ from pathlib import Path
 
 from final_ensemble_with_post_proc import NETS
 from whales.console import log
+from whales.decisions import DecisionLog, checked_name, login_name
 from whales.ensemble import test_parts
 from whales.errors import UserError
 from whales.reviewing import relabelling
-from whales.reviewing.decisions import DecisionLog, checked_name, login_name
 from whales.reviewing.review_results import results_of_root, results_of_table
 from whales.stage import run
 from whales.workspace import Workspace

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import random
 import shutil
 import tempfile
@@ -21,6 +20,7 @@ from siamese_net_v5_densenet121.a00_net_v5 import NET as V5
 from whales.augment import GaussNoise, ShiftScaleRotate
 from whales.photo_store import PhotoStore
 from whales.photos import crop_window, cut, read_crop
+from whales.settings import ANISOTROPY
 
 WIDTH, HEIGHT = 1050, 600
 # An epoch shows each photo twice among the matches and twice among the mismatches; a round, the least
@@ -55,7 +55,7 @@ def _augmented(net, paths, box, folder: str, repeats: int) -> Iterator[Line]:
     """Looks at some photos of the first epoch, which decodes them, of a later one, and of a round."""
     looks = list(enumerate(paths * LOOKS))
     decoded = Path(folder) / "decoded"
-    store, augmenter, plain_way = PhotoStore(decoded), net.augmenter(), _plain_way(net)
+    store, augmenter, plain_way = PhotoStore(decoded), net.augmenter(ANISOTROPY), _plain_way(net)
 
     def later():
         for seed, path in looks:
@@ -100,7 +100,7 @@ def _by_opencv(path: Path) -> np.ndarray:
 
 def _plain_way(net):
     """The net's transforms in a `Compose` that carries the box; a crop as in training."""
-    transforms = importlib.import_module(net.augmentation).transforms()
+    transforms = net.transforms()
     members = [transform.transforms for transform in transforms if isinstance(transform, A.OneOf)]
     for transform in chain(transforms, *members):  # warp and noise as albumentations', not as ours
         if isinstance(transform, ShiftScaleRotate):

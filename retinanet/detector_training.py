@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import importlib.util
-import io
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -40,6 +38,7 @@ from whales.photos import read_photo
 from whales.pickles import atomic_path, set_aside, write_text
 from whales.progress import progress_bar
 from whales.stamps import in_words
+from whales.tables import csv_text
 from whales.workspace import Workspace
 
 EVALUATION_BATCH = 8
@@ -317,11 +316,7 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _table(history: Sequence[dict[str, float]]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(history)
-    return text.getvalue()
+    return csv_text(COLUMNS, ([row.get(name, "") for name in COLUMNS] for row in history))
 
 
 def _line(row: dict[str, float], epochs: int) -> str:

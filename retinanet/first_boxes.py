@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from sklearn.model_selection import KFold
 
 from whales.errors import UserError
 from whales.labels import NEW_WHALE
+from whales.tables import csv_text
 
 FOLDS = 5
 SEED = 66
@@ -62,10 +62,7 @@ def degenerate_boxes(boxes: Mapping[str, Sequence[float]], names: Iterable[str])
 
 def annotation_table(rows: Iterable[Row]) -> str:
     """Rows as `path,x1,y1,x2,y2,whale`, without a header."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerows([path, *box, CLASS] for path, box in rows)
-    return text.getvalue()
+    return csv_text(None, ([path, *box, CLASS] for path, box in rows))
 
 
 def read_annotations(path: Path) -> list[Row]:

@@ -18,6 +18,7 @@ TOP_STAGES = (
     "r20_prepare_matrices_for_ensemble",
     "final_ensemble_with_post_proc",
 )
+TOOLS = ("exchange", "identifying", "inspecting", "reporting", "reviewing")
 LIBRARY = [path for path in source_files() if name_of(path).startswith("whales/")]
 
 
@@ -69,6 +70,17 @@ def test_the_library_imports_no_stage():
             name for name in imported(path) if name.split(".")[0] in (*STAGE_FOLDERS, *TOP_STAGES)
         ]
         assert wrong == [], name_of(path)
+
+
+def test_no_tool_imports_another_or_the_inference_stages():
+    for path in LIBRARY:
+        folder = name_of(path).split("/")[1]
+        if folder in TOOLS:
+            others = tuple(f"whales.{tool}." for tool in TOOLS if tool != folder)
+            wrong = [
+                name for name in imported(path) if name.startswith((*others, "whales.inference"))
+            ]
+            assert wrong == [], name_of(path)
 
 
 def test_stages_import_no_stage_and_no_other_net():

@@ -19,16 +19,12 @@ from rich.console import Console
 from retinanet import find_flukes
 from retinanet.find_flukes import boxes_of, converted_detector, fluke_boxes
 from siamese_net_v5_densenet121.a00_net_v5 import NET
+from whales import calibration
+from whales.best_photos import Candidate, KnownPhotos
+from whales.calibration import CalibrationPairs, Curve, cross_fitted, fit_curve, reliability
 from whales.errors import UserError
-from whales.identifying import calibration, catalogue
+from whales.identifying import catalogue
 from whales.identifying.agreement import PARTS, PLACES, agreement, occluded, spread
-from whales.identifying.calibration import (
-    CalibrationPairs,
-    Curve,
-    cross_fitted,
-    fit_curve,
-    reliability,
-)
 from whales.identifying.catalogue import (
     Catalogue,
     FoldNet,
@@ -39,14 +35,12 @@ from whales.identifying.catalogue import (
 )
 from whales.identifying.identification import (
     Answer,
-    Candidate,
     Fluke,
     cut_flukes,
     identify,
     parse_box,
     photo_files,
 )
-from whales.identifying.known import Known
 from whales.identifying.result_page import COLUMNS, show, write_csv, write_html
 from whales.net import Net
 from whales.options import RunOptions
@@ -59,21 +53,6 @@ from whales.workspace import Workspace
 V5 = "models/Res_v5_densenet121/ft_v5_512px_finetune_{fold}_final_v2_{score}.model_weights"
 SIZE = 72  # of the v5 net in the smoke profile
 BOX = (6, 4, 90, 44)
-
-
-# --- identities -----------------------------------------------------------------------------------
-
-
-def test_an_identity_has_the_score_of_its_best_photo():
-    known = Known(["p", "q", "r", "s"], {"p": "w_b", "q": "w_a", "r": "w_b", "s": "w_c"})
-    scores = np.array([[0.2, 0.5, 0.9, 0.1], [0.3, 0.3, 0.3, 0.3]], np.float32)
-    assert known.identities == ["w_b", "w_a", "w_c"]
-    np.testing.assert_array_equal(
-        known.best(scores), np.array([[0.9, 0.5, 0.1], [0.3, 0.3, 0.3]], np.float32)
-    )
-    assert known.top(scores[0], 2) == [(0, 2), (1, 1)]
-    # Ties: the identity and the photo that come first; never more rows than identities.
-    assert known.top(scores[1], 9) == [(0, 0), (1, 1), (2, 3)]
 
 
 # --- calibration ----------------------------------------------------------------------------------
@@ -142,7 +121,7 @@ def test_each_part_is_judged_by_the_curves_of_the_others():
 def test_calibration_pairs_are_the_best_identities_and_whether_they_are_right(monkeypatch):
     monkeypatch.setattr(calibration, "FITTED_IDENTITIES", 2)
     identity_of = {"a": "w_1", "b": "w_1", "c": "w_2", "d": "w_3", "n": "new_whale"}
-    known = Known(["a", "b", "c", "d"], identity_of)
+    known = KnownPhotos(["a", "b", "c", "d"], identity_of)
     judges = [judge(1, fold_net([0.1, 0.2, 0.9, 0.4], {"a": 1.0, "n": 0.5}))]
     pairs = calibration_pairs(judges, known, ["a", "n"], identity_of)
     np.testing.assert_allclose(pairs.scores, [0.9, 0.4, 0.45, 0.2], rtol=1e-6)
@@ -161,7 +140,7 @@ def test_a_query_is_blended_over_the_nets_there_are_and_ranked():
             net=net, size=size, scores=lambda crops: np.array([scores], np.float32)
         )
 
-    known = Known(["a", "b", "c"], {"a": "w_1", "b": "w_2", "c": "w_1"})
+    known = KnownPhotos(["a", "b", "c"], {"a": "w_1", "b": "w_2", "c": "w_1"})
     judges = [scoring(8, 0.3, [0.1, 0.6, 0.2]), scoring(9, 0.4, [0.9, 0.4, 0.2])]
     same = Curve(np.array([0.0, 1.0]), np.array([0.0, 0.5]))
     new = Curve(np.array([0.0, 1.0]), np.array([1.0, 0.0]))
@@ -169,9 +148,9 @@ def test_a_query_is_blended_over_the_nets_there_are_and_ranked():
     of = Fluke(Path("q.jpg"), 1, None, np.zeros((100, 215, 3), np.uint8), crops)
     (answer,) = identify(Catalogue(known, {}, 2.15, judges, same, new), [of], top=5)
     best, second = (0.03 + 0.36) / 0.7, (0.18 + 0.16) / 0.7
-    assert [(one.rank, one.identity, one.photo) for one in answer.candidates] == [
-        (1, "w_1", "a"),
-        (2, "w_2", "b"),
+    assert [(one.identity, one.photo) for one in answer.candidates] == [
+        ("w_1", "a"),
+        ("w_2", "b"),
     ]
     np.testing.assert_allclose([one.score for one in answer.candidates], [best, second], rtol=1e-6)
     np.testing.assert_allclose(
@@ -360,8 +339,8 @@ def told(work_root):
     draw(work_root / "data/train/k1.jpg", 1)
     draw(work_root / "data/train/k2.jpg", 2)
     candidates = [
-        Candidate(1, "w_<1>", 0.75, 0.9, "k1"),
-        Candidate(2, "w_[2]", 0.125, 0.4, "k2"),
+        Candidate("w_<1>", "k1", 0.9, 0.75),
+        Candidate("w_[2]", "k2", 0.4, 0.125),
     ]
     view = np.full((100, 215, 3), 200, np.uint8)
     boxed = Answer(Fluke(Path("a & b.jpg"), 2, (1, 2, 30, 40), view, {}), 0.25, candidates)

@@ -12,10 +12,9 @@ from helpers import refused, write_lines
 
 from retinanet import find_flukes
 from whales.dataset import crop_tables, training_data, training_reads
-from whales.errors import UserError
 from whales.exchange.exporting import capture_histories, read_decisions, read_sightings
 from whales.exchange.forms import Form, Record, records_of
-from whales.exchange.importing import draw_playground, draw_test, new_folder, unique_names
+from whales.exchange.importing import draw_playground, draw_test
 from whales.pickles import load, save
 from whales.reviewing.review_results import results_of_table
 from whales.workspace import Workspace
@@ -341,13 +340,6 @@ def test_broken_photos_are_named_or_left_out(photos, import_dataset, tmp_path, c
     assert rows(root / "data/train.csv")[1:] == [["p0.jpg", "a"]]
 
 
-def test_names_are_safe_and_differ():
-    assert unique_names(["a", "a", "a_2", "A", "b.c", "x y", "x,y", ""]) == [
-        "a", "a_3", "a_2", "A_4", "b_c", "x_y", "x_y_2", "_",
-    ]  # fmt: skip
-    assert unique_names(["new whale", "Ünal"], ["new_whale"]) == ["new_whale_2", "Ünal"]
-
-
 # --- what is drawn ------------------------------------------------------------------------------
 
 
@@ -573,20 +565,6 @@ def test_bad_sources(photos, import_dataset, tmp_path):
     (tmp_path / "imported").mkdir()
     write_lines(tmp_path / "imported/mine.txt", "keep")
     refused(lambda: import_dataset(table), "not empty")
-
-
-def test_a_folder_is_written_whole_or_not_at_all(tmp_path):
-    def fail():
-        with new_folder(tmp_path / "new") as folder:
-            write_lines(folder / "half", "half")
-            raise UserError("stop")
-
-    refused(fail, "stop")
-    assert list(tmp_path.iterdir()) == []
-    (tmp_path / "new").mkdir()
-    with new_folder(tmp_path / "new") as folder:
-        write_lines(folder / "whole", "whole")
-    assert [path.name for path in tmp_path.rglob("*")] == ["new", "whole"]
 
 
 def test_refusals_end_with_code_2_and_need_no_framework(run_python, tmp_path):

@@ -9,8 +9,8 @@ from scipy import sparse
 
 from whales.ensemble import blend, mean_matrix
 from whales.errors import UserError
-from whales.inference import write_submission
 from whales.matrices import ScoreMatrix, cut_small, load_dict, load_tuple, save_dict, save_tuple
+from whales.submissions import write_submission
 
 NEW = "new_whale"
 V5 = "modified_data/seamese_net_v5_rgb_densenet121_512px"

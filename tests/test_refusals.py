@@ -140,7 +140,7 @@ CASES = {
     "one kernel file": (
         tables,
         ["kernel_snn/snn_inference_kernel_1024.py", "--model_weights_1", "/none/x.h5"],
-        ["no weights PLAN21", "--RUN_FOLD 1"],
+        ["--model_weights_1", "/none/x.h5 is missing"],
     ),
     "inference without weights": (
         tables,

@@ -16,14 +16,17 @@ import pyvips
 from scipy import sparse
 
 from final_ensemble_with_post_proc import NETS
-from whales import web_page
+from whales import scoring, web_page
+from whales.best_photos import Candidate
+from whales.ensemble import blended
 from whales.errors import UserError
 from whales.labels import NEW_WHALE
 from whales.matrices import ScoreMatrix, save_dict, save_tuple
 from whales.pickles import save
 from whales.ranking import validation_map
 from whales.reporting import charts, gallery
-from whales.reporting.gallery import Candidate, Query, Thumbnails, chosen, queries
+from whales.reporting.answers_picture import answers_picture
+from whales.reporting.gallery import AnsweredQuery, Thumbnails, chosen, queries
 from whales.reporting.held_out import BOTH, held_out, mean_of
 from whales.reporting.look_alikes import Likeness, Twins, identical_photos
 from whales.reporting.report_page import write_report
@@ -271,7 +274,7 @@ def test_identical_photos(tmp_path):
 def test_queries():
     answers = [["w_b", "w_a"], ["w_a", NEW_WHALE], [NEW_WHALE, "w_c"]]
     first, second, third = queries(VALID, answers, WHO, "fold 0")
-    assert first == Query(
+    assert first == AnsweredQuery(
         "a0", "fold 0", "w_a",
         [Candidate("w_b", "b1", pytest.approx(0.9)), Candidate("w_a", "a1", pytest.approx(0.8))],
         None,
@@ -285,7 +288,7 @@ def test_queries():
 def query(name, place, sure=0.5):
     identities = ["w_1", "w_2", "w_3", "w_4", "w_5", "w_6"]
     given = [Candidate(identity, "p", sure) for identity in identities[:5]]
-    return Query(name, "test", identities[place - 1], given, None)
+    return AnsweredQuery(name, "test", identities[place - 1], given, None)
 
 
 def test_chosen():
@@ -431,6 +434,19 @@ def whole(finished, tmp_path_factory):
     """The page of the finished root: its path and its text."""
     path = tmp_path_factory.mktemp("page") / "report.html"
     return path, write(finished, path)
+
+
+def test_answers_picture_shows_lines_of_answers(finished, tmp_path):
+    path = tmp_path / "answers.png"
+    answers_picture(
+        finished, path, blended(finished, NETS), scoring.test_answers(finished), lines=3
+    )
+    pixels = cv2.imread(str(path))
+    assert pixels.shape[:2] == (300, 1040)  # 13 inches by 1.25 a line, 80 dots an inch
+    right = np.array([0x4E, 0x9D, 0x2A])  # the frame of a right answer, BGR
+    assert (pixels == right).all(axis=2).any()
+    answers_picture(finished, path, blended(finished, NETS), None, lines=3)
+    assert not (cv2.imread(str(path)) == right).all(axis=2).any()
 
 
 def section(text, name):

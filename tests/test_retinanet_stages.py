@@ -239,9 +239,9 @@ def cached(cache, name, box, weights):
     x1, y1, x2, y2 = box
     boxes[:, 0] = [box, (1 - x2, y1, 1 - x1, y2)]
     scores[:, 0] = 0.8
-    assert cache.prepare(weights, [name]) == [name]
+    assert cache.prepare(weights, [name], {name: "d"}) == [name]
     save(cache.path(name), (boxes, scores, scores.astype(np.int32)))
-    assert cache.prepare(weights, [name]) == []
+    assert cache.prepare(weights, [name], {name: "d"}) == []
 
 
 def test_folds_that_predicted_one_photo_are_averaged(root, capsys):
@@ -260,15 +260,28 @@ def test_folds_that_predicted_one_photo_are_averaged(root, capsys):
     assert "fold 2's detections are of other weights" in capsys.readouterr().out
 
 
-def test_a_photo_newer_than_its_entry_is_predicted_again(root):
+def test_a_photo_that_changed_is_predicted_again(root):
     cache = Cache(Workspace(root), "train", 3)
     cached(cache, "a05", (0.25, 0.125, 0.75, 0.5), "one")
     assert cache.path("a05").name == "a05.pklz"
-    os.utime(cache.photo("a05"))
     later = cache.path("a05").stat().st_mtime_ns + 10**9
     os.utime(cache.photo("a05"), ns=(later, later))
-    assert cache.prepare("one", ["a05"], {"a05": "d"}) == ["a05"]
+    assert cache.prepare("one", ["a05"], {"a05": "d"}) == []  # touched, but the same
+    assert cache.prepare("one", ["a05"], {"a05": "e"}) == ["a05"]
     assert not cache.path("a05").exists()
+
+
+def test_entries_without_digests_count_unless_older_than_their_photo(root):
+    workspace = Workspace(root)
+    cache = Cache(workspace, "train", 3)
+    cached(cache, "a05", (0.25, 0.125, 0.75, 0.5), "one")
+    note = workspace.file("detections_weights", part="train", fold=3)
+    note.write_text(json.dumps({"weights": "one"}))  # as versions before 0.2 wrote it
+    assert cache.prepare("one", ["a05"], {"a05": "e"}) == []
+    note.write_text(json.dumps({"weights": "one"}))
+    later = cache.path("a05").stat().st_mtime_ns + 10**9
+    os.utime(cache.photo("a05"), ns=(later, later))
+    assert cache.prepare("one", ["a05"], {"a05": "e"}) == ["a05"]
 
 
 def test_agreement_counts_photos_without_a_box_as_zero():

@@ -19,13 +19,9 @@ from helpers import refused, write_lines
 from scipy import sparse
 from werkzeug.serving import make_server
 
-from whales.exchange.exporting import read_decisions
-from whales.identifying.identification import Answer, Candidate, Fluke
-from whales.identifying.result_page import COLUMNS, write_csv
-from whales.matrices import ScoreMatrix, save_dict, save_tuple
-from whales.pickles import save
-from whales.reviewing import decisions as decisions_module
-from whales.reviewing.decisions import (
+from whales import decisions as decisions_module
+from whales.best_photos import Candidate
+from whales.decisions import (
     DECISION_COLUMNS,
     DECISIONS,
     Decision,
@@ -34,11 +30,15 @@ from whales.reviewing.decisions import (
     last_of_each,
     standing,
 )
+from whales.exchange.exporting import read_decisions
+from whales.identifying.identification import Answer, Fluke
+from whales.identifying.result_page import COLUMNS, write_csv
+from whales.matrices import ScoreMatrix, save_dict, save_tuple
+from whales.pickles import save
 from whales.reviewing.relabelling import relabel, summary_path
 from whales.reviewing.review_app import PAGE, open_socket, review_app
 from whales.reviewing.review_results import (
     Query,
-    best_identities,
     results_of_root,
     results_of_table,
 )
@@ -263,19 +263,6 @@ def test_processes_that_write_at_once_lose_nothing(book):
 # --- what is reviewed ---------------------------------------------------------------------------
 
 
-def test_best_identities_by_hand():
-    scores = np.array([[0.2, 0.7, 0.7, 0.3], [0, 0, 0, 0], [0.5, 0, 0.5, 0]], np.float32)
-    matrix = ScoreMatrix(scores, ["x", "y", "z"], ["a1", "a2", "b1", "c1"])
-    of = {"a1": "a", "a2": "a", "b1": "b", "c1": "c"}
-    found = best_identities(matrix, of, 2)
-    named = {name: [(one.identity, one.photo) for one in got] for name, got in found.items()}
-    # Ties go to the column that comes first; a score of 0 is none.
-    assert named == {"x": [("a", "a2"), ("b", "b1")], "y": [], "z": [("a", "a1"), ("b", "b1")]}
-    assert found["x"][0].score == pytest.approx(0.7)
-    csr = ScoreMatrix(sparse.csr_matrix(scores), matrix.rows, matrix.columns)
-    assert best_identities(csr, of, 2) == found
-
-
 def named(candidates):
     return [(one.identity, one.photo, round(one.value, 4)) for one in candidates]
 
@@ -316,7 +303,7 @@ def identified(folder, *flukes):
         Answer(
             Fluke(photo(path), number, box, np.zeros((1, 1, 3), np.uint8), {}),
             0.25,
-            [Candidate(rank, *one) for rank, one in enumerate(candidates, 1)],
+            [Candidate(*one) for one in candidates],
         )
         for path, number, box, candidates in flukes
     ]
@@ -325,7 +312,7 @@ def identified(folder, *flukes):
 
 
 def test_table_of_identify(root, tmp_path):
-    ann, bob = ("ann", 0.75, 0.9, "k2"), ("bob", 0.125, 0.5, "k3")
+    ann, bob = ("ann", "k2", 0.9, 0.75), ("bob", "k3", 0.5, 0.125)
     source = identified(
         tmp_path,
         (tmp_path / "z.jpg", 1, (1, 2, 30, 20), [ann, bob]),

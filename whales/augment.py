@@ -27,7 +27,8 @@ from albumentations.augmentations.geometric import functional as geometric
 from scipy.special import ndtri
 
 from whales import reach
-from whales.photos import Box, crop_window, cut
+from whales.boxes import Box
+from whales.photos import crop_window, cut
 from whales.settings import ANISOTROPY
 
 # Training crops leave this margin around the box, as a share of its sides.

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-Box = Sequence[float]
+Box = Sequence[float]  # x1, y1, x2, y2 in pixels of the original photo
+ShareBox = Sequence[float]  # the same in shares of the photo's sides
 Detections = tuple[np.ndarray, np.ndarray, np.ndarray]  # boxes (n, 4), scores (n,), labels (n,)
 
 MIN_SCORE = 0.01  # below it lies only the detector's padding (-1)
@@ -96,7 +97,7 @@ def _join(match: list[float], entry: list[float]) -> None:
     match[6] = total
 
 
-def to_pixels(box: Box, width: int, height: int) -> tuple[int, int, int, int]:
+def to_pixels(box: ShareBox, width: int, height: int) -> tuple[int, int, int, int]:
     """A box in shares of the sides, in pixels, truncated (not rounded) to whole numbers."""
     sides = np.array([width, height, width, height])
     x1, y1, x2, y2 = (np.asarray(box, np.float64) * sides).astype(np.int32).tolist()

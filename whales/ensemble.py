@@ -9,11 +9,12 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
+from whales.best_photos import own_columns, zero_own
 from whales.dataset import known_photos, load_boxes, test_photos, training_identities
 from whales.labels import check_labelled
 from whales.matrices import ScoreMatrix, cut_small, load_dict, load_tuple
 from whales.net import Net
-from whales.ranking import places, validation_map
+from whales.ranking import validation_map
 from whales.workspace import Workspace
 
 
@@ -44,21 +45,13 @@ def gather_validation(
         matrix = matrix.aligned(sorted(matrix.rows), columns, path)
         check_labelled(matrix.rows + columns, identity_of, path)
         means.append(validation_map(*matrix, identity_of))
-        itself = places(matrix.rows, matrix.columns)
-        parts.append(_without_self(cut_small(matrix.scores, least), itself))
+        own = own_columns(matrix.rows, matrix.columns)
+        parts.append(zero_own(cut_small(matrix.scores, least), own))
         rows += matrix.rows
     counts = [part.shape[0] for part in parts]
     overall = float(np.average(means, weights=counts)) if sum(counts) else 0.0
     stacked = sparse.vstack(parts, format="csr", dtype=np.float32)
     return ScoreMatrix(stacked, rows, columns), ValidationScores(means, overall)
-
-
-def _without_self(scores: sparse.csr_matrix, itself: np.ndarray) -> sparse.csr_matrix:
-    """CSR scores without those of a photo with itself; `itself`: (n,) its column, or -1."""
-    own = np.repeat(itself, np.diff(scores.indptr))
-    scores.data[scores.indices == own] = 0
-    scores.eliminate_zeros()
-    return scores
 
 
 def mean_matrix(paths: Sequence[Path]) -> ScoreMatrix:

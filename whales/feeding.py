@@ -21,11 +21,12 @@ from typing import Any, TypeVar
 import cv2
 import numpy as np
 
+from whales.boxes import Box
 from whales.console import log
 from whales.crop_store import CropStore, key_of
 from whales.errors import UserError
 from whales.photo_store import PhotoStore
-from whales.photos import Box, read_crop
+from whales.photos import read_crop
 from whales.progress import progress_bar
 from whales.settings import ANISOTROPY
 

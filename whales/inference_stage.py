@@ -13,7 +13,6 @@ from whales.dataset import crop_tables, known_photos, load_boxes, test_photos, t
 from whales.ensemble import mean_matrix
 from whales.errors import UserError
 from whales.folds import FOLDS, require_fold
-from whales.inference import write_submission
 from whales.job import Job
 from whales.labels import check_labelled, stem
 from whales.matrices import ScoreMatrix, load_tuple, save_tuple
@@ -22,6 +21,7 @@ from whales.options import RunOptions, add_precision, parse_arguments
 from whales.photo_inputs import feature_store, photo_files
 from whales.pickles import load
 from whales.ranking import rank, validation_map
+from whales.submissions import write_submission
 from whales.workspace import Workspace, require
 
 if TYPE_CHECKING:

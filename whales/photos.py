@@ -9,11 +9,10 @@ import cv2
 import numpy as np
 import pyvips
 
+from whales.boxes import Box
 from whales.console import log
 from whales.errors import UserError
 from whales.settings import ANISOTROPY
-
-Box = Sequence[float]  # x1, y1, x2, y2 in pixels of the original photo
 
 CROP_MARGIN = 0.05
 

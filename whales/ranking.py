@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from whales.best_photos import own_columns
 from whales.labels import NEW_WHALE
 from whales.metrics import mapk
+from whales.submissions import ANSWERS
 
-ANSWERS = 5
 VALIDATION_THRESHOLD = 0.99
 ENSEMBLE_THRESHOLD = 0.7
 # Post-processing: a known photo claims its best test photo from this score on ...
@@ -75,14 +76,8 @@ def validation_map(
     `scores`: (n, m) float32; names are photo stems; `identity_of`: stem -> identity or `new_whale`.
     """
     identities = [identity_of[name] for name in column_names]
-    answers = rank(scores, identities, threshold, places(row_names, column_names))
+    answers = rank(scores, identities, threshold, own_columns(row_names, column_names))
     return mapk([identity_of[name] for name in row_names], answers)
-
-
-def places(row_names: Sequence[str], column_names: Sequence[str]) -> np.ndarray:
-    """Column of each row's own photo, (n,) int, -1 where it is no column."""
-    column_of = {name: column for column, name in enumerate(column_names)}
-    return np.array([column_of.get(name, -1) for name in row_names], np.int64)
 
 
 def post_process(

@@ -12,12 +12,12 @@ import numpy as np
 from whales.boxes import iou
 from whales.dataset import test_photos, training_identities
 from whales.folds import FOLDS
-from whales.inference import read_answers
 from whales.labels import NEW_WHALE, identities_of, read_labels, stem
 from whales.matrices import ScoreMatrix, load_dict, load_tuple
 from whales.metrics import mapk
 from whales.pickles import load
-from whales.ranking import ANSWERS, ENSEMBLE_THRESHOLD, rank, validation_map
+from whales.ranking import ENSEMBLE_THRESHOLD, rank, validation_map
+from whales.submissions import ANSWERS, read_answers
 from whales.workspace import Workspace, require
 
 

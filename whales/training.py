@@ -6,8 +6,6 @@ random state, so that a run that was stopped at any moment ends with the same fi
 
 from __future__ import annotations
 
-import csv
-import io
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -27,6 +25,7 @@ from whales.plan import Block, Plan, at
 from whales.progress import progress_bar
 from whales.ranking import validation_map
 from whales.stamps import Description, in_words
+from whales.tables import csv_text
 
 
 @dataclass
@@ -235,11 +234,9 @@ class Trainer:
             _tensorboard_scalars(self._tensorboard, len(self.progress.history), {"map5": score})
 
     def _write_history(self) -> None:
-        text = io.StringIO()
-        writer = csv.DictWriter(text, list(self.progress.history[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(self.progress.history)
-        write_text(self._history_csv, text.getvalue())
+        header = list(self.progress.history[0])
+        rows = [[row.get(name, "") for name in header] for row in self.progress.history]
+        write_text(self._history_csv, csv_text(header, rows))
 
     def _checkpoint(self) -> None:
         from keras import ops

@@ -13,15 +13,14 @@ import pandas as pd
 
 from whales.console import log
 from whales.dataset import test_photos, training_identities
+from whales.decisions import SKIP, DecisionLog, standing, words_of
 from whales.errors import UserError
-from whales.exchange.forms import PLAYGROUND, TEST, TRAIN, UNMATCHED
-from whales.exchange.importing import imported, new_folder, unique_names
-from whales.inference import read_answers
+from whales.folders import new_folder, unique_names
+from whales.import_table import PLAYGROUND, TEST, TRAIN, UNMATCHED, imported
 from whales.labels import NEW_WHALE, stem, with_jpg
 from whales.photos import photo_size
 from whales.pickles import atomic_path, load, write_text
-from whales.ranking import ANSWERS
-from whales.reviewing.decisions import SKIP, DecisionLog, standing, words_of
+from whales.submissions import ANSWERS, read_known_answers
 from whales.workspace import Workspace, require
 
 # A date is cut to so many characters.
@@ -64,7 +63,7 @@ def read_sightings(
         require(workspace, answers)
     labels = training_identities(workspace)
     if answers.exists():
-        ranked = _checked(read_answers(answers), labels, answers)
+        ranked = read_known_answers(answers, labels.values())
     else:
         log(f"{answers} is not there: of the test photos only those that people decided on")
         ranked = {name: [] for name in test_photos(workspace)}
@@ -98,20 +97,6 @@ def read_sightings(
             source = "decision" if name in decided else "answer"
             found.append(sighting(name, decided.get(name) or best[0], source, TEST))
     return found
-
-
-def _checked(
-    ranked: dict[str, list[str]], labels: Mapping[str, str], path: Path
-) -> dict[str, list[str]]:
-    known = {NEW_WHALE, *labels.values()}
-    for line, (name, answers) in enumerate(ranked.items(), start=2):
-        strange = [answer for answer in answers if answer not in known]
-        if strange:
-            raise UserError(
-                f"{path}, line {line}: {strange[0] or 'an empty answer'} of photo {name} is no "
-                "identity of train.csv; give the answers of this work root"
-            )
-    return ranked
 
 
 def read_decisions(

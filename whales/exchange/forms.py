@@ -10,8 +10,7 @@ import json
 import math
 import os
 import re
-import zipfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import date
 from pathlib import Path
@@ -22,11 +21,11 @@ import pandas as pd
 
 from whales.console import log
 from whales.errors import UserError
+from whales.import_table import PLAYGROUND, TEST, TRAIN, UNMATCHED
 from whales.labels import NEW_WHALE
+from whales.tables import read_table, require_columns
 
-UNMATCHED = "unmatched"  # what exports call a photo of none of the known
 UNKNOWN = (NEW_WHALE, "unknown", UNMATCHED)  # wildlife-datasets writes `unknown`
-TRAIN, TEST, PLAYGROUND = PARTS = ("train", "test", "playground")
 
 _SUFFIXES = (".jpg", ".jpeg", ".jpe", ".png", ".tif", ".tiff", ".webp", ".gif", ".avif", ".jp2")
 _NOTHING = ("", "nan", "none", "null", "[]", "<na>", "nat")
@@ -176,38 +175,6 @@ def records_of(
     ]
 
 
-def read_table(path: Path | str) -> tuple[pd.DataFrame, list[str]]:
-    """A table with a header, all text, without its blank rows; and of each row, file and line.
-
-    .xlsx (first sheet), else UTF-8 text with commas, semicolons or tabs. `UserError` where it is none.
-    """
-    path = Path(path)
-    try:
-        if path.suffix.lower() == ".xlsx":
-            frame = pd.read_excel(path, dtype=str, keep_default_na=False)
-        else:
-            with open(path, encoding="utf-8-sig") as text:  # spreadsheets begin with a mark
-                header = text.readline()
-                text.seek(0)
-                frame = pd.read_csv(
-                    text, dtype=str, keep_default_na=False, skip_blank_lines=False,
-                    sep=max(",;\t", key=header.count),
-                )  # fmt: skip
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing") from None
-    except (ValueError, KeyError, OSError, zipfile.BadZipFile) as reason:
-        told = " ".join(str(reason).split())
-        raise UserError(
-            f"{path} is not a table with a header ({told}); save it as UTF-8 CSV or .xlsx"
-        ) from reason
-    if not isinstance(frame.index, pd.RangeIndex):
-        raise UserError(f"{path}, line 2: more fields than the header has; take them out")
-    frame.columns = [str(column).strip() for column in frame.columns]
-    frame = frame[(frame != "").any(axis=1)] if len(frame) else frame
-    unit = "row" if path.suffix.lower() == ".xlsx" else "line"
-    return frame, [f"{path}, {unit} {index + 2}" for index in frame.index]
-
-
 def _folder_table(folder: Path) -> tuple[pd.DataFrame, list[str]]:
     """A folder per identity: photos at any depth below it; those beside the folders have none."""
     files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
@@ -274,17 +241,6 @@ def _box_columns(frame: pd.DataFrame, source: Path | str, form: Form) -> tuple[s
         raise UserError(f"a box is one column or four, received {len(names)}: {' '.join(names)}")
     require_columns(frame, source, names)
     return names
-
-
-def require_columns(
-    frame: pd.DataFrame, source: Path | str, names: Iterable[str], expected: str = ""
-) -> None:
-    """Raise `UserError` for the first of `names` that the table lacks; `expected`: what it should be."""
-    for name in names:
-        if name not in frame.columns:
-            told = f"expected {expected}, " if expected else ""
-            received = ",".join(map(str, frame.columns))
-            raise UserError(f"{source}: column {name} is missing; {told}received {received}")
 
 
 def _text(value: Any) -> str:

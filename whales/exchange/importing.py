@@ -4,33 +4,30 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import csv
-import io
 import math
-import os
-import re
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyvips
 
 from whales.console import log
 from whales.errors import UserError
-from whales.exchange.forms import PARTS, PLAYGROUND, TEST, TRAIN, UNMATCHED, Record, read_table
+from whales.exchange.forms import Record
+from whales.folders import new_folder, unique_names
+from whales.import_table import IMPORT_COLUMNS, PARTS, PLAYGROUND, TEST, TRAIN, UNMATCHED
 from whales.labels import NEW_WHALE, photos_by_identity, stem, with_jpg
 from whales.photos import read_photo
 from whales.pickles import save, write_text
 from whales.progress import progress_bar
 from whales.settings import Settings, settings_text
+from whales.tables import csv_text
 from whales.workspace import Workspace
 
-IMPORT_COLUMNS = ("Image", "original", "path", "Id", "identity", "date", "split")
 _QUALITY = 95  # of photos that must be encoded anew; from 90 on libvips keeps the full colour
 _TURNED = (5, 6, 7, 8)  # EXIF orientations whose upright photo has its sides exchanged
 _OVERHANG = 0.05  # of the photo's side: boxes drawn a little too far are clipped, others refused
@@ -129,7 +126,7 @@ def check(
         )
 
     with ThreadPoolExecutor(workers) as pool:
-        found = list(_progress(pool.map(settle, records), len(records), "check photos"))
+        found = list(progress_bar("check photos", len(records), items=pool.map(settle, records)))
     for reason in found:
         if isinstance(reason, str):
             log(f"left out: {reason}")
@@ -224,7 +221,7 @@ def write_root(
 
         with ThreadPoolExecutor(workers) as pool:
             items = pool.map(put, zip(names, records, strict=True))
-            list(_progress(items, len(records), "write photos"))
+            list(progress_bar("write photos", len(records), items=items))
         _write_tables(workspace, names, records, ids)
         if anisotropy:
             write_text(workspace.file("settings"), settings_text(Settings(anisotropy)))
@@ -274,8 +271,8 @@ def _write_tables(
         "playground_sample_submission": [],
     }
     for key, content in tables.items():
-        write_text(workspace.file(key), _csv(("Image", "Id"), content))
-    write_text(workspace.file("import_table"), _csv(IMPORT_COLUMNS, rows))
+        write_text(workspace.file(key), csv_text(("Image", "Id"), content))
+    write_text(workspace.file("import_table"), csv_text(IMPORT_COLUMNS, rows))
     save(workspace.file("boxes_v5"), boxes[TRAIN] | boxes[TEST])
     save(workspace.file("boxes_playground_v2"), boxes[PLAYGROUND])
     write_text(workspace.file("cropping_train_v2"), "")
@@ -283,13 +280,7 @@ def _write_tables(
     if all(who for _, who in parts[TEST]) and {who for _, who in parts[TEST]} != {NEW_WHALE}:
         known = {who for _, who in parts[TRAIN]}
         truth = [(name, who if who in known else NEW_WHALE) for name, who in parts[TEST]]
-        write_text(workspace.file("test_labels"), _csv(("Image", "Id"), truth))
-
-
-def _csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([header, *rows])
-    return text.getvalue()
+        write_text(workspace.file("test_labels"), csv_text(("Image", "Id"), truth))
 
 
 def notes(records: Sequence[Record]) -> list[str]:
@@ -317,73 +308,3 @@ def notes(records: Sequence[Record]) -> list[str]:
         *lines,
         f"{turned} photos turned upright or made JPEGs, {len(records) - turned} as they were",
     ]
-
-
-def unique_names(names: Sequence[str], taken: Iterable[str] = ()) -> list[str]:
-    """A different safe name for each: letters, digits, `_` and `-`, different without regard to case.
-
-    Names that are safe stay as they are, the first of equal ones at least; others get `_2`, `_3`, ...
-    No dot, since the tables' readers take what follows it for an extension.
-    """
-    safe = [re.sub(r"[^\w-]+", "_", name) or "_" for name in names]
-    used = {name.casefold() for name in taken}
-    result: dict[int, str] = {}
-    # First those that can stay, so that `a_2` keeps its name where `a` comes twice.
-    for i, (name, made) in enumerate(zip(names, safe, strict=True)):
-        if name == made and made.casefold() not in used:
-            used.add(made.casefold())
-            result[i] = made
-    last: Counter[str] = Counter()
-    for i, made in enumerate(safe):
-        if i in result:
-            continue
-        candidate = made
-        while candidate.casefold() in used:
-            last[made.casefold()] += 1
-            candidate = f"{made}_{last[made.casefold()] + 1}"
-        used.add(candidate.casefold())
-        result[i] = candidate
-    return [result[i] for i in range(len(safe))]
-
-
-def imported(workspace: Workspace) -> dict[str, dict[str, str]]:
-    """Rows of `data/import.csv` by the photo's stem in the work root; none where nothing was imported."""
-    path = workspace.file("import_table")
-    if not path.exists():
-        return {}
-    table, _ = read_table(path)
-    missing = [column for column in IMPORT_COLUMNS if column not in table]
-    if missing:
-        raise UserError(f"{path}: column {missing[0]} is missing; import the data again")
-    return {stem(row["Image"]): row for row in table.to_dict("records")}
-
-
-def require_new(path: Path | str) -> Path:
-    """The absolute path of a folder to make; `UserError` where it exists and is not an empty folder."""
-    path = Path(path).resolve()
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise UserError(f"{path} is there and not empty; name a new folder, or empty it")
-    return path
-
-
-@contextlib.contextmanager
-def new_folder(path: Path | str) -> Iterator[Path]:
-    """Yield a temporary folder beside `path`, renamed to `path` if the block ends well.
-
-    `UserError` where `path` exists and is not an empty folder. Parents are created.
-    """
-    path = require_new(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        temporary.mkdir()
-        yield temporary
-        if path.exists():
-            path.rmdir()
-        temporary.rename(path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _progress(items: Iterable[Any], total: int, name: str) -> Iterable[Any]:
-    return progress_bar(name, total, items=items)

@@ -15,12 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from whales.console import log
-from whales.dataset import known_photos, load_boxes, training_identities
-from whales.digests import text_digest
-from whales.errors import UserError
-from whales.folds import FOLDS, require_fold
-from whales.identifying.calibration import (
+from whales.best_photos import KnownPhotos, own_columns, zero_own
+from whales.calibration import (
     FITTED_IDENTITIES,
     CalibrationPairs,
     Curve,
@@ -28,7 +24,11 @@ from whales.identifying.calibration import (
     joined,
     pairs_of,
 )
-from whales.identifying.known import Known
+from whales.console import log
+from whales.dataset import known_photos, load_boxes, training_identities
+from whales.digests import text_digest
+from whales.errors import UserError
+from whales.folds import FOLDS, require_fold
 from whales.labels import check_labelled, stem
 from whales.net import Net
 from whales.options import RunOptions
@@ -41,7 +41,6 @@ from whales.photo_scores import (
 )
 from whales.pickles import load
 from whales.progress import progress_bar
-from whales.ranking import places
 from whales.workspace import Workspace, require
 
 if TYPE_CHECKING:
@@ -98,7 +97,7 @@ class Catalogue:
     none of the known whales.
     """
 
-    known: Known
+    known: KnownPhotos
     boxes: dict[str, Any]
     anisotropy: float
     judges: list[Judge]
@@ -174,7 +173,7 @@ def open_catalogue(options: RunOptions, nets: Sequence[tuple[Net, dict[int, Path
             for fold, path in files.items()
         ]
         judges.append(Judge(net, size, network, folds))
-    group = Known(known, identity_of)
+    group = KnownPhotos(known, identity_of)
     curves = _curves(options, judges, group, identity_of, prints)
     catalogue = Catalogue(group, boxes, ws.settings.anisotropy, judges, *curves)
     # The first call of a branch traces it, which takes longer than all later ones.
@@ -222,7 +221,7 @@ def _fold_net(
 def _curves(
     options: RunOptions,
     judges: Sequence[Judge],
-    known: Known,
+    known: KnownPhotos,
     identity_of: dict[str, str],
     prints: dict[str, str],
 ) -> tuple[Curve, Curve]:
@@ -253,7 +252,7 @@ def _curves(
 
 
 def calibration_pairs(
-    judges: Sequence[Judge], known: Known, valid: Sequence[str], identity_of: dict[str, str]
+    judges: Sequence[Judge], known: KnownPhotos, valid: Sequence[str], identity_of: dict[str, str]
 ) -> CalibrationPairs:
     """What the curves are fitted on; `valid` (stems): photos that some fold of a judge holds out."""
     parts = []
@@ -288,6 +287,4 @@ def held_out_scores(
         total += sums * (share / np.maximum(counts, 1))[:, None]
         shares += share
     total /= shares[:, None]
-    itself = places(names, known)
-    total[itself >= 0, itself[itself >= 0]] = 0
-    return total
+    return zero_own(total, own_columns(names, known))

@@ -8,16 +8,16 @@ from typing import NamedTuple
 
 import numpy as np
 
+from whales.best_photos import Candidate
+from whales.boxes import Box
 from whales.console import log, log_error
 from whales.errors import UserError
 from whales.identifying.catalogue import Catalogue
 from whales.photos import crop_window, cut, photo_size, read_photo
-from whales.report import fluke
 from whales.settings import ANISOTROPY
+from whales.thumbnails import fluke
 
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp")
-
-Box = tuple[float, float, float, float]
 
 
 class Fluke(NamedTuple):
@@ -30,18 +30,12 @@ class Fluke(NamedTuple):
     crops: dict[int, np.ndarray]  # size -> (size, size, 3) uint8, for the nets
 
 
-class Candidate(NamedTuple):
-    """An identity that a fluke may have; `photo`: stem of the known photo most like it."""
-
-    rank: int
-    identity: str
-    probability: float
-    score: float
-    photo: str
-
-
 class Answer(NamedTuple):
-    """What the catalogue says of a fluke; `new`: probability of none of the known whales."""
+    """What the catalogue says of a fluke.
+
+    new: probability of none of the known whales; candidates: best first, each with photo, score and
+    probability.
+    """
 
     fluke: Fluke
     new: float
@@ -165,14 +159,11 @@ def identify(catalogue: Catalogue, flukes: Sequence[Fluke], top: int) -> list[An
 
 def _answer(catalogue: Catalogue, of: Fluke, scores: np.ndarray, top: int) -> Answer:
     known = catalogue.known
-    candidates = [
-        Candidate(
-            rank,
-            known.identities[code],
-            float(catalogue.same(scores[place])),
-            float(scores[place]),
-            known.photos[place],
+    candidates = []
+    for code, column in known.top(scores, top):
+        score = float(scores[column])
+        probability = float(catalogue.same(scores[column]))
+        candidates.append(
+            Candidate(known.identities[code], known.photos[column], score, probability)
         )
-        for rank, (code, place) in enumerate(known.top(scores, top), 1)
-    ]
     return Answer(of, float(catalogue.new(scores.max())), candidates)

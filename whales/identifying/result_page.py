@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
@@ -12,10 +10,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from whales.identifying.identification import Answer, Candidate, Fluke
+from whales.best_photos import Candidate
+from whales.identifying.identification import Answer, Fluke
 from whales.labels import with_jpg
 from whales.pickles import write_text
-from whales.report import thumbnail
+from whales.tables import csv_text
+from whales.thumbnails import thumbnail
 from whales.web_page import image, page
 from whales.workspace import Workspace
 
@@ -57,25 +57,23 @@ def show(answer: Answer, console: Console | None = None) -> None:
     table = Table()
     for name in ("rank", "identity", "probability", "score", "photo"):
         table.add_column(name, justify="left" if name in ("identity", "photo") else "right")
-    for one in answer.candidates:
+    for rank, one in enumerate(answer.candidates, 1):
         numbers = f"{one.probability:.2f}", f"{one.score:.4f}"
-        cells = str(one.rank), one.identity, *numbers, with_jpg(one.photo)
+        cells = str(rank), one.identity, *numbers, with_jpg(one.photo)
         table.add_row(*map(Text, cells))
     console.print(table)
 
 
 def write_csv(path: Path, answers: Sequence[Answer]) -> None:
     """Write one row for each query, fluke and rank, columns as COLUMNS; no box: the whole frame."""
-    text = io.StringIO()
-    rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(COLUMNS)
+    rows = []
     for of, new, candidates in answers:
         box = [""] * 4 if of.box is None else [f"{value:g}" for value in of.box]
-        for one in candidates:
+        for rank, one in enumerate(candidates, 1):
             numbers = f"{one.probability:.6f}", f"{one.score:.6f}"
             place = of.photo, of.number, *box, f"{new:.6f}"
-            rows.writerow([*place, one.rank, one.identity, *numbers, with_jpg(one.photo)])
-    write_text(path, text.getvalue())
+            rows.append([*place, rank, one.identity, *numbers, with_jpg(one.photo)])
+    write_text(path, csv_text(COLUMNS, rows))
 
 
 def write_html(
@@ -95,12 +93,16 @@ def _section(answer: Answer, workspace: Workspace, boxes: dict[str, Sequence[flo
     told = f"<b>{escape(of.photo.name)}</b> #{of.number}<br>{where(of)}"
     told += f"<br>new whale: {answer.new:.0%}{_bar(answer.new)}"
     query = f'<figure class="query">{image(of.view, of.photo.name)}<figcaption>{told}</figcaption></figure>'
-    candidates = [_candidate(one, workspace, boxes) for one in answer.candidates]
+    candidates = [
+        _candidate(rank, one, workspace, boxes) for rank, one in enumerate(answer.candidates, 1)
+    ]
     return f'<section>{query}<div class="candidates">{"".join(candidates)}</div></section>'
 
 
-def _candidate(one: Candidate, workspace: Workspace, boxes: dict[str, Sequence[float]]) -> str:
-    told = f"{one.rank}. <b>{escape(one.identity)}</b> {one.probability:.0%}{_bar(one.probability)}"
+def _candidate(
+    rank: int, one: Candidate, workspace: Workspace, boxes: dict[str, Sequence[float]]
+) -> str:
+    told = f"{rank}. <b>{escape(one.identity)}</b> {one.probability:.0%}{_bar(one.probability)}"
     told += f"score {one.score:.4f}, {escape(with_jpg(one.photo))}"
     view = image(thumbnail(workspace, boxes, one.photo), one.identity)
     return f"<figure>{view}<figcaption>{told}</figcaption></figure>"

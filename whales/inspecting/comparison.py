@@ -13,14 +13,13 @@ from scipy import sparse
 
 from whales.boxes import iou
 from whales.errors import UserError
-from whales.evaluation import read_submission
 from whales.inspecting import contents
 from whales.inspecting.contents import Content, read
 from whales.inspecting.findings import Finding, Panel, Percent, Range
 from whales.inspecting.matrix_checks import MATCHES, ROWS, matches, tell_matches, without_own
-from whales.inspecting.tables import Tables, subject, submission_of
+from whales.inspecting.tables import Tables, subject
 from whales.labels import NEW_WHALE, identities_of, read_labels, stem
-from whales.ranking import ANSWERS
+from whales.submissions import ANSWERS, read_submission, read_submission_of_any
 
 _IOUS = (0.5, 0.75, 0.9)  # where the IoU's table is divided
 _WITHIN = (5, 10, 100)  # ranks that rank changes are counted to
@@ -148,7 +147,8 @@ def _matrices(finding: Finding, first: Content, second: Content, tables: Tables,
 def _submissions(
     finding: Finding, first: Content, second: Content, tables: Tables, head: int
 ) -> None:
-    one, other = (submission_of(content.path, tables).answers for content in (first, second))
+    pair = [read_submission_of_any(c.path, tables.test_groups) for c in (first, second)]
+    one, other = (submission.answers for submission in pair)
     names = _common(finding, one, other, "photos")
     agreement = {}
     for k in range(1, ANSWERS + 1):

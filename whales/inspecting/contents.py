@@ -13,12 +13,12 @@ import pandas as pd
 from scipy import sparse
 
 from whales import folds
+from whales.decisions import DECISION_COLUMNS, DecisionLog
 from whales.errors import UserError
-from whales.evaluation import COLUMNS
 from whales.labels import stem
 from whales.matrices import ScoreMatrix
 from whales.pickles import load
-from whales.reviewing.decisions import DECISION_COLUMNS, DecisionLog
+from whales.submissions import COLUMNS
 
 BOXES = "boxes"
 DETECTIONS = "detections"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 import os
@@ -18,6 +16,7 @@ import numpy as np
 from whales.errors import UserError
 from whales.photos import read_photo
 from whales.pickles import atomic_path, write_text
+from whales.tables import csv_text
 
 _NAMED = 5  # photos or identities named in one fault
 _FAULT, _DULL = "bold red", "dim"
@@ -216,15 +215,13 @@ def _head(finding: Finding) -> Any:
 
 def write_csv(path: Path, findings: Sequence[Finding]) -> None:
     """Write a table `subject,kind,fact,value`, one line for each fact and each fault."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["subject", "kind", "fact", "value"])
+    table = []
     for finding in findings:
         facts = finding.facts.items()
         rows = [(name, v if isinstance(v, int | float) else tell(v)) for name, v in facts]
         rows += [("fault", fault) for fault in finding.faults]
-        writer.writerows([finding.subject, finding.kind, *row] for row in rows)
-    write_text(path, text.getvalue())
+        table += [(finding.subject, finding.kind, *row) for row in rows]
+    write_text(path, csv_text(("subject", "kind", "fact", "value"), table))
 
 
 def write_json(path: Path, findings: Sequence[Finding]) -> None:

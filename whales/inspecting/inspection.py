@@ -10,16 +10,16 @@ import numpy as np
 from pandas.api.types import is_numeric_dtype
 
 from whales.boxes import MIN_SCORE, mirror
+from whales.decisions import standing, words_of
 from whales.errors import UserError
-from whales.evaluation import unknown_identities
 from whales.inspecting import contents
 from whales.inspecting.contents import Content
 from whales.inspecting.findings import Finding, Panel, Percent, Range, Share
 from whales.inspecting.matrix_checks import check_matrix, twice
-from whales.inspecting.tables import Tables, subject, submission_of
+from whales.inspecting.tables import Tables, subject
 from whales.labels import NEW_WHALE, identities_of, read_labels
 from whales.metrics import mapk
-from whales.reviewing.decisions import standing, words_of
+from whales.submissions import read_submission_of_any, unknown_identities
 
 _ROUNDING = 1e-6  # by which a share may pass 1
 # Columns of a training's history, as they are told; MAP@5 is not measured after every epoch.
@@ -183,7 +183,7 @@ def _folds(finding: Finding, content: Content, tables: Tables, head: int) -> Non
 
 
 def _submission(finding: Finding, content: Content, tables: Tables, head: int) -> None:
-    answers, refusals = submission_of(content.path, tables)
+    answers, refusals = read_submission_of_any(content.path, tables.test_groups)
     finding.facts["photos"] = len(answers)
     finding.faults += [f"it would be refused: {reason}" for reason in refusals]
     wanted = {"test": tables.test, "playground": tables.playground_test}

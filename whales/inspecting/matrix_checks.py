@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from whales.best_photos import mark_own, own_columns
 from whales.dataset import known_photos
 from whales.folds import FOLDS
 from whales.inspecting.contents import Content, Scores
 from whales.inspecting.findings import Finding, Panel, Percent, Range, Share
 from whales.inspecting.tables import Tables
 from whales.matrices import ScoreMatrix
-from whales.ranking import places, validation_map
+from whales.ranking import validation_map
 from whales.scoring import known_score
 
 ROWS = 512  # of a matrix that are looked at at once
@@ -87,10 +88,7 @@ def without_own(matrix: ScoreMatrix) -> np.ndarray:
     """A dense copy (n, m) float32 of scores, -1 where a photo meets itself."""
     scores = matrix.scores
     scores = scores.toarray() if sparse.issparse(scores) else np.array(scores, np.float32)
-    own = places(matrix.rows, matrix.columns)
-    mine = np.flatnonzero(own >= 0)
-    scores[mine, own[mine]] = -1
-    return scores
+    return mark_own(scores, own_columns(matrix.rows, matrix.columns), -1)
 
 
 def _values(finding: Finding, scores: Any) -> None:

@@ -11,7 +11,6 @@ from typing import Any
 
 from whales.dataset import load_boxes, test_photos, training_identities
 from whales.errors import UserError
-from whales.evaluation import Submission, read_submission
 from whales.inspecting.findings import Finding, Share
 from whales.labels import identities_of, read_labels, read_submission_names, stem
 from whales.photos import photo_size
@@ -70,6 +69,11 @@ class Tables:
             first = sorted(self._broken)[0]
             told.append(f"{len(self._broken)} photos cannot be read, such as {first}")
         return told
+
+    @property
+    def test_groups(self) -> tuple[list[str] | None, list[str] | None]:
+        """Test photos (stems) of the competition and of the playground: what a submission answers."""
+        return self.test, self.playground_test
 
     @cached_property
     def boxed(self) -> set[str] | None:
@@ -136,17 +140,3 @@ def subject(workspace: Workspace, path: Path) -> str:
     path = path.absolute()
     inside = path.is_relative_to(workspace.root)
     return path.relative_to(workspace.root).as_posix() if inside else str(path)
-
-
-def submission_of(path: Path, tables: Tables) -> Submission:
-    """A submission, held against the photos of the competition or of the playground, whose it has more.
-
-    Without either table it is held against its own photos. `UserError` where it is no submission.
-    """
-    names = list(read_submission(path, []).answers)
-    wanted = max(
-        (part for part in (tables.test, tables.playground_test) if part),
-        key=lambda part: len({*part} & {*names}),
-        default=names,
-    )
-    return read_submission(path, wanted)

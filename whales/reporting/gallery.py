@@ -8,12 +8,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from whales.best_photos import Candidate, KnownPhotos, mark_own, own_columns
 from whales.errors import UserError
 from whales.labels import NEW_WHALE, with_jpg
 from whales.matrices import ScoreMatrix
-from whales.ranking import ANSWERS, places
-from whales.report import thumbnail
 from whales.reporting.report_parts import blocks
+from whales.submissions import ANSWERS
+from whales.thumbnails import thumbnail
 from whales.web_page import data_uri, note, picture
 from whales.workspace import Workspace
 
@@ -25,15 +26,7 @@ MOST_BYTES = 9_000_000
 _QUALITY = 70
 
 
-class Candidate(NamedTuple):
-    """An identity and the known photo (stem) of it most like the query; neither for `new_whale`."""
-
-    identity: str
-    photo: str | None
-    score: float | None
-
-
-class Query(NamedTuple):
+class AnsweredQuery(NamedTuple):
     """A photo with its answers; `own`: of the true identity, where that is none of the answers."""
 
     photo: str
@@ -56,45 +49,31 @@ class Query(NamedTuple):
 
 def queries(
     matrix: ScoreMatrix, answers: Sequence[Sequence[str]], who: Mapping[str, str], part: str
-) -> list[Query]:
+) -> list[AnsweredQuery]:
     """The rows of a matrix with their answers and the photos that stand for them.
 
     who: stem -> identity of rows and columns; a photo does not stand for itself.
     """
-    columns_of: dict[str, list[int]] = {}
-    for column, name in enumerate(matrix.columns):
-        columns_of.setdefault(who[name], []).append(column)
-    itself = places(matrix.rows, matrix.columns)
+    known, own = KnownPhotos(matrix.columns, who), own_columns(matrix.rows, matrix.columns)
     found = []
     for start, block in blocks(matrix):
+        block = mark_own(block.copy(), own[start : start + len(block)], -np.inf)
         for row, scores in enumerate(block, start):
-            own, name = int(itself[row]), matrix.rows[row]
-            given = [_candidate(one, columns_of, matrix, scores, own) for one in answers[row]]
+            name = matrix.rows[row]
             truth = who[name]
-            missed = truth not in answers[row] and truth in columns_of
-            best = _candidate(truth, columns_of, matrix, scores, own) if missed else None
-            found.append(Query(name, part, truth, given, best))
+            given = [known.candidate(identity, scores) for identity in answers[row]]
+            missed = truth not in answers[row] and truth in known.code_of
+            best = known.candidate(truth, scores) if missed else None
+            found.append(AnsweredQuery(name, part, truth, given, best))
     return found
 
 
-def _candidate(
-    identity: str,
-    columns_of: Mapping[str, list[int]],
-    matrix: ScoreMatrix,
-    scores: np.ndarray,
-    itself: int,
-) -> Candidate:
-    columns = [column for column in columns_of.get(identity, ()) if column != itself]
-    if not columns:
-        return Candidate(identity, None, None)
-    best = columns[int(np.argmax(scores[columns]))]
-    return Candidate(identity, matrix.columns[best], float(scores[best]))
-
-
-def chosen(found: Sequence[Query], most: int = MOST, errors: int = MOST_ERRORS) -> list[Query]:
+def chosen(
+    found: Sequence[AnsweredQuery], most: int = MOST, errors: int = MOST_ERRORS
+) -> list[AnsweredQuery]:
     """Up to `most` queries, errors first: those without the right answer, then by how sure they were."""
 
-    def order(query: Query) -> tuple[Any, ...]:
+    def order(query: AnsweredQuery) -> tuple[Any, ...]:
         return -query.place, -query.sure, query.photo, query.part
 
     wrong = sorted((query for query in found if query.place > 1), key=order)
@@ -123,7 +102,9 @@ class Thumbnails:
         return picture(made[0], text, *made[1:]) if made else '<div class="none">no photo</div>'
 
 
-def gallery(found: Sequence[Query], thumbnails: Thumbnails, most_bytes: int = MOST_BYTES) -> str:
+def gallery(
+    found: Sequence[AnsweredQuery], thumbnails: Thumbnails, most_bytes: int = MOST_BYTES
+) -> str:
     """The queries with controls to sort and filter them; fewer where they would take too much room."""
     cards: list[str] = []
     size = 0
@@ -154,7 +135,7 @@ _CONTROLS = """
 """
 
 
-def _card(query: Query, number: int, thumbnails: Thumbnails) -> str:
+def _card(query: AnsweredQuery, number: int, thumbnails: Thumbnails) -> str:
     place = query.place
     state = "right" if place == 1 else "wrong"
     told = {1: "right", ANSWERS + 1: "error: the right answer is not among the five"}.get(

@@ -8,13 +8,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from whales.best_photos import KnownPhotos, own_columns, zero_own
+from whales.calibration import CalibrationPairs, joined, pairs_of
 from whales.folds import FOLDS
-from whales.identifying.calibration import CalibrationPairs, joined, pairs_of
-from whales.identifying.known import Known
 from whales.labels import NEW_WHALE, check_labelled
 from whales.matrices import ScoreMatrix, load_tuple
-from whales.ranking import ENSEMBLE_THRESHOLD, VALIDATION_THRESHOLD, places
-from whales.reporting.gallery import Query, queries
+from whales.ranking import ENSEMBLE_THRESHOLD, VALIDATION_THRESHOLD
+from whales.reporting.gallery import AnsweredQuery, queries
 from whales.reporting.look_alikes import Likeness
 from whales.reporting.report_parts import (
     BINS,
@@ -53,7 +53,7 @@ class HeldOut:
     judged: list[Judged] = field(default_factory=list)
     counts: dict[str, np.ndarray] = field(default_factory=dict)
     tradeoffs: dict[str, Tradeoff] = field(default_factory=dict)
-    queries: list[Query] = field(default_factory=list)
+    queries: list[AnsweredQuery] = field(default_factory=list)
     pairs: list[CalibrationPairs] = field(default_factory=list)
     likeness: Likeness = field(default_factory=Likeness)
     absent: list[str] = field(default_factory=list)
@@ -95,13 +95,11 @@ def held_out(workspace: Workspace, who: Mapping[str, str]) -> HeldOut:
 
 
 def _pairs(matrix: ScoreMatrix, who: Mapping[str, str]) -> CalibrationPairs:
-    known, itself = Known(matrix.columns, who), places(matrix.rows, matrix.columns)
+    known, own = KnownPhotos(matrix.columns, who), own_columns(matrix.rows, matrix.columns)
     parts = []
     for start, block in blocks(matrix):
-        block, here = block.copy(), itself[start : start + len(block)]
-        own = np.flatnonzero(here >= 0)
-        block[own, here[own]] = 0
-        rows = matrix.rows[start : start + len(block)]
+        here = slice(start, start + len(block))
+        block, rows = zero_own(block.copy(), own[here]), matrix.rows[here]
         parts.append(pairs_of(block, rows, known, who))
     return joined(parts)
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from whales.best_photos import KnownPhotos
 from whales.matrices import ScoreMatrix
 
 PAIRS = 20
@@ -49,27 +50,22 @@ class Likeness:
 
     def add(self, matrix: ScoreMatrix, who: Mapping[str, str]) -> None:
         """Take in a dense matrix; all must have columns of the same identities. who: stem -> identity."""
-        names = [who[name] for name in matrix.columns]
         if not self._names:
-            self._names = sorted(set(names))
+            self._names = sorted({who[name] for name in matrix.columns})
             self._sums = np.zeros((len(self._names),) * 2, np.float32)
             self._counts = np.zeros(len(self._names), np.int64)
-        code_of = {name: code for code, name in enumerate(self._names)}
-        codes = np.array([code_of[name] for name in names], np.int64)
-        order = np.argsort(codes, kind="stable")
-        edges = np.searchsorted(codes[order], np.arange(len(self._names) + 1))
+        known = KnownPhotos(matrix.columns, who, self._names)
         for photo, scores in zip(matrix.rows, matrix.scores, strict=True):
-            mine = code_of.get(who[photo], -1)
+            mine = known.code_of.get(who[photo], -1)
             if mine < 0:  # a new whale
                 continue
-            grouped = scores[order]
-            best = np.maximum.reduceat(grouped, edges[:-1])
+            best = known.best(scores[None])[0]
             best[mine] = 0
             self._sums[mine] += best
             self._counts[mine] += 1
             for other in np.argsort(-best, kind="stable")[:_REMEMBERED].tolist():
-                place = edges[other] + np.argmax(grouped[edges[other] : edges[other + 1]])
-                example = float(best[other]), photo, matrix.columns[order[place]]
+                column = known.best_column(scores, other)
+                example = float(best[other]), photo, matrix.columns[column]
                 self._remember((min(mine, other), max(mine, other)), example)
 
     def _remember(self, pair: tuple[int, int], example: tuple[float, str, str]) -> None:

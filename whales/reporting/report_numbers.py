@@ -8,10 +8,10 @@ from html import escape
 
 import numpy as np
 
+from whales.calibration import FITTED_IDENTITIES, Bin, cross_fitted
 from whales.errors import UserError
 from whales.evaluation import CONFIDENCE, Measure
 from whales.folds import FOLDS
-from whales.identifying.calibration import FITTED_IDENTITIES, Bin, cross_fitted
 from whales.labels import with_jpg
 from whales.ranking import CLAIM_SCORE, ENSEMBLE_THRESHOLD, VALIDATION_THRESHOLD
 from whales.reporting import charts

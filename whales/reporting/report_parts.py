@@ -13,13 +13,14 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
+from whales.best_photos import mark_own, own_columns
 from whales.boxes import Box
 from whales.evaluation import Measure, measures
 from whales.labels import NEW_WHALE
 from whales.matrices import ScoreMatrix
 from whales.metrics import average_precision
 from whales.pickles import load
-from whales.ranking import ENSEMBLE_THRESHOLD, places, post_process, rank
+from whales.ranking import ENSEMBLE_THRESHOLD, post_process, rank
 from whales.scoring import detection_overlaps, reference_boxes
 from whales.workspace import Workspace, require
 
@@ -108,7 +109,7 @@ def judge(
 ) -> Judged:
     """Rank a matrix; `who`: stem -> identity of rows and columns."""
     identities = [who[name] for name in matrix.columns]
-    answers = rank(matrix.scores, identities, threshold, places(matrix.rows, matrix.columns))
+    answers = rank(matrix.scores, identities, threshold, own_columns(matrix.rows, matrix.columns))
     return judged(net, photos, dict(zip(matrix.rows, answers, strict=True)), who, matrix.columns)
 
 
@@ -161,15 +162,14 @@ def score_counts(matrix: ScoreMatrix, who: Mapping[str, str]) -> np.ndarray:
     codes = {identity: code for code, identity in enumerate(dict.fromkeys(who.values()))}
     columns = np.array([codes[who[name]] for name in matrix.columns])
     rows = np.array([codes[who[name]] for name in matrix.rows])
-    itself = places(matrix.rows, matrix.columns)
+    own = own_columns(matrix.rows, matrix.columns)
     counts = np.zeros((2, BINS), np.int64)
     for start, block in blocks(matrix):
         part = slice(start, start + len(block))
         bins = np.clip(block * BINS, 0, BINS - 1).astype(np.uint8)
         same = rows[part, None] == columns
         other = ~same
-        own = np.flatnonzero(itself[part] >= 0)
-        same[own, itself[part][own]] = False
+        mark_own(same, own[part], False)
         for group, pairs in enumerate((same, other)):
             counts[group] += np.bincount(bins[pairs], minlength=BINS)
     return counts
@@ -201,9 +201,9 @@ def tradeoff(
         truth = [who[name] for name in matrix.rows]
         new = np.array([identity == NEW_WHALE for identity in truth], bool)
         counts += [len(truth), new.sum(), (~new).sum()]
-        itself = places(matrix.rows, matrix.columns)
+        own = own_columns(matrix.rows, matrix.columns)
         for place, threshold in enumerate(thresholds):
-            answers = rank(matrix.scores, identities, threshold, itself)
+            answers = rank(matrix.scores, identities, threshold, own)
             pairs = list(zip(truth, answers, strict=True))
             first = np.array([given[0] == identity for identity, given in pairs], bool)
             precision = sum(average_precision(*pair) for pair in pairs)

@@ -10,15 +10,15 @@ from whales.boxes import Box
 from whales.dataset import load_boxes, training_identities
 from whales.ensemble import blended
 from whales.errors import UserError
-from whales.inference import read_answers
 from whales.labels import NEW_WHALE
 from whales.matrices import ScoreMatrix, load_dict
 from whales.net import Net
-from whales.ranking import ANSWERS, ENSEMBLE_THRESHOLD
-from whales.reporting.gallery import Query, queries
+from whales.ranking import ENSEMBLE_THRESHOLD
+from whales.reporting.gallery import AnsweredQuery, queries
 from whales.reporting.held_out import HeldOut, held_out
 from whales.reporting.report_parts import Judged, judge, judged
 from whales.scoring import test_answers
+from whales.submissions import ANSWERS, read_answers
 from whales.workspace import Workspace, require
 
 _SUBMISSIONS = {"v5": "submission_v5", "v6": "submission_v6", "ensemble": "submission"}
@@ -108,7 +108,7 @@ class Sources:
         return judge("kernel", "test", matrix, self.who, ENSEMBLE_THRESHOLD)
 
     @cached_property
-    def queries(self) -> list[Query]:
+    def queries(self) -> list[AnsweredQuery]:
         """Of the gallery: test photos with the submission's answers where identities and scores are
         known, else the folds' valid photos.
         """

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
+from whales.decisions import SKIP, UNDO, Decision, last_of_each, standing, words_of
 from whales.errors import UserError
-from whales.exchange.forms import read_table
+from whales.import_table import imported_identities
 from whales.labels import NEW_WHALE, identities_of, read_labels, stem
 from whales.pickles import write_text
-from whales.reviewing.decisions import SKIP, UNDO, Decision, last_of_each, standing, words_of
 from whales.reviewing.review_results import Query
+from whales.tables import csv_text
 from whales.workspace import Workspace
 
 NEW_IDENTITY = "new_{:04}"
@@ -93,12 +92,7 @@ def taken_identities(workspace: Workspace) -> set[str]:
     for key in ("train_csv", "playground_train_csv"):
         if workspace.file(key).exists():
             names |= {*identities_of(read_labels(workspace.file(key))).values()}
-    if workspace.file("import_table").exists():
-        table, _ = read_table(workspace.file("import_table"))
-        names |= {
-            name for column in ("Id", "identity") if column in table for name in table[column]
-        }
-    return names
+    return names | imported_identities(workspace)
 
 
 def summary(found: Relabelling, labelled: int, source: Path) -> list[str]:
@@ -154,13 +148,9 @@ def checked_out(out: Path, workspace: Workspace, reads: Sequence[Path]) -> Path:
 def write_labels(out: Path, workspace: Workspace, found: Relabelling, lines: Sequence[str]) -> None:
     """Write the labels table `Image,Id` and its summary, each whole or not at all."""
     labels = read_labels(workspace.file("train_csv"))
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(("Image", "Id"))
-    table.writerows(zip(labels.Image, labels.Id, strict=True))
-    table.writerows(found.added.items())
+    rows = [*zip(labels.Image, labels.Id, strict=True), *found.added.items()]
     try:
-        write_text(out, text.getvalue())
+        write_text(out, csv_text(("Image", "Id"), rows))
         write_text(summary_path(out), "\n".join(lines) + "\n")
     except OSError as reason:
         raise UserError(f"{out} cannot be written ({reason.strerror or reason})") from reason

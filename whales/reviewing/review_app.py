@@ -17,10 +17,9 @@ from flask import Flask, Response, abort, jsonify, render_template, request, url
 from werkzeug.exceptions import HTTPException
 from werkzeug.serving import make_server
 
+from whales.best_photos import Candidate
 from whales.console import log
-from whales.errors import UserError
-from whales.labels import stem, with_jpg
-from whales.reviewing.decisions import (
+from whales.decisions import (
     NEW,
     SAME,
     SKIP,
@@ -32,7 +31,9 @@ from whales.reviewing.decisions import (
     now,
     standing,
 )
-from whales.reviewing.review_results import Candidate, Results
+from whales.errors import UserError
+from whales.labels import stem, with_jpg
+from whales.reviewing.review_results import Results
 from whales.reviewing.review_views import VIEWS, jpeg, outline
 from whales.workspace import Workspace
 

@@ -11,17 +11,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-from scipy import sparse
-
+from whales.best_photos import Candidate, best_identities
+from whales.boxes import Box
 from whales.dataset import known_photos, load_boxes, test_photos, training_identities
 from whales.ensemble import blend
 from whales.errors import UserError
-from whales.exchange.forms import read_table, require_columns
-from whales.exchange.importing import imported
+from whales.import_table import imported
 from whales.labels import check_labelled, stem, with_jpg
 from whales.matrices import ScoreMatrix, load_tuple
-from whales.photos import Box
+from whales.tables import read_table, require_columns
 from whales.workspace import Workspace, require
 
 SHOWN = 10  # candidates of a query that people see
@@ -30,20 +28,6 @@ _TABLES = ("train_csv", "boxes_averaged", "boxes_averaged_playground")
 _CORNERS = ("x1", "y1", "x2", "y2")
 
 Part = tuple[str, str, float]  # key of a matrix in the work root, name of its scores, weight
-
-
-class Candidate(NamedTuple):
-    """An identity a query may have; `photo`: stem of the known photo most like it."""
-
-    identity: str
-    photo: str
-    score: float | None
-    probability: float | None = None
-
-    @property
-    def value(self) -> float:
-        """What the page shows and filters by: the probability if there is one, else the score."""
-        return self.probability if self.probability is not None else self.score or 0.0
 
 
 class Query(NamedTuple):
@@ -87,35 +71,6 @@ class Results:
             return self._found[net]
 
 
-def best_identities(
-    matrix: ScoreMatrix, identity_of: Mapping[str, str], count: int = SHOWN
-) -> dict[str, list[Candidate]]:
-    """For each row's photo the `count` best identities, each with its best photo; scores of 0 are none.
-
-    matrix: dense or CSR, (n, m); identity_of: stem -> identity of its columns. Ties go to the column
-    that comes first.
-    """
-    entries = sparse.coo_matrix(matrix.scores)
-    scored = entries.data > 0
-    rows, columns, values = entries.row[scored], entries.col[scored], entries.data[scored]
-    code_of = {who: code for code, who in enumerate(dict.fromkeys(identity_of.values()))}
-    codes = np.array([code_of[identity_of[name]] for name in matrix.columns], np.int64)
-    order = np.lexsort((columns, -values, rows))
-    rows, columns, values = rows[order].astype(np.int64), columns[order], values[order]
-    # The first of each row and identity is that identity's best photo.
-    first = np.sort(np.unique(rows * len(code_of) + codes[columns], return_index=True)[1])
-    rows, columns, values = rows[first], columns[first], values[first]
-    place = np.arange(len(rows)) - np.searchsorted(rows, rows)
-    top = place < count
-    found: dict[str, list[Candidate]] = {name: [] for name in matrix.rows}
-    for row, column, value in zip(
-        rows[top].tolist(), columns[top].tolist(), values[top].tolist(), strict=True
-    ):
-        photo = matrix.columns[column]
-        found[matrix.rows[row]].append(Candidate(identity_of[photo], photo, value))
-    return found
-
-
 def results_of_root(workspace: Workspace, parts: Sequence[Part]) -> Results:
     """The root's test photos, ranked by the blend of all nets and by each net, as far as there are matrices.
 
@@ -130,7 +85,7 @@ def results_of_root(workspace: Workspace, parts: Sequence[Part]) -> Results:
     columns = known_photos(labels, boxes)
 
     def ranked(matrix: ScoreMatrix) -> list[list[Candidate]]:
-        found = best_identities(matrix, labels)
+        found = best_identities(matrix, labels, SHOWN)
         return [found.get(name, []) for name in names]
 
     def blended(chosen: Sequence[Part]) -> Callable[[], list[list[Candidate]]]:

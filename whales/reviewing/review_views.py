@@ -8,7 +8,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from whales.photos import Box, crop_window, read_photo
+from whales.boxes import Box
+from whales.photos import crop_window, read_photo
 
 # Longest sides in pixels; width and height of a crop keep their proportion.
 VIEWS = {"crop": 640, "large": 2000, "whole": 2000}

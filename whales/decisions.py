@@ -16,6 +16,7 @@ from typing import NamedTuple
 from whales.console import log
 from whales.errors import UserError
 from whales.labels import NEW_WHALE, stem, with_jpg
+from whales.tables import csv_text
 
 try:
     import fcntl
@@ -215,13 +216,10 @@ class DecisionLog:
 
     def _append(self, file: int, row: Decision) -> None:
         size = self._end(file)
-        text = io.StringIO()
-        out = csv.writer(text, lineterminator="\n")
-        if size == 0:
-            out.writerow(DECISION_COLUMNS)
-        out.writerow(row[: len(DECISION_COLUMNS)])
+        header = DECISION_COLUMNS if size == 0 else None
+        text = csv_text(header, [row[: len(DECISION_COLUMNS)]])
         try:
-            _write(file, text.getvalue().encode())
+            _write(file, text.encode())
             if size == 0 and fcntl is not None:
                 _sync_folder(self.path.parent)
         except OSError as reason:  # a full disk: no half row may stay

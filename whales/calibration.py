@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from whales.identifying.known import Known
+from whales.best_photos import KnownPhotos
 from whales.labels import NEW_WHALE
 
 # The best identities of a valid photo that the curve of probabilities is fitted on.
@@ -43,7 +43,7 @@ class CalibrationPairs(NamedTuple):
 
 
 def pairs_of(
-    scores: np.ndarray, photos: Sequence[str], known: Known, identity_of: Mapping[str, str]
+    scores: np.ndarray, photos: Sequence[str], known: KnownPhotos, identity_of: Mapping[str, str]
 ) -> CalibrationPairs:
     """What photos (stems) tell whose scores with the known photos are (n, m), 0 with themselves."""
     found = known.best(scores)

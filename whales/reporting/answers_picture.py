@@ -1,20 +1,19 @@
-"""Pictures of a finished work root."""
+"""A picture of test photos with their answers beside them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from whales.best_photos import KnownPhotos
 from whales.dataset import load_boxes, training_identities
-from whales.inference import read_answers
 from whales.matrices import ScoreMatrix
-from whales.photos import crop_window, cut, read_photo
 from whales.pickles import atomic_path
+from whales.submissions import read_answers
+from whales.thumbnails import thumbnail, thumbnail_size
 from whales.workspace import Workspace
 
-_HEIGHT = 100  # of a thumbnail, pixels
 _RIGHT, _WRONG = "#2a9d4e", "#b8bec4"
 
 
@@ -39,49 +38,19 @@ def answers_picture(
     identity_of, scored = training_identities(workspace), set(matrix.rows)
     shape = workspace.settings.anisotropy
     chosen = [name for name in answers if name in scored][:: max(1, len(scored) // lines)][:lines]
-    best = best_photos(matrix.aligned(chosen, matrix.columns, path), identity_of)
+    known = KnownPhotos(matrix.columns, identity_of)
+    rows = matrix.aligned(chosen, matrix.columns, path).scores.toarray()
     figure, axes = plt.subplots(len(chosen), 6, figsize=(13, 1.25 * len(chosen)), squeeze=False)
-    for line, name in zip(axes, chosen, strict=True):
+    for line, name, scores in zip(axes, chosen, rows, strict=True):
         _draw(line[0], thumbnail(workspace, boxes, name), f"{name}.jpg", None, shape)
         for axis, identity in zip(line[1:], answers[name], strict=True):
-            photo = best[name].get(identity)
+            photo = known.candidate(identity, scores).photo
             pixels = thumbnail(workspace, boxes, photo) if photo else None
             _draw(axis, pixels, identity, truth and truth[name] == identity, shape)
     figure.tight_layout(pad=0.3)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=80)
     plt.close(figure)
-
-
-def best_photos(matrix: ScoreMatrix, identity_of: dict[str, str]) -> dict[str, dict[str, str]]:
-    """For each row's photo and each identity the column's photo with the best score (stems); CSR scores."""
-    best: dict[str, dict[str, str]] = {}
-    for name, row in zip(matrix.rows, matrix.scores.toarray(), strict=True):
-        mine = best.setdefault(name, {})
-        for column in np.argsort(-row, kind="stable"):
-            photo = matrix.columns[column]
-            mine.setdefault(identity_of[photo], photo)
-    return best
-
-
-def thumbnail(workspace: Workspace, boxes: dict[str, Sequence[int]], name: str) -> np.ndarray:
-    """The fluke of a photo (stem), in its own shape: (100, w, 3) uint8."""
-    pixels = read_photo(workspace.photo(name))
-    return fluke(pixels, boxes.get(name), workspace.settings.anisotropy)
-
-
-def fluke(pixels: np.ndarray, box: Sequence[float] | None, anisotropy: float) -> np.ndarray:
-    """The fluke of (h, w, 3) uint8, in its own shape: (100, 100 * anisotropy, 3).
-
-    `box` and `anisotropy` as in `crop_window`.
-    """
-    window = crop_window(box, pixels.shape[1], pixels.shape[0], anisotropy=anisotropy)
-    return cut(pixels, window, *_size(anisotropy))
-
-
-def _size(anisotropy: float) -> tuple[int, int]:
-    """(width, height) of a thumbnail, pixels."""
-    return max(1, round(_HEIGHT * anisotropy)), _HEIGHT
 
 
 def _draw(
@@ -91,7 +60,7 @@ def _draw(
     axis.set_yticks([])
     axis.set_title(title, fontsize=8, pad=2)
     if pixels is None:
-        pixels = np.full((*_size(anisotropy)[::-1], 3), 245, np.uint8)
+        pixels = np.full((*thumbnail_size(anisotropy)[::-1], 3), 245, np.uint8)
     axis.imshow(pixels)
     for side in axis.spines.values():
         side.set_color(_RIGHT if right else _WRONG)
