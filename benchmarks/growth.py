@@ -17,8 +17,9 @@ COUNTS = (1000, 2500, 5000, 10000, 25000)
 
 def lines(quick: bool) -> Iterator[Line]:
     """Seconds for the scores of all pairs of so many photos, and for one epoch's assignment of them."""
+    from whales.head import head_weights
     from whales.network import build_head
-    from whales.pair_scores import head_weights, score_matrix
+    from whales.pair_scores import score_matrix
 
     head = head_weights(build_head(WIDTH))
     rng = np.random.default_rng(0)

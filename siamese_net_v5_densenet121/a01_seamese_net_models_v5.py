@@ -7,15 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from whales.network import (
-    FirstWeights,
     SiameseNetwork,
     assemble,
     check_profile,
     check_size,
     imagenet_preprocess,
-    load_branch,
     start_from,
 )
+from whales.weight_files import FirstWeights, load_branch
 
 if TYPE_CHECKING:
     import keras

@@ -6,15 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from whales.network import (
-    FirstWeights,
     SiameseNetwork,
     assemble,
     check_profile,
     check_size,
     imagenet_preprocess,
-    load_branch,
     start_from,
 )
+from whales.weight_files import FirstWeights, load_branch
 
 IMAGENET = FirstWeights(
     name="seresnext50_imagenet_1000_no_top.h5",

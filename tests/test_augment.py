@@ -12,13 +12,19 @@ from scipy.stats import norm
 from kernel_snn import a02_augmentation_kernel as kernel
 from kernel_snn.a00_net_kernel import NET
 from siamese_net_v5_densenet121 import a02_augmentation_v5 as v5
+from siamese_net_v5_densenet121.a00_net_v5 import NET as V5
 from siamese_net_v6_se_resnext import a02_augmentation_v6 as v6
+from siamese_net_v6_se_resnext.a00_net_v6 import NET as V6
 from whales import augment
 from whales.augment import Augmenter, ShiftScaleRotate
 from whales.feeding import PhotoFeed
 from whales.photos import crop_window
 
 BOX = (60, 30, 150, 80)
+
+
+def card_of(augmentation):
+    return next(net for net in (V5, V6, NET) if net.transforms is augmentation.transforms)
 
 
 def photo(seed=0):
@@ -34,10 +40,10 @@ def photo(seed=0):
 def test_a_seed_names_the_pixels(net):
     pixels = photo()
     before = pixels.copy()
-    first = Augmenter(net.transforms, net.EXTRA_CROP)
+    first = Augmenter(net.transforms, card_of(net).extra_crop)
     crops = {seed: first.crop(pixels, BOX, 48, seed) for seed in range(6)}
     assert all(crop.shape == (48, 48, 3) and crop.dtype == np.uint8 for crop in crops.values())
-    second = Augmenter(net.transforms, net.EXTRA_CROP)
+    second = Augmenter(net.transforms, card_of(net).extra_crop)
     # Neither what was drawn before nor the object matters, only the seed.
     for seed in reversed(crops):
         np.testing.assert_array_equal(second.crop(pixels, BOX, 48, seed), crops[seed])
@@ -51,7 +57,7 @@ def test_the_photo_may_be_read_only(net):
     """As a photo that is mapped from disk is."""
     pixels, locked = photo(), photo()
     locked.flags.writeable = False
-    augmenter = Augmenter(net.transforms, net.EXTRA_CROP)
+    augmenter = Augmenter(net.transforms, card_of(net).extra_crop)
     for seed in range(300):
         for box in (BOX, None):
             crop = augmenter.crop(locked, box, 32, seed)
@@ -82,7 +88,7 @@ def test_workers_do_not_matter(tmp_path):
     for one, other in zip(alone, together, strict=True):
         np.testing.assert_array_equal(one[0], other[0])
         np.testing.assert_array_equal(one[1], other[1])
-    own = Augmenter(kernel.transforms, kernel.EXTRA_CROP)
+    own = Augmenter(kernel.transforms, card_of(kernel).extra_crop)
     left = own.crop(
         photo(pairs[5, 0]), BOX if pairs[5, 0] in (1, 2) else None, 32, int(seeds[5, 0])
     )
@@ -365,7 +371,7 @@ def test_strengths(net, expected):
         assert len(flat(one)) == len(flat(other)), one
         for found, wanted in zip(flat(one), flat(other), strict=True):
             assert found == (wanted if isinstance(wanted, str) else pytest.approx(wanted)), one
-    assert net.EXTRA_CROP is (net is kernel)
+    assert card_of(net).extra_crop is (net is kernel)
 
 
 def test_equal_chances_within_a_choice():

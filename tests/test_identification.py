@@ -23,6 +23,7 @@ from whales import calibration
 from whales.best_photos import Candidate, KnownPhotos
 from whales.calibration import CalibrationPairs, Curve, cross_fitted, fit_curve, reliability
 from whales.errors import UserError
+from whales.head import HeadWeights
 from whales.identifying import catalogue
 from whales.identifying.agreement import PARTS, PLACES, agreement, occluded, spread
 from whales.identifying.catalogue import (
@@ -44,7 +45,7 @@ from whales.identifying.identification import (
 from whales.identifying.result_page import COLUMNS, show, write_csv, write_html
 from whales.net import Net
 from whales.options import RunOptions
-from whales.pair_scores import HeadWeights, gallery_scorer, score_matrix
+from whales.pair_scores import gallery_scorer, score_matrix
 from whales.photos import read_crop, read_photo
 from whales.pickles import load, save
 from whales.stage import run

@@ -16,15 +16,9 @@ from kernel_snn import a01_kernel_model as kernel
 from siamese_net_v5_densenet121 import a01_seamese_net_models_v5 as v5
 from siamese_net_v6_se_resnext import a01_seamese_net_models_v6 as v6
 from whales.errors import UserError
-from whales.network import (
-    ATTRIBUTE_LIMIT,
-    KNOWN_NETS,
-    assemble,
-    imagenet_preprocess,
-    load_branch,
-    symmetric_preprocess,
-)
+from whales.network import assemble, imagenet_preprocess, symmetric_preprocess
 from whales.se_resnext import build_se_resnext
+from whales.weight_files import ATTRIBUTE_LIMIT, KNOWN_NETS, load_branch
 
 SHARED = Path(os.environ.get("WHALES_SHARED", Path(__file__).parents[1].parent / "shared"))
 FIXTURES = SHARED / "fixtures" / "legacy_weights"

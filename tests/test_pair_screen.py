@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from whales import pair_screen
-from whales.pair_scores import HeadWeights, score_matrix
+from whales.head import HeadWeights
+from whales.pair_scores import score_matrix
 from whales.pair_screen import BINS, Scorer, mean_scores
 
 

@@ -12,7 +12,8 @@ from whales.errors import UserError
 
 if TYPE_CHECKING:
     from whales.augment import Augmenter, Transforms
-    from whales.network import FirstWeights, SiameseNetwork
+    from whales.network import SiameseNetwork
+    from whales.weight_files import FirstWeights
 
 WEIGHTS_SUFFIX = ".model_weights"
 _SCORE = re.compile(r"_(\d\.\d{2,})(\.[a-z_0-9]+)?$")

@@ -11,11 +11,11 @@ bound the speed, alone.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
 
 import numba
 import numpy as np
 
+from whales.head import HeadWeights, as_features, folded
 from whales.progress import progress_bar
 
 # Rows of the gallery that one inner loop runs over: a tile's operands stay in the first-level cache.
@@ -26,61 +26,19 @@ _CHUNK = 256
 _JOBS = 4
 
 
-class HeadWeights(NamedTuple):
-    """The head's weights as the compiled kernel takes them, all float32."""
-
-    rows: np.ndarray  # (5, k): for a*b, a+b, |a-b|, (a-b)^2, bias
-    mix: np.ndarray  # (k,) second convolution
-    features: np.ndarray  # (d,) weighted average
-    constant: np.float32  # all biases after the rectifier, summed
-
-
-class FoldedHead(NamedTuple):
-    """The head with the second convolution folded into the first, as the module's text says."""
-
-    rows: np.ndarray  # (5, k + 1) float32: |v| times `HeadWeights.rows`, then the sum of all vg
-    negative: int  # the first units, those with v < 0; each kind is even in number
-    features: np.ndarray  # (d,) float32
-    constant: np.float32
-
-
-def folded(weights: HeadWeights) -> FoldedHead:
-    """Units with v < 0 first, each kind filled up with a unit of nothing to an even count."""
-    rows = weights.rows.astype(np.float64) * weights.mix
-    kinds = [-rows[:, weights.mix < 0], rows[:, weights.mix > 0]]
-    negative, positive = (np.pad(kind, ((0, 0), (0, kind.shape[1] % 2))) for kind in kinds)
-    units = np.concatenate([negative, positive, rows.sum(axis=1, keepdims=True)], axis=1)
-    return FoldedHead(
-        units.astype(np.float32), negative.shape[1], weights.features, weights.constant
-    )
-
-
-def head_weights(head: Any) -> HeadWeights:
-    """Take the weights out of a Keras head with layers named as the published ones."""
-    kernel1, bias1 = map(np.asarray, _weights(head, "hm_conv_2d_1"))
-    kernel2, bias2 = map(np.asarray, _weights(head, "hm_conv_2d_2"))
-    average, bias = map(np.asarray, _weights(head, "weighted-average"))
-    rows = np.concatenate([kernel1[:, 0, 0, :], bias1[None]]).astype(np.float32)
-    features = average[:, 0].astype(np.float32)
-    constant = np.float32(bias[0] + bias2[0] * features.sum(dtype=np.float64))
-    return HeadWeights(rows, kernel2[0, :, 0, 0].astype(np.float32), features, constant)
-
-
-def _weights(head: Any, layer: str) -> list[np.ndarray]:
-    return head.get_layer(layer).get_weights()
-
-
 def score_matrix(
-    head: Any, queries: np.ndarray, gallery: np.ndarray | None = None, progress: str | None = None
+    weights: HeadWeights,
+    queries: np.ndarray,
+    gallery: np.ndarray | None = None,
+    progress: str | None = None,
 ) -> np.ndarray:
     """Pair scores of all queries against all of the gallery.
 
-    `head`: the network's head (Keras model) or its `HeadWeights`; `queries`: (n, d) and `gallery`:
-    (m, d) branch features; without `gallery`, queries against themselves (each pair scored once).
+    `weights`: of the network's head; `queries`: (n, d) and `gallery`: (m, d) branch features; without
+    `gallery`, queries against themselves (each pair scored once).
     Returns (n, m) float32 probabilities. `progress`: name of a progress bar. ValueError where d
     differs from the head's.
     """
-    weights = head if isinstance(head, HeadWeights) else head_weights(head)
     symmetric = gallery is None
     queries = as_features(queries, weights)
     gallery = queries if symmetric else as_features(gallery, weights)
@@ -112,12 +70,11 @@ def score_pairs(
     return scores
 
 
-def gallery_scorer(head: Any, gallery: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+def gallery_scorer(weights: HeadWeights, gallery: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     """`score_matrix` against a gallery (m, d) that is made ready once for many calls.
 
-    The function takes queries (n, d) and returns (n, m) float32. `head` and ValueErrors as there.
+    The function takes queries (n, d) and returns (n, m) float32. `weights` and ValueErrors as there.
     """
-    weights = head if isinstance(head, HeadWeights) else head_weights(head)
     gallery = as_features(gallery, weights)
     count, score_block = len(gallery), _scorer(gallery, weights)
 
@@ -152,16 +109,6 @@ def _scorer(gallery: np.ndarray, weights: HeadWeights) -> Callable[..., None]:
         _score_rows(queries, tiles, *head, first, left, parts, block)
 
     return on_cores
-
-
-def as_features(features: np.ndarray, weights: HeadWeights) -> np.ndarray:
-    """(n, d) float32, contiguous; ValueError where d differs from the head's."""
-    features = np.ascontiguousarray(features, np.float32)
-    if features.ndim != 2 or features.shape[1] != len(weights.features):
-        raise ValueError(
-            f"expected features (n, {len(weights.features)}), received {features.shape}"
-        )
-    return features
 
 
 def _mirror(scores: np.ndarray) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from keras import ops
 
 if TYPE_CHECKING:
-    from whales.pair_scores import HeadWeights
+    from whales.head import HeadWeights
 
 # Queries and gallery photos of one call; one shape only, since another one would be traced anew.
 TILE = (64, 512)

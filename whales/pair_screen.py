@@ -18,15 +18,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numba
 import numpy as np
 from scipy import sparse
 
 from whales.console import log
+from whales.head import HeadWeights, as_features
 from whales.matrices import cut_small
-from whales.pair_scores import HeadWeights, as_features, head_weights, score_matrix, score_pairs
+from whales.pair_scores import score_matrix, score_pairs
 from whales.progress import progress_bar
 
 # Bins of a feature's values; their codes are bytes.
@@ -54,12 +55,12 @@ class _Bins(NamedTuple):
 class Scorer:
     """One net's head and a gallery: which pairs can reach a cut-off, and the exact scores of pairs."""
 
-    def __init__(self, head: Any, gallery: np.ndarray) -> None:
-        """`head`: a Keras head or its `HeadWeights`; `gallery`: (m, d) features.
+    def __init__(self, weights: HeadWeights, gallery: np.ndarray) -> None:
+        """`weights`: of the net's head; `gallery`: (m, d) features.
 
         ValueError where d differs from the head's.
         """
-        self.weights = head if isinstance(head, HeadWeights) else head_weights(head)
+        self.weights = weights
         self.gallery = as_features(gallery, self.weights)
         self._bins = _binned(self.gallery) if len(gallery) >= _WORTHWHILE else None
 

@@ -16,9 +16,10 @@ from whales.boxes import Box
 from whales.console import log
 from whales.digests import text_digest
 from whales.feeding import PhotoFeed, branch_features
+from whales.head import HeadWeights, head_weights
 from whales.net import Net
 from whales.network import SiameseNetwork
-from whales.pair_scores import HeadWeights, head_weights, score_matrix
+from whales.pair_scores import score_matrix
 from whales.pair_screen import Scorer
 from whales.pair_screen import mean_scores as mean_of_scorers
 from whales.pickles import atomic_path

@@ -17,9 +17,10 @@ import numpy as np
 from whales.console import log
 from whales.dataset import TrainingData
 from whales.feeding import PhotoFeed, branch_features
+from whales.head import head_weights
 from whales.learner import Learner
 from whales.mining import HardPairs, epoch_pairs, keep_costs, matches, mine_epoch, segments
-from whales.pair_scores import head_weights, score_matrix
+from whales.pair_scores import score_matrix
 from whales.pickles import load, save, set_aside, write_text
 from whales.plan import Block, Plan, at
 from whales.progress import progress_bar
@@ -127,7 +128,9 @@ class Trainer:
         data = self.data
         rows = branch_features(self.network, self.feed, data.rows, "valid features")
         columns = branch_features(self.network, self.feed, data.columns, "features")
-        scores = score_matrix(self.network.head, rows, columns, progress="valid scores")
+        scores = score_matrix(
+            head_weights(self.network.head), rows, columns, progress="valid scores"
+        )
         return validation_map(scores, data.rows, data.columns, data.identity_of)
 
     def _prepare(self, block: Block, i: int) -> None:

@@ -44,8 +44,8 @@ from whales.progress import progress_bar
 from whales.workspace import Workspace, require
 
 if TYPE_CHECKING:
+    from whales.head import HeadWeights
     from whales.network import SiameseNetwork
-    from whales.pair_scores import HeadWeights
 
 # Rows of scores that are dense at a time.
 _ROWS = 256
