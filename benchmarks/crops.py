@@ -18,9 +18,8 @@ from benchmarks.measure import Line, alternately
 from kernel_snn.a00_net_kernel import NET as KERNEL
 from siamese_net_v5_densenet121.a00_net_v5 import NET as V5
 from whales.augment import GaussNoise, ShiftScaleRotate
+from whales.crops import crop_window, cut, read_crop
 from whales.photo_store import PhotoStore
-from whales.photos import crop_window, cut, read_crop
-from whales.settings import ANISOTROPY
 
 WIDTH, HEIGHT = 1050, 600
 # An epoch shows each photo twice among the matches and twice among the mismatches; a round, the least
@@ -55,7 +54,7 @@ def _augmented(net, paths, box, folder: str, repeats: int) -> Iterator[Line]:
     """Looks at some photos of the first epoch, which decodes them, of a later one, and of a round."""
     looks = list(enumerate(paths * LOOKS))
     decoded = Path(folder) / "decoded"
-    store, augmenter, plain_way = PhotoStore(decoded), net.augmenter(ANISOTROPY), _plain_way(net)
+    store, augmenter, plain_way = PhotoStore(decoded), net.augmenter(), _plain_way(net)
 
     def later():
         for seed, path in looks:

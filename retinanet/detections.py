@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from retinanet.detector import (
-    DETECTORS,
+from retinanet.detector.geometry import DETECTORS
+from retinanet.detector.network import (
     Key,
     Predict,
     by_shape,
@@ -23,9 +23,9 @@ from retinanet.detector import (
     load_model,
     network_input,
     predictor,
-    read_ahead,
 )
 from whales.boxes import Box, Detections, iou, merge_views, to_pixels
+from whales.concurrency import read_ahead
 from whales.console import log
 from whales.errors import UserError
 from whales.labels import read_submission_names, stem

@@ -10,9 +10,11 @@ from pathlib import Path
 import albumentations as A
 import numpy as np
 
-from retinanet.detector import Detector, network_input, read_ahead, resized
+from retinanet.detector.geometry import Detector
+from retinanet.detector.network import network_input, resized
 from retinanet.first_boxes import Row
 from whales.augment import blurs, colours, details, jpeg, noises
+from whales.concurrency import read_ahead
 from whales.errors import UserError
 from whales.photos import read_photo
 

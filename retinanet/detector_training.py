@@ -12,15 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from retinanet.detector import (
-    DETECTORS,
-    Settings,
+from retinanet.detector.geometry import DETECTORS, Settings
+from retinanet.detector.network import (
     build,
     by_shape,
     load_model,
     network_input,
     predictor,
-    read_ahead,
     read_note,
     save_model,
     with_detections,
@@ -29,6 +27,7 @@ from retinanet.detector_photos import TrainingPhotos
 from retinanet.first_boxes import Row, read_annotations
 from retinanet.legacy_keras import legacy_keras
 from whales.boxes import iou, mean_average_precision
+from whales.concurrency import read_ahead
 from whales.console import log
 from whales.errors import UserError
 from whales.job import Job

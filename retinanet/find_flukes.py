@@ -19,8 +19,10 @@ from pathlib import Path
 import numpy as np
 
 from retinanet.detections import both_views, views
-from retinanet.detector import DETECTORS, load_model, network_input, predictor, read_ahead
+from retinanet.detector.geometry import DETECTORS
+from retinanet.detector.network import load_model, network_input, predictor
 from whales.boxes import iou, merge_views, to_pixels
+from whales.concurrency import read_ahead
 from whales.console import log
 from whales.errors import UserError
 from whales.options import RunOptions, parse_arguments

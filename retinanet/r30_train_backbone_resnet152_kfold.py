@@ -10,7 +10,7 @@ Run    python3 retinanet/r30_train_backbone_resnet152_kfold.py [FOLD=1]
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from retinanet.detector import DETECTORS, Settings
+from retinanet.detector.geometry import DETECTORS, Settings
 from whales.job import Job
 from whales.options import existing_file, parse_arguments
 from whales.stage import run

@@ -7,7 +7,8 @@ Run    python3 retinanet/r31_convert_retinanet_model.py [FOLD=1]
 
 from dataclasses import asdict
 
-from retinanet.detector import DETECTORS, load_model, save_model, with_detections
+from retinanet.detector.geometry import DETECTORS
+from retinanet.detector.network import load_model, save_model, with_detections
 from whales.job import Job
 from whales.options import parse_arguments
 from whales.stage import run

@@ -11,7 +11,7 @@ Run    python3 retinanet/r31_get_vectors_backbone_resnet152_kfold.py [FOLD=1]
 from dataclasses import asdict
 
 from retinanet.detections import PARTS, WRITTEN, FoldDetector, Predicted, agreement, collect
-from retinanet.detector import DETECTORS
+from retinanet.detector.geometry import DETECTORS
 from whales.console import log
 from whales.job import Job
 from whales.options import parse_arguments

@@ -17,8 +17,8 @@ from siamese_net_v6_se_resnext import a02_augmentation_v6 as v6
 from siamese_net_v6_se_resnext.a00_net_v6 import NET as V6
 from whales import augment
 from whales.augment import Augmenter, ShiftScaleRotate
+from whales.crops import crop_window
 from whales.feeding import PhotoFeed
-from whales.photos import crop_window
 
 BOX = (60, 30, 150, 80)
 

@@ -12,8 +12,8 @@ import pytest
 
 from whales import crop_store, feeding
 from whales.crop_store import CropStore, key_of
+from whales.crops import read_crop
 from whales.feeding import PhotoFeed
-from whales.photos import read_crop
 
 BOX = (10, 5, 70, 40)
 

@@ -22,6 +22,7 @@ from siamese_net_v5_densenet121.a00_net_v5 import NET
 from whales import calibration
 from whales.best_photos import Candidate, KnownPhotos
 from whales.calibration import CalibrationPairs, Curve, cross_fitted, fit_curve, reliability
+from whales.crops import read_crop
 from whales.errors import UserError
 from whales.head import HeadWeights
 from whales.identifying import catalogue
@@ -46,7 +47,7 @@ from whales.identifying.result_page import COLUMNS, show, write_csv, write_html
 from whales.net import Net
 from whales.options import RunOptions
 from whales.pair_scores import gallery_scorer, score_matrix
-from whales.photos import read_crop, read_photo
+from whales.photos import read_photo
 from whales.pickles import load, save
 from whales.stage import run
 from whales.workspace import Workspace

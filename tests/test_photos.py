@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from whales.console import configure, open_log
+from whales.crops import check_boxes, crop_window, read_crop
 from whales.errors import UserError
-from whales.photos import check_boxes, crop_window, photo_size, read_crop, read_photo
+from whales.photos import photo_size, read_photo
 
 # --- windows --------------------------------------------------------------------------------------
 

@@ -20,8 +20,9 @@ from retinanet import (
     r32_average_boxes,
 )
 from retinanet.detections import Cache, Predicted, agreement, collect
-from retinanet.detector import MAX_WAITING, by_shape, read_ahead
+from retinanet.detector.network import MAX_WAITING, by_shape
 from retinanet.first_boxes import read_annotations
+from whales.concurrency import read_ahead
 from whales.errors import UserError
 from whales.pickles import load, save
 from whales.stage import run

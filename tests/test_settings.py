@@ -6,9 +6,10 @@ import pytest
 from helpers import refused, write_lines
 
 from kernel_snn.a00_net_kernel import NET
+from whales.crops import read_crop
 from whales.options import RunOptions
 from whales.photo_scores import plain_feed
-from whales.photos import read_crop, read_photo
+from whales.photos import read_photo
 from whales.settings import Settings, read_settings, settings_text
 from whales.training_stage import Workbench
 from whales.workspace import Workspace

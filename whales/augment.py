@@ -28,7 +28,7 @@ from scipy.special import ndtri
 
 from whales import reach
 from whales.boxes import Box
-from whales.photos import crop_window, cut
+from whales.crops import crop_window, cut
 from whales.settings import ANISOTROPY
 
 # Training crops leave this margin around the box, as a share of its sides.

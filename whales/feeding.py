@@ -9,9 +9,8 @@ import multiprocessing
 import os
 import sys
 import threading
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
 from multiprocessing.connection import wait
@@ -22,21 +21,18 @@ import cv2
 import numpy as np
 
 from whales.boxes import Box
+from whales.concurrency import ahead
 from whales.console import log
 from whales.crop_store import CropStore, key_of
+from whales.crops import read_crop
 from whales.errors import UserError
 from whales.photo_store import PhotoStore
-from whales.photos import read_crop
-from whales.progress import progress_bar
 from whales.settings import ANISOTROPY
 
-Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 # Unaugmented crops are kept in memory up to this many bytes.
 KEPT_BYTES = 2 << 30
-# Photos of one call of a branch without gradients, by the crop's area: 64 at 224 px.
-_INFERENCE_PIXELS = 64 * 224 * 224
 # Augmented crops that travel between processes at a time.
 _CHUNK = 8
 
@@ -96,7 +92,7 @@ class PhotoFeed:
 
     def plain_batches(self, names: Sequence[str], batch: int) -> Iterator[np.ndarray]:
         """Unaugmented crops in order: (<= batch, size, size, 3) uint8."""
-        yield from _stacked(_ahead(self._threads, self.plain, names, 2 * batch), batch)
+        yield from _stacked(ahead(self._threads, self.plain, names, 2 * batch), batch)
 
     def pair_batches(
         self, names: Sequence[str], pairs: np.ndarray, seeds: np.ndarray, batch: int
@@ -111,7 +107,7 @@ class PhotoFeed:
         ]
         chunks = [tasks[start : start + _CHUNK] for start in range(0, len(tasks), _CHUNK)]
         ahead = 2 * self._workers + 4 * batch // _CHUNK
-        crops = chain.from_iterable(_ahead(self._processes, _augmented, chunks, ahead))
+        crops = chain.from_iterable(ahead(self._processes, _augmented, chunks, ahead))
         for both in _stacked(crops, 2 * batch):
             yield both[0::2], both[1::2]
 
@@ -130,7 +126,7 @@ class PhotoFeed:
             return None
 
         kept, lost = [], 0
-        for name, reason in zip(names, _ahead(self._threads, fault, names, 64), strict=True):
+        for name, reason in zip(names, ahead(self._threads, fault, names, 64), strict=True):
             if reason is None:
                 kept.append(name)
             else:
@@ -202,56 +198,6 @@ def _augmented(tasks: Sequence[tuple[str, int]]) -> list[np.ndarray]:
         box = _source.boxes.get(name)
         crops.append(_source.augmenter.crop(pixels, box, _source.size, seed))
     return crops
-
-
-def _ahead(
-    pool: Executor, function: Callable[[Task], Result], tasks: Iterable[Task], ahead: int
-) -> Iterator[Result]:
-    """Results in the order of tasks, at most `ahead` begun before they are wanted."""
-    waiting: deque[Any] = deque()
-    try:
-        for task in tasks:
-            waiting.append(pool.submit(function, task))
-            if len(waiting) > ahead:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        for future in waiting:
-            future.cancel()
-
-
-def branch_features(
-    network: Any, feed: PhotoFeed, names: Sequence[str], progress: str | None = None
-) -> np.ndarray:
-    """Features of unaugmented photos: (n, d) float32, the branch's outputs after its last rectifier."""
-    batch = max(1, min(256, _INFERENCE_PIXELS // feed.size**2))
-    return _features(network, feed.plain_batches(names, batch), batch, progress, len(names))
-
-
-def crop_features(network: Any, crops: np.ndarray) -> np.ndarray:
-    """`branch_features` of crops in memory: (n, size, size, 3) uint8 to (n, d) float32."""
-    batch = max(1, min(len(crops), _INFERENCE_PIXELS // network.size**2))
-    batches = (crops[start : start + batch] for start in range(0, len(crops), batch))
-    return _features(network, batches, batch, None, len(crops))
-
-
-def _features(
-    network: Any, batches: Iterable[np.ndarray], batch: int, progress: str | None, total: int
-) -> np.ndarray:
-    parts = []
-    bar = progress_bar(progress, total)
-    for crops in batches:
-        count = len(crops)
-        if count < batch:  # one shape only: another one would be traced anew
-            crops = np.concatenate([crops, np.repeat(crops[-1:], batch - count, axis=0)])
-        features = network.branch.predict_on_batch(network.preprocess(crops))
-        parts.append(np.asarray(features)[:count])
-        bar.update(count)
-    bar.close()
-    if not parts:
-        return np.zeros((0, network.branch.output_shape[-1]), np.float32)
-    return np.concatenate(parts).astype(np.float32)
 
 
 def _stacked(items: Iterable[np.ndarray], batch: int) -> Iterator[np.ndarray]:

@@ -85,8 +85,8 @@ def stage_features(
     options: RunOptions, net: Net, boxes: dict[str, Box], jobs: Sequence[Job]
 ) -> FeatureStore:
     """The features of the photos of `jobs`; those whose box is empty are named in the log."""
+    from whales.crops import check_boxes
     from whales.photo_scores import photo_prints
-    from whales.photos import check_boxes
 
     digests = {name: digest for job in jobs for name, digest in job.photo_digests.items()}
     check_boxes(boxes, sorted(digests))

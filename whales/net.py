@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from whales.errors import UserError
+from whales.settings import ANISOTROPY
 
 if TYPE_CHECKING:
     from whales.augment import Augmenter, Transforms
@@ -75,7 +76,7 @@ class Net:
         with computing_in(precision or "float32"):
             return self.build(size, weights, profile)
 
-    def augmenter(self, anisotropy: float) -> Augmenter:
+    def augmenter(self, anisotropy: float = ANISOTROPY) -> Augmenter:
         """A new `whales.augment.Augmenter` with the net's transforms; `anisotropy` as there."""
         from whales.augment import Augmenter
 

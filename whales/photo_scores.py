@@ -15,7 +15,8 @@ from scipy import sparse
 from whales.boxes import Box
 from whales.console import log
 from whales.digests import text_digest
-from whales.feeding import PhotoFeed, branch_features
+from whales.features import branch_features
+from whales.feeding import PhotoFeed
 from whales.head import HeadWeights, head_weights
 from whales.net import Net
 from whales.network import SiameseNetwork

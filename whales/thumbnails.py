@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from whales.boxes import Box
-from whales.photos import crop_window, cut, read_photo
+from whales.crops import crop_window, cut
+from whales.photos import read_photo
 from whales.workspace import Workspace
 
 HEIGHT = 100  # of a thumbnail, pixels

@@ -16,7 +16,8 @@ import numpy as np
 
 from whales.console import log
 from whales.dataset import TrainingData
-from whales.feeding import PhotoFeed, branch_features
+from whales.features import branch_features
+from whales.feeding import PhotoFeed
 from whales.head import head_weights
 from whales.learner import Learner
 from whales.mining import HardPairs, epoch_pairs, keep_costs, matches, mine_epoch, segments

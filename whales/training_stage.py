@@ -198,7 +198,7 @@ def train(
     prefixes of files of an earlier run, set aside where the training starts anew; part: name of the plan
     in a stage of several.
     """
-    from whales.photos import check_boxes
+    from whales.crops import check_boxes
     from whales.training import Trainer
 
     options, ws, key = job.options, job.options.workspace, job.key + part

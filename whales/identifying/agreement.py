@@ -12,9 +12,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from whales.crops import crop_window, cut
 from whales.identifying.catalogue import Catalogue, Judge
 from whales.identifying.identification import Answer
-from whales.photos import crop_window, cut, read_photo
+from whales.photos import read_photo
 from whales.pickles import atomic_path
 from whales.workspace import Workspace
 
@@ -57,7 +58,7 @@ def agreement(
     query, known: size -> (size, size, 3) uint8. Blended over the nets, each with the first fold it
     has weights of.
     """
-    from whales.feeding import crop_features
+    from whales.features import crop_features
     from whales.pair_scores import score_matrix
 
     maps = np.zeros((2, PARTS, PARTS))

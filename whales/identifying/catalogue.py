@@ -74,7 +74,7 @@ class Judge:
 
     def scores(self, crops: np.ndarray) -> np.ndarray:
         """Mean over the folds of the scores of crops (n, size, size, 3) uint8: (n, m) float32."""
-        from whales.feeding import crop_features
+        from whales.features import crop_features
 
         total = np.float32(0)
         for fold in self.folds:

@@ -11,9 +11,10 @@ import numpy as np
 from whales.best_photos import Candidate
 from whales.boxes import Box
 from whales.console import log, log_error
+from whales.crops import crop_window, cut
 from whales.errors import UserError
 from whales.identifying.catalogue import Catalogue
-from whales.photos import crop_window, cut, photo_size, read_photo
+from whales.photos import photo_size, read_photo
 from whales.settings import ANISOTROPY
 from whales.thumbnails import fluke
 

@@ -1,4 +1,4 @@
-"""The detector: its geometry in both profiles, building, saving, loading, predicting.
+"""The detector's network: building, saving, loading, predicting.
 
 Boxes are (x1, y1, x2, y2). Photos enter as the library wants them: BGR, ImageNet's mean subtracted
 (caffe style).
@@ -9,10 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import warnings
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,95 +17,16 @@ from typing import Any, TypeVar
 import h5py
 import numpy as np
 
+from retinanet.detector.geometry import Detector
 from retinanet.legacy_keras import legacy_keras
 from whales.errors import UserError
 from whales.pickles import atomic_path
 
 Key = TypeVar("Key")
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 Predict = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]
 
 MAX_WAITING = 64
 NOTE = "whales"  # the HDF5 attribute that says what a model file is
-
-
-@dataclass(frozen=True)
-class Detector:
-    """Everything that training, conversion and detection must agree on.
-
-    backbone: 'resnet152', or 'small', a one-block-a-stage ResNet of `width` channels. sizes,
-    strides: pixels, one each a pyramid level; ratios: height / width; scales: times size.
-    short_side, long_side: the photo is resized to the short side unless the long side then exceeds
-    its limit.
-    """
-
-    backbone: str
-    sizes: tuple[int, ...]
-    strides: tuple[int, ...]
-    ratios: tuple[float, ...]
-    scales: tuple[float, ...]
-    levels: tuple[int, ...]
-    short_side: int
-    long_side: int
-    width: int = 256
-
-    def anchor_parameters(self) -> Any:
-        """The library's own record of the anchors."""
-        legacy_keras()
-        from keras_retinanet.utils.anchors import AnchorParameters
-
-        return AnchorParameters(
-            sizes=list(self.sizes),
-            strides=list(self.strides),
-            ratios=np.array(self.ratios, np.float32),
-            scales=np.array(self.scales, np.float32),
-        )
-
-
-FULL = Detector(
-    backbone="resnet152",
-    sizes=(16, 32, 64, 128, 256),
-    strides=(8, 16, 32, 64, 128),
-    ratios=(0.1, 0.5, 1, 2, 4, 8),
-    scales=(1, 1.25, 1.5, 1.75),
-    levels=(3, 4, 5, 6, 7),
-    short_side=600,
-    long_side=800,
-)
-SMOKE = Detector(
-    backbone="small",
-    sizes=(30, 60, 80),
-    strides=(8, 16, 32),
-    ratios=(0.2, 0.35, 0.6, 1),
-    scales=(1, 1.35, 1.75),
-    levels=(3, 4, 5),
-    short_side=120,
-    long_side=160,
-    width=48,
-)
-DETECTORS = {"full": FULL, "smoke": SMOKE}
-
-
-@dataclass(frozen=True)
-class Settings:
-    """The numbers of a training run.
-
-    epoch_rate: factor on the learning rate after every epoch; plateau_factor, plateau_patience: on
-    top of it, when the loss has not improved for so many epochs. weights: 'imagenet', 'none', or
-    the path of an HDF5 file. small_photos: resize before augmenting, and keep the photos in memory.
-    """
-
-    epochs: int
-    steps: int
-    batch: int
-    learning_rate: float
-    clipnorm: float
-    plateau_factor: float
-    plateau_patience: int
-    weights: str
-    epoch_rate: float = 1.0
-    small_photos: bool = False
 
 
 def build(detector: Detector) -> Any:
@@ -216,20 +134,6 @@ def predictor(model: Any) -> Predict:
         return shares, scores, labels
 
     return predict
-
-
-def read_ahead(
-    read: Callable[[Item], Result], items: Iterable[Item], workers: int
-) -> Iterator[Result]:
-    """`read` of every item, in order, by threads that run only a few items ahead."""
-    with ThreadPoolExecutor(workers) as pool:
-        waiting: deque[Future[Result]] = deque()
-        for item in items:
-            waiting.append(pool.submit(read, item))
-            if len(waiting) > 2 * workers:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
 
 
 def by_shape(

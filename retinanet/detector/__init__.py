@@ -1,0 +1,1 @@
+"""What the detector's stages are made of: geometry, network, photos, training, detections."""
