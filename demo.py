@@ -15,11 +15,11 @@ from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
-from whales.console import log
-from whales.errors import UserError
-from whales.options import PROFILE_CHOICES, positive
-from whales.stage import run
-from whales.workspace import Workspace
+from whales.base.console import log
+from whales.base.errors import UserError
+from whales.files.workspace import Workspace
+from whales.stages.options import PROFILE_CHOICES, positive
+from whales.stages.stage import run
 
 HERE = Path(__file__).resolve().parent
 V5, V6 = "siamese_net_v5_densenet121", "siamese_net_v6_se_resnext"
@@ -186,22 +186,23 @@ class Runner:
 
 def report(workspace: Workspace) -> tuple[float, float]:
     """Print scores and where the files are; the ensemble's MAP@5 and the detector's IoU, 0 if unknown."""
-    from final_ensemble_with_post_proc import NETS
-    from report import page
-    from whales import scoring
-    from whales.ensemble import blended
-    from whales.reporting.answers_picture import answers_picture
+    from whales_tools.nets import NETS
+    from whales_tools.report import page
 
-    table = scoring.fold_scores(workspace)
-    truth = scoring.test_answers(workspace)
+    from whales.reporting.answers_picture import answers_picture
+    from whales.scores import root_scores
+    from whales.scores.ensemble import blended
+
+    table = root_scores.fold_scores(workspace)
+    truth = root_scores.test_answers(workspace)
     ensemble = overlap = 0.0
     if truth:
         table += [
-            scoring.submission_score(workspace, "submission_v5", truth),
-            scoring.submission_score(workspace, "submission_v6", truth),
-            scoring.kernel_score(workspace, truth),
-            scoring.submission_score(workspace, "submission", truth),
-            *scoring.known_scores(workspace, truth),
+            root_scores.submission_score(workspace, "submission_v5", truth),
+            root_scores.submission_score(workspace, "submission_v6", truth),
+            root_scores.kernel_score(workspace, truth),
+            root_scores.submission_score(workspace, "submission", truth),
+            *root_scores.known_scores(workspace, truth),
         ]
         ensemble = next(row.map5 for row in table if row.net == "ensemble")
     log("\nnet       fold    photos  MAP@5")
@@ -210,7 +211,7 @@ def report(workspace: Workspace) -> tuple[float, float]:
     log(
         "(test: five answers with new_whale; known: test photos of known whales, without new_whale)"
     )
-    detection = scoring.detection_score(workspace)
+    detection = root_scores.detection_score(workspace)
     if detection:
         overlap, photos, missed = detection
         log(f"detection: mean IoU {overlap:.4f} on {photos} photos, {missed} not found")

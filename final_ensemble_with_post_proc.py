@@ -11,14 +11,14 @@ Run    python3 final_ensemble_with_post_proc.py
 from kernel_snn.a00_net_kernel import NET as KERNEL
 from siamese_net_v5_densenet121.a00_net_v5 import NET as V5
 from siamese_net_v6_se_resnext.a00_net_v6 import NET as V6
-from whales.console import log
-from whales.dataset import test_photos, training_identities
-from whales.ensemble import blended
-from whales.job import Job
-from whales.options import parse_arguments
-from whales.ranking import CLAIM_SCORE, ENSEMBLE_THRESHOLD, post_process, rank
-from whales.stage import run
-from whales.submissions import write_submission
+from whales.base.console import log
+from whales.files.dataset import test_photos, training_identities
+from whales.files.submissions import write_submission
+from whales.scores.ensemble import blended
+from whales.scores.ranking import CLAIM_SCORE, ENSEMBLE_THRESHOLD, post_process, rank
+from whales.stages.job import Job
+from whales.stages.options import parse_arguments
+from whales.stages.stage import run
 
 # S = .3 densenet + .3 seresnext + .4 kernel: each net's share stands on its card.
 NETS = (V5, V6, KERNEL)

@@ -5,13 +5,13 @@ Writes modified_data/kfold/new_4_folds_split_train_val_v1.pkl and ..._v2.pkl
 Run    python3 r10_create_kfold_split.py
 """
 
-from whales.console import log
-from whales.folds import FoldRecipe
-from whales.job import Job
-from whales.labels import boxed_photos_by_identity, stem
-from whales.options import parse_arguments
-from whales.pickles import load, save
-from whales.stage import run
+from whales.base.console import log
+from whales.base.pickles import load, save
+from whales.files.folds import FoldRecipe
+from whales.files.labels import boxed_photos_by_identity, stem
+from whales.stages.job import Job
+from whales.stages.options import parse_arguments
+from whales.stages.stage import run
 
 # Start of the seeds that fold 3 gives to identities of three photos.
 COUNTERS = {"folds_v1": 100, "folds_v2": 200}

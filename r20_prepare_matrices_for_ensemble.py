@@ -7,14 +7,14 @@ Writes features/cv-analysis-fs14-LB959-densenet121-512px-sparse.pkl and ...-spar
 Run    python3 r20_prepare_matrices_for_ensemble.py
 """
 
-from whales.console import log
-from whales.dataset import test_photos, training_identities
-from whales.ensemble import gather_validation
-from whales.folds import FOLDS
-from whales.job import Job
-from whales.matrices import cut_small, load_tuple, save_dict
-from whales.options import parse_arguments
-from whales.stage import run
+from whales.base.console import log
+from whales.files.dataset import test_photos, training_identities
+from whales.files.folds import FOLDS
+from whales.files.matrices import cut_small, load_tuple, save_dict
+from whales.scores.ensemble import gather_validation
+from whales.stages.job import Job
+from whales.stages.options import parse_arguments
+from whales.stages.stage import run
 
 NETS = ("v5", "v6")
 LEAST_SCORE = 1e-5

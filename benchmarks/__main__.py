@@ -16,9 +16,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks.measure import Line
-from whales.console import log
-from whales.pickles import write_text
-from whales.stage import run
+from whales.base.console import log
+from whales.base.pickles import write_text
+from whales.stages.stage import run
 
 # The default; `growth` takes a quarter of an hour and has to be asked for.
 DEFAULT = ("pair_scores", "mining", "crops", "networks", "matrices")

@@ -17,9 +17,9 @@ import numpy as np
 from benchmarks.measure import Line, alternately
 from kernel_snn.a00_net_kernel import NET as KERNEL
 from siamese_net_v5_densenet121.a00_net_v5 import NET as V5
-from whales.augment import GaussNoise, ShiftScaleRotate
-from whales.crops import crop_window, cut, read_crop
-from whales.photo_store import PhotoStore
+from whales.photos.augment import GaussNoise, ShiftScaleRotate
+from whales.photos.crops import crop_window, cut, read_crop
+from whales.photos.photo_store import PhotoStore
 
 WIDTH, HEIGHT = 1050, 600
 # An epoch shows each photo twice among the matches and twice among the mismatches; a round, the least

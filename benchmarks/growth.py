@@ -10,16 +10,16 @@ import numpy as np
 from benchmarks.measure import Line
 from benchmarks.mining import IDENTITIES, PHOTOS, late_scores
 from benchmarks.pair_scores import WIDTH
-from whales.mining import HardPairs
+from whales.training.mining import HardPairs
 
 COUNTS = (1000, 2500, 5000, 10000, 25000)
 
 
 def lines(quick: bool) -> Iterator[Line]:
     """Seconds for the scores of all pairs of so many photos, and for one epoch's assignment of them."""
-    from whales.head import head_weights
-    from whales.network import build_head
-    from whales.pair_scores import score_matrix
+    from whales.nets.network import build_head
+    from whales.scores.head import head_weights
+    from whales.scores.pair_scores import score_matrix
 
     head = head_weights(build_head(WIDTH))
     rng = np.random.default_rng(0)

@@ -10,8 +10,8 @@ import numpy as np
 from scipy import sparse
 
 from benchmarks.measure import REPOSITORY, Line, processes
-from whales.pickles import save, write_text
-from whales.workspace import Workspace
+from whales.base.pickles import save, write_text
+from whales.files.workspace import Workspace
 
 # The competition: known photos, their identities, test photos, valid photos of the four folds.
 KNOWN, IDENTITIES, TEST, VALID = 15697, 5004, 7960, (4006, 4006, 4037, 4001)

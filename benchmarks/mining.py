@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.measure import Line, process
-from whales.mining import HardPairs, keep_costs, mine_epoch
+from whales.training.mining import HardPairs, keep_costs, mine_epoch
 
 PHOTOS, IDENTITIES = 10723, 2931
 AMPLITUDES = {"early": 1.0, "late": 0.25}

@@ -14,7 +14,7 @@ from siamese_net_v6_se_resnext.a00_net_v6 import NET as V6
 from siamese_net_v6_se_resnext.a01_seamese_net_models_v6 import FULL, SMOKE, Shape
 
 if TYPE_CHECKING:
-    from whales.network import SiameseNetwork
+    from whales.nets.network import SiameseNetwork
 
 # Largest photos of each net, and the pairs of a step there (method, section 5).
 NETS = ((V5, 512, 4), (V6, 384, 4), (KERNEL, 1024, 20))
@@ -31,7 +31,7 @@ def lines(quick: bool) -> Iterator[Line]:
 
     The nets at full size would take hours on a CPU: they need an accelerator.
     """
-    from whales.pair_scores_gpu import available
+    from whales.scores.pair_scores_gpu import available
 
     shape, size, pairs = (SMOKE, 32, 2) if quick else (FULL, 128, 4)
     ways = [_step(shape, size, pairs, groups, narrow) for groups, narrow in
@@ -67,8 +67,8 @@ def _against_keras(net, size: int, pairs: int, profile: str, steps: int, repeats
 
 
 def _step(shape: Shape, size: int, pairs: int, groups: int, narrow: int) -> Callable[[], object]:
-    from whales.network import assemble, imagenet_preprocess
-    from whales.se_resnext import build_se_resnext
+    from siamese_net_v6_se_resnext.se_resnext import build_se_resnext
+    from whales.nets.network import assemble, imagenet_preprocess
 
     branch = build_se_resnext(
         size, shape.stem, shape.blocks, shape.channels, groups, shape.reduction, "branch", narrow
@@ -86,7 +86,7 @@ def _epoch(
     network: SiameseNetwork, sides: tuple[np.ndarray, ...], labels: np.ndarray, steps: int
 ) -> Callable[[], object]:
     """An epoch of `steps` equal batches, as our training does it."""
-    from whales.learner import Learner
+    from whales.training.learner import Learner
 
     learner = Learner(network)
     learner.begin(frozen=False, learning_rate=1e-4, new_adam=True)

@@ -16,9 +16,9 @@ def lines(quick: bool) -> Iterator[Line]:
     """Pairs a second at 1,024 features, against `predict` of 32 pairs and of the best batch."""
     import keras
 
-    from whales.head import head_weights
-    from whales.network import build_head
-    from whales.pair_scores import score_matrix
+    from whales.nets.network import build_head
+    from whales.scores.head import head_weights
+    from whales.scores.pair_scores import score_matrix
 
     count, pairs = (64, 256) if quick else (512, 4096)
     keras.utils.set_random_seed(0)  # how many pairs the screen leaves open depends on the head
@@ -60,10 +60,10 @@ def lines(quick: bool) -> Iterator[Line]:
 
 def _screened(quick: bool) -> Line:
     """Scores above a cut that 2% of pairs reach, without scoring the others, at the real gallery's size."""
-    from whales.head import head_weights
-    from whales.network import build_head
-    from whales.pair_scores import score_matrix
-    from whales.pair_screen import Scorer, mean_scores
+    from whales.nets.network import build_head
+    from whales.scores.head import head_weights
+    from whales.scores.pair_scores import score_matrix
+    from whales.scores.pair_screen import Scorer, mean_scores
 
     count, size = (4, 2000) if quick else (64, 15697)
     rng = np.random.default_rng(1)

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from whales.pickles import load, save
-from whales.workspace import Workspace
+from whales.base.pickles import load, save
+from whales.files.workspace import Workspace
 
 
 def answers_of(row, order, identities, threshold):

@@ -38,14 +38,14 @@ def main() -> None:
         new.mkdir()
         for photo in sorted((root / "data/test").glob("*.jpg"))[:QUERIES]:
             shutil.copy(photo, new)
-        call("identify.py", new, "--profile", "smoke", "--csv", work / "found.csv",
+        call("tools/identify.py", new, "--profile", "smoke", "--csv", work / "found.csv",
              "--html", work / "found.html")  # fmt: skip
         picture((work / "found.html").as_uri(), HERE / "walk_identify.jpg", 1250, 800)
         decisions = work / "decisions.csv"
         with served(work / "found.csv", decisions) as address:
             picture(address, HERE / "walk_review.jpg", 1250, 760)
         page = work / "report.html"
-        call("report.py", "--out", page)
+        call("tools/report.py", "--out", page)
         # A picture begins at the page's top: leave the gallery alone on it.
         alone = "<style>h1, nav, section:not(#gallery) { display: none }</style></head>"
         page.write_text(page.read_text(encoding="utf-8").replace("</head>", alone), "utf-8")
@@ -61,7 +61,7 @@ class served:
     """The review page of a table of results while the block runs; its address."""
 
     def __init__(self, results: Path, decisions: Path) -> None:
-        command = [sys.executable, PROJECT / "review.py", "--results", results, "--port", "0"]
+        command = [sys.executable, PROJECT / "tools/review.py", "--results", results, "--port", "0"]
         command += ["--decisions", decisions, "--no-browser", "--who", "ann"]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
@@ -69,7 +69,7 @@ class served:
         for line in self._process.stdout:
             if found := re.match(r"(http://\S+) is open", line):
                 return found[1]
-        raise RuntimeError("review.py ended before its page was open")
+        raise RuntimeError("tools/review.py ended before its page was open")
 
     def __exit__(self, *_: object) -> None:
         self._process.terminate()

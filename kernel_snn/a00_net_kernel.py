@@ -2,7 +2,7 @@
 
 from kernel_snn.a01_kernel_model import build_network
 from kernel_snn.a02_augmentation_kernel import transforms
-from whales.net import BestOf, Net
+from whales.nets.net import BestOf, Net
 
 # Every weight file of the published training plan carries it.
 NAME = "PLAN21_martinAsWarmStart_384to1024"

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from whales.errors import UserError
-from whales.network import (
+from whales.base.errors import UserError
+from whales.nets.network import (
     SiameseNetwork,
     assemble,
     check_profile,
@@ -66,7 +66,7 @@ def build_branch(size: int, channels: int = 3) -> keras.Model:
     import keras
     from keras import layers
 
-    from whales.batch_norm import BatchNormalization
+    from whales.nets.batch_norm import BatchNormalization
 
     photo = keras.Input((size, size, channels), name="photo")
     x = _conv(photo, STEM, 9, "bm_conv2d_1", "relu", strides=2)
@@ -89,7 +89,7 @@ def _residual(x: Any, stage: Stage, n: int) -> Any:
     """x = BN(x); ReLU(x + (1x1 ReLU, BN, 3x3 ReLU, BN, 1x1)(x))."""
     from keras import layers
 
-    from whales.batch_norm import BatchNormalization
+    from whales.nets.batch_norm import BatchNormalization
 
     x = BatchNormalization(name=f"bm_bn_1_sub_{n}")(x)
     y = _conv(x, stage.inner, 1, f"bm_conv2d_1_sub_{n}", "relu")

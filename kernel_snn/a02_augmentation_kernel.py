@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from whales.augment import Transforms
+    from whales.photos.augment import Transforms
 
 
 def transforms() -> Transforms:
     """The transforms in order: stronger than those of v5 and v6."""
     import albumentations as A  # takes a second, and --help needs none
 
-    from whales.augment import (
+    from whales.photos.augment import (
         ShiftScaleRotate,
         blurs,
         brightness,

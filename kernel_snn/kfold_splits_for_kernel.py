@@ -5,13 +5,13 @@ Writes modified_data/new_4_folds_split_train_val.pkl
 Run    python3 kernel_snn/kfold_splits_for_kernel.py
 """
 
-from whales.console import log
-from whales.folds import FoldRecipe
-from whales.job import Job
-from whales.labels import boxed_photos_by_identity
-from whales.options import parse_arguments
-from whales.pickles import load, save
-from whales.stage import run
+from whales.base.console import log
+from whales.base.pickles import load, save
+from whales.files.folds import FoldRecipe
+from whales.files.labels import boxed_photos_by_identity
+from whales.stages.job import Job
+from whales.stages.options import parse_arguments
+from whales.stages.stage import run
 
 # Start of the seeds that fold 3 gives to identities of three photos.
 COUNTER = 0

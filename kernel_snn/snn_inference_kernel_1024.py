@@ -8,12 +8,12 @@ Run    python3 kernel_snn/snn_inference_kernel_1024.py [--model_weights_1 FILE .
 """
 
 from kernel_snn.a00_net_kernel import NET
-from whales.inference_stage import Tables, stage_features
-from whales.job import Job
-from whales.matrices import ScoreMatrix, save_dict
-from whales.options import add_precision, existing_file, parse_arguments
-from whales.photo_inputs import photo_files
-from whales.stage import run
+from whales.files.matrices import ScoreMatrix, save_dict
+from whales.stages.inference_stage import Tables, stage_features
+from whales.stages.job import Job
+from whales.stages.options import add_precision, existing_file, parse_arguments
+from whales.stages.photo_inputs import photo_files
+from whales.stages.stage import run
 
 LEAST_SCORE = 1e-4
 
@@ -42,7 +42,7 @@ def main(argv=None):
     )
     if job.up_to_date():
         return
-    from whales.photo_scores import mean_scores
+    from whales.scores.photo_scores import mean_scores
 
     with stage_features(options, NET, tables.boxes, [job]) as store:
         scores = mean_scores(store, weights, rows, tables.columns, LEAST_SCORE)

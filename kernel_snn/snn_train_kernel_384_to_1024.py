@@ -12,8 +12,8 @@ from dataclasses import replace
 
 from kernel_snn.a00_net_kernel import NET
 from kernel_snn.training_chain import training_chain
-from whales.plan import Block, Plan
-from whales.stage import run
+from whales.stages.stage import run
+from whales.training.plan import Block, Plan
 
 
 def temp(lr, rounds, epochs, amplitude, **more):

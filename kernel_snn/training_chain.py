@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kernel_snn.a00_net_kernel import NAME
-from whales.console import log
-from whales.dataset import training_reads
-from whales.job import Job
-from whales.net import WEIGHTS_SUFFIX, Net
-from whales.options import fold_type, parse_arguments
-from whales.plan import Plan, numbered
-from whales.training_stage import Given, Workbench, add_training_options, file_of, train
+from whales.base.console import log
+from whales.files.dataset import training_reads
+from whales.nets.net import WEIGHTS_SUFFIX, Net
+from whales.stages.job import Job
+from whales.stages.options import fold_type, parse_arguments
+from whales.stages.training_stage import Given, Workbench, add_training_options, file_of, train
+from whales.training.plan import Plan, numbered
 
 
 def training_chain(

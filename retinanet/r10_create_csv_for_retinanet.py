@@ -6,7 +6,7 @@ Writes modified_data/kfold_retinanet_5.pklz, modified_data/retinanet/fold_{1..5}
 Run    python3 retinanet/r10_create_csv_for_retinanet.py
 """
 
-from retinanet.first_boxes import (
+from retinanet.detector.first_boxes import (
     CLASS,
     FOLDS,
     SEED,
@@ -14,12 +14,12 @@ from retinanet.first_boxes import (
     degenerate_boxes,
     split_by_identity,
 )
-from whales.console import log
-from whales.job import Job
-from whales.labels import read_labels, stem
-from whales.options import parse_arguments
-from whales.pickles import load, save, write_text
-from whales.stage import run
+from whales.base.console import log
+from whales.base.pickles import load, save, write_text
+from whales.files.labels import read_labels, stem
+from whales.stages.job import Job
+from whales.stages.options import parse_arguments
+from whales.stages.stage import run
 
 
 def main(argv=None):

@@ -11,9 +11,9 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from retinanet.detector.geometry import DETECTORS, Settings
-from whales.job import Job
-from whales.options import existing_file, parse_arguments
-from whales.stage import run
+from whales.stages.job import Job
+from whales.stages.options import existing_file, parse_arguments
+from whales.stages.stage import run
 
 # Anchors and photo sizes are in retinanet/detector.py: conversion and detection need the same.
 FULL = Settings(
@@ -63,7 +63,7 @@ def main(argv=None):
     job = Job(options, __file__, reads, writes, fold=fold, numbers=numbers, given=given)
     if job.up_to_date():
         return
-    from retinanet.detector_training import Run, train
+    from retinanet.detector.training import Run, train
 
     if args.weights:
         settings = replace(settings, weights=str(args.weights))

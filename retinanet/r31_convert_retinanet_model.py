@@ -9,9 +9,9 @@ from dataclasses import asdict
 
 from retinanet.detector.geometry import DETECTORS
 from retinanet.detector.network import load_model, save_model, with_detections
-from whales.job import Job
-from whales.options import parse_arguments
-from whales.stage import run
+from whales.stages.job import Job
+from whales.stages.options import parse_arguments
+from whales.stages.stage import run
 
 
 def main(argv=None):

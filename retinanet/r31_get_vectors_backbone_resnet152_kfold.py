@@ -10,14 +10,21 @@ Run    python3 retinanet/r31_get_vectors_backbone_resnet152_kfold.py [FOLD=1]
 
 from dataclasses import asdict
 
-from retinanet.detections import PARTS, WRITTEN, FoldDetector, Predicted, agreement, collect
+from retinanet.detector.detections import (
+    PARTS,
+    WRITTEN,
+    FoldDetector,
+    Predicted,
+    agreement,
+    collect,
+)
 from retinanet.detector.geometry import DETECTORS
-from whales.console import log
-from whales.job import Job
-from whales.options import parse_arguments
-from whales.pickles import load, save
-from whales.stage import run
-from whales.workspace import require
+from whales.base.console import log
+from whales.base.pickles import load, save
+from whales.files.workspace import require
+from whales.stages.job import Job
+from whales.stages.options import parse_arguments
+from whales.stages.stage import run
 
 
 def main(argv=None):

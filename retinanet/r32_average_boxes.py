@@ -7,14 +7,14 @@ Writes modified_data/p2bb_averaged_v1.pkl, modified_data/p2bb_averaged_playgroun
 Run    python3 retinanet/r32_average_boxes.py
 """
 
-from retinanet.first_boxes import read_annotations
-from whales.boxes import average_boxes
-from whales.console import log
-from whales.job import Job
-from whales.labels import stem
-from whales.options import parse_arguments
-from whales.pickles import load, save
-from whales.stage import run
+from retinanet.detector.first_boxes import read_annotations
+from whales.base.console import log
+from whales.base.pickles import load, save
+from whales.files.boxes import average_boxes
+from whales.files.labels import stem
+from whales.stages.job import Job
+from whales.stages.options import parse_arguments
+from whales.stages.stage import run
 
 READS = ("boxes_v5", "boxes_retinanet", "boxes_retinanet_playground", "cropping_train_v2")
 WRITES = ("boxes_averaged", "boxes_averaged_playground")

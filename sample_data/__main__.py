@@ -13,9 +13,9 @@ import argparse
 import time
 from collections.abc import Sequence
 
-from whales.console import log
-from whales.errors import UserError
-from whales.stage import run
+from whales.base.console import log
+from whales.base.errors import UserError
+from whales.stages.stage import run
 
 
 def main(argv: Sequence[str] | None = None) -> None:

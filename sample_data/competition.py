@@ -18,10 +18,10 @@ import pyvips
 
 from sample_data.flukes import Fluke, draw_fluke
 from sample_data.scene import take_photo
-from whales import pickles
-from whales.errors import UserError
-from whales.labels import NEW_WHALE
-from whales.workspace import Workspace
+from whales.base import pickles
+from whales.base.errors import UserError
+from whales.files.labels import NEW_WHALE
+from whales.files.workspace import Workspace
 
 MARKER = "sample.json"
 REFERENCE_BOXES = "reference_boxes.pkl"

@@ -2,7 +2,7 @@
 
 from siamese_net_v5_densenet121.a01_seamese_net_models_v5 import IMAGENET, build_network
 from siamese_net_v5_densenet121.a02_augmentation_v5 import transforms
-from whales.net import BestOf, Net
+from whales.nets.net import BestOf, Net
 
 NET = Net(
     name="v5",

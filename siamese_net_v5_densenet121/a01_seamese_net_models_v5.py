@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from whales.network import (
+from whales.nets.network import (
     SiameseNetwork,
     assemble,
     check_profile,
@@ -14,7 +14,7 @@ from whales.network import (
     imagenet_preprocess,
     start_from,
 )
-from whales.weight_files import FirstWeights, load_branch
+from whales.nets.weight_files import FirstWeights, load_branch
 
 if TYPE_CHECKING:
     import keras
@@ -108,7 +108,7 @@ def _dense_layer(x: Any, growth: int, name: str) -> Any:
 def _normalized_relu(x: Any, name: str = "") -> Any:
     from keras import layers
 
-    from whales.batch_norm import BatchNormalization
+    from whales.nets.batch_norm import BatchNormalization
 
     prefix = f"{name}_" if name else ""
     x = BatchNormalization(epsilon=BATCH_NORM_EPSILON, name=f"{prefix}bn")(x)

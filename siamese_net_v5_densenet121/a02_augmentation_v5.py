@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from whales.augment import Transforms
+    from whales.photos.augment import Transforms
 
 
 def transforms() -> Transforms:
     """The transforms in order; all v5 and v6 differ in stands in this call."""
-    from whales.augment import fluke_transforms  # takes a second, and --help needs none
+    from whales.photos.augment import fluke_transforms
 
     return fluke_transforms(flip=0.001, rotate=20, rgb=20, lowest_jpeg=55)

@@ -6,9 +6,9 @@ Run    python3 siamese_net_v5_densenet121/r10_seamese_net_warmstart_from_scratch
 """
 
 from siamese_net_v5_densenet121.a00_net_v5 import NET
-from whales.plan import Block, Plan
-from whales.stage import run
-from whales.training_stage import training_stage
+from whales.stages.stage import run
+from whales.stages.training_stage import training_stage
+from whales.training.plan import Block, Plan
 
 FULL = Plan(
     size=224,

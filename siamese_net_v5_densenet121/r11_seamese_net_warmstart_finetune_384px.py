@@ -7,10 +7,10 @@ Run    python3 siamese_net_v5_densenet121/r11_seamese_net_warmstart_finetune_384
 """
 
 from siamese_net_v5_densenet121.a00_net_v5 import NET
-from whales.net import BestOf
-from whales.plan import WARM_START, Block, Plan
-from whales.stage import run
-from whales.training_stage import training_stage
+from whales.nets.net import BestOf
+from whales.stages.stage import run
+from whales.stages.training_stage import training_stage
+from whales.training.plan import WARM_START, Block, Plan
 
 FULL = Plan(size=384, batch=6, segments=1, blocks=WARM_START)
 SMOKE = Plan(

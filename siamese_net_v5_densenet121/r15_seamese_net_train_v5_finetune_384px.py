@@ -7,10 +7,10 @@ Run    python3 siamese_net_v5_densenet121/r15_seamese_net_train_v5_finetune_384p
 """
 
 from siamese_net_v5_densenet121.a00_net_v5 import NET
-from whales.net import BestOf
-from whales.plan import SMOKE_FOLD, Plan, fold_finetune
-from whales.stage import run
-from whales.training_stage import training_stage
+from whales.nets.net import BestOf
+from whales.stages.stage import run
+from whales.stages.training_stage import training_stage
+from whales.training.plan import SMOKE_FOLD, Plan, fold_finetune
 
 FULL = Plan(384, batch=6, segments=4, validate_first=True, blocks=fold_finetune(last_epochs=5))
 SMOKE = Plan(64, 16, segments=2, momentum=0.9, steps=14, blocks=SMOKE_FOLD)

@@ -7,10 +7,10 @@ Run    python3 siamese_net_v5_densenet121/r15_seamese_net_train_v5_finetune_512p
 """
 
 from siamese_net_v5_densenet121.a00_net_v5 import NET
-from whales.net import BestOf
-from whales.plan import Block, Plan, fold_finetune
-from whales.stage import run
-from whales.training_stage import training_stage
+from whales.nets.net import BestOf
+from whales.stages.stage import run
+from whales.stages.training_stage import training_stage
+from whales.training.plan import Block, Plan, fold_finetune
 
 FULL = Plan(
     size=512,

@@ -10,8 +10,8 @@ Run    python3 siamese_net_v5_densenet121/r26_seamese_net_inference_v5_512px.py 
 """
 
 from siamese_net_v5_densenet121.a00_net_v5 import NET
-from whales.inference_stage import inference_stage
-from whales.stage import run
+from whales.stages.inference_stage import inference_stage
+from whales.stages.stage import run
 
 
 def main(argv=None):

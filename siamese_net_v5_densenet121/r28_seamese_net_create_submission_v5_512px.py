@@ -7,8 +7,8 @@ Run    python3 siamese_net_v5_densenet121/r28_seamese_net_create_submission_v5_5
 """
 
 from siamese_net_v5_densenet121.a00_net_v5 import NET
-from whales.inference_stage import submission_stage
-from whales.stage import run
+from whales.stages.inference_stage import submission_stage
+from whales.stages.stage import run
 
 
 def main(argv=None):

@@ -2,7 +2,7 @@
 
 from siamese_net_v6_se_resnext.a01_seamese_net_models_v6 import IMAGENET, build_network
 from siamese_net_v6_se_resnext.a02_augmentation_v6 import transforms
-from whales.net import BestOf, Net
+from whales.nets.net import BestOf, Net
 
 NET = Net(
     name="v6",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from whales.network import (
+from whales.nets.network import (
     SiameseNetwork,
     assemble,
     check_profile,
@@ -13,7 +13,7 @@ from whales.network import (
     imagenet_preprocess,
     start_from,
 )
-from whales.weight_files import FirstWeights, load_branch
+from whales.nets.weight_files import FirstWeights, load_branch
 
 IMAGENET = FirstWeights(
     name="seresnext50_imagenet_1000_no_top.h5",
@@ -70,7 +70,7 @@ def build_network(
     """
     check_size(size, SMALLEST, "the v6 net", "SE-ResNeXt halves them five times")
     check_profile(profile, weights, PROFILES)
-    from whales.se_resnext import build_se_resnext
+    from siamese_net_v6_se_resnext.se_resnext import build_se_resnext
 
     shape = PROFILES[profile]
     branch = build_se_resnext(

@@ -6,9 +6,9 @@ Run    python3 siamese_net_v6_se_resnext/r11_seamese_net_warmstart_from_scratch_
 """
 
 from siamese_net_v6_se_resnext.a00_net_v6 import NET
-from whales.plan import WARM_START, Block, Plan
-from whales.stage import run
-from whales.training_stage import training_stage
+from whales.stages.stage import run
+from whales.stages.training_stage import training_stage
+from whales.training.plan import WARM_START, Block, Plan
 
 FULL = Plan(size=224, batch=6, segments=1, weights="imagenet", blocks=WARM_START)
 SMOKE = Plan(

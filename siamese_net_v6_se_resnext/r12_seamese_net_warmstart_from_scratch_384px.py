@@ -7,10 +7,10 @@ Run    python3 siamese_net_v6_se_resnext/r12_seamese_net_warmstart_from_scratch_
 """
 
 from siamese_net_v6_se_resnext.a00_net_v6 import NET
-from whales.net import BestOf
-from whales.plan import WARM_START, Block, Plan
-from whales.stage import run
-from whales.training_stage import training_stage
+from whales.nets.net import BestOf
+from whales.stages.stage import run
+from whales.stages.training_stage import training_stage
+from whales.training.plan import WARM_START, Block, Plan
 
 FULL = Plan(size=384, batch=4, segments=1, blocks=WARM_START)
 SMOKE_BLOCK = Block("final", 1e-3, rounds=3, epochs=10, amplitude=3, each_round=True)

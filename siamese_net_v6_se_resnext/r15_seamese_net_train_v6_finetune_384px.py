@@ -7,10 +7,10 @@ Run    python3 siamese_net_v6_se_resnext/r15_seamese_net_train_v6_finetune_384px
 """
 
 from siamese_net_v6_se_resnext.a00_net_v6 import NET
-from whales.net import BestOf
-from whales.plan import SMOKE_FOLD, Plan, fold_finetune
-from whales.stage import run
-from whales.training_stage import training_stage
+from whales.nets.net import BestOf
+from whales.stages.stage import run
+from whales.stages.training_stage import training_stage
+from whales.training.plan import SMOKE_FOLD, Plan, fold_finetune
 
 FULL = Plan(384, batch=4, segments=4, validate_first=True, blocks=fold_finetune(last_epochs=5))
 SMOKE = Plan(48, 16, segments=2, momentum=0.9, steps=14, blocks=SMOKE_FOLD)

@@ -10,8 +10,8 @@ Run    python3 siamese_net_v6_se_resnext/r16_seamese_net_inference_v6_384px.py [
 """
 
 from siamese_net_v6_se_resnext.a00_net_v6 import NET
-from whales.inference_stage import inference_stage
-from whales.stage import run
+from whales.stages.inference_stage import inference_stage
+from whales.stages.stage import run
 
 
 def main(argv=None):

@@ -7,8 +7,8 @@ Run    python3 siamese_net_v6_se_resnext/r18_seamese_net_create_submission_v6_38
 """
 
 from siamese_net_v6_se_resnext.a00_net_v6 import NET
-from whales.inference_stage import submission_stage
-from whales.stage import run
+from whales.stages.inference_stage import submission_stage
+from whales.stages.stage import run
 
 
 def main(argv=None):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from whales.errors import UserError
+from whales.base.errors import UserError
 
 
 def write_lines(path, *lines):

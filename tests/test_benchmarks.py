@@ -7,8 +7,8 @@ import pytest
 
 from benchmarks import __main__ as bench
 from benchmarks import matrices, measure, plain_matrices
-from whales.pickles import load
-from whales.workspace import Workspace
+from whales.base.pickles import load
+from whales.files.workspace import Workspace
 
 
 def test_plain_scripts_and_stages_write_the_same(work_root, script):

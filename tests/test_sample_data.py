@@ -14,8 +14,8 @@ from sample_data import competition
 from sample_data.__main__ import main
 from sample_data.flukes import Fluke, draw_fluke
 from sample_data.scene import take_photo
-from whales.errors import UserError
-from whales.photos import read_photo
+from whales.base.errors import UserError
+from whales.photos.photos import read_photo
 
 PARTS = ("data/train", "data/test", "data/playground/train", "data/playground/test")
 

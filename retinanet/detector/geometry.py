@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from retinanet.legacy_keras import legacy_keras
+from retinanet.detector.legacy_keras import legacy_keras
 
 if TYPE_CHECKING:
     from keras_retinanet.utils.anchors import AnchorParameters

@@ -18,9 +18,9 @@ import h5py
 import numpy as np
 
 from retinanet.detector.geometry import Detector
-from retinanet.legacy_keras import legacy_keras
-from whales.errors import UserError
-from whales.pickles import atomic_path
+from retinanet.detector.legacy_keras import legacy_keras
+from whales.base.errors import UserError
+from whales.base.pickles import atomic_path
 
 Key = TypeVar("Key")
 Predict = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]

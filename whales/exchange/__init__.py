@@ -1,1 +1,1 @@
-"""Other people's data in, results out; see `import_dataset.py` and `export_results.py`."""
+"""Other people's data in, results out; see `tools/import_dataset.py` and `tools/export_results.py`."""

@@ -11,17 +11,17 @@ from pathlib import Path
 
 import pandas as pd
 
-from whales.console import log
-from whales.dataset import test_photos, training_identities
-from whales.decisions import SKIP, DecisionLog, standing, words_of
-from whales.errors import UserError
-from whales.folders import new_folder, unique_names
-from whales.import_table import PLAYGROUND, TEST, TRAIN, UNMATCHED, imported
-from whales.labels import NEW_WHALE, stem, with_jpg
-from whales.photos import photo_size
-from whales.pickles import atomic_path, load, write_text
-from whales.submissions import ANSWERS, read_known_answers
-from whales.workspace import Workspace, require
+from whales.base.console import log
+from whales.base.errors import UserError
+from whales.base.folders import new_folder, unique_names
+from whales.base.pickles import atomic_path, load, write_text
+from whales.files.dataset import test_photos, training_identities
+from whales.files.decisions import SKIP, DecisionLog, standing, words_of
+from whales.files.import_table import PLAYGROUND, TEST, TRAIN, UNMATCHED, imported
+from whales.files.labels import NEW_WHALE, stem, with_jpg
+from whales.files.submissions import ANSWERS, read_known_answers
+from whales.files.workspace import Workspace, require
+from whales.photos.photos import photo_size
 
 # A date is cut to so many characters.
 OCCASIONS = {"year": 4, "month": 7, "day": 10}

@@ -19,11 +19,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from whales.console import log
-from whales.errors import UserError
-from whales.import_table import PLAYGROUND, TEST, TRAIN, UNMATCHED
-from whales.labels import NEW_WHALE
-from whales.tables import read_table, require_columns
+from whales.base.console import log
+from whales.base.errors import UserError
+from whales.base.tables import read_table, require_columns
+from whales.files.import_table import PLAYGROUND, TEST, TRAIN, UNMATCHED
+from whales.files.labels import NEW_WHALE
 
 UNKNOWN = (NEW_WHALE, "unknown", UNMATCHED)  # wildlife-datasets writes `unknown`
 

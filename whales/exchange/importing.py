@@ -15,18 +15,18 @@ from pathlib import Path
 import numpy as np
 import pyvips
 
-from whales.console import log
-from whales.errors import UserError
+from whales.base.console import log
+from whales.base.errors import UserError
+from whales.base.folders import new_folder, unique_names
+from whales.base.pickles import save, write_text
+from whales.base.progress import progress_bar
+from whales.base.tables import csv_text
 from whales.exchange.forms import Record
-from whales.folders import new_folder, unique_names
-from whales.import_table import IMPORT_COLUMNS, PARTS, PLAYGROUND, TEST, TRAIN, UNMATCHED
-from whales.labels import NEW_WHALE, photos_by_identity, stem, with_jpg
-from whales.photos import read_photo
-from whales.pickles import save, write_text
-from whales.progress import progress_bar
-from whales.settings import Settings, settings_text
-from whales.tables import csv_text
-from whales.workspace import Workspace
+from whales.files.import_table import IMPORT_COLUMNS, PARTS, PLAYGROUND, TEST, TRAIN, UNMATCHED
+from whales.files.labels import NEW_WHALE, photos_by_identity, stem, with_jpg
+from whales.files.settings import Settings, settings_text
+from whales.files.workspace import Workspace
+from whales.photos.photos import read_photo
 
 _QUALITY = 95  # of photos that must be encoded anew; from 90 on libvips keeps the full colour
 _TURNED = (5, 6, 7, 8)  # EXIF orientations whose upright photo has its sides exchanged

@@ -1,1 +1,1 @@
-"""Who is on a photo; see `identify.py`."""
+"""Who is on a photo; see `tools/identify.py`."""

@@ -12,12 +12,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from whales.crops import crop_window, cut
+from whales.base.pickles import atomic_path
+from whales.files.workspace import Workspace
 from whales.identifying.catalogue import Catalogue, Judge
 from whales.identifying.identification import Answer
-from whales.photos import read_photo
-from whales.pickles import atomic_path
-from whales.workspace import Workspace
+from whales.photos.crops import crop_window, cut
+from whales.photos.photos import read_photo
 
 # The square is a quarter of the crop's side and moves by an eighth: 7 x 7 places.
 PARTS = 8
@@ -58,8 +58,8 @@ def agreement(
     query, known: size -> (size, size, 3) uint8. Blended over the nets, each with the first fold it
     has weights of.
     """
-    from whales.features import crop_features
-    from whales.pair_scores import score_matrix
+    from whales.nets.features import crop_features
+    from whales.scores.pair_scores import score_matrix
 
     maps = np.zeros((2, PARTS, PARTS))
     for judge in judges:

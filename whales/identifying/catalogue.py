@@ -15,8 +15,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from whales.best_photos import KnownPhotos, own_columns, zero_own
-from whales.calibration import (
+from whales.base.console import log
+from whales.base.errors import UserError
+from whales.base.pickles import load
+from whales.base.progress import progress_bar
+from whales.files.dataset import known_photos, load_boxes, training_identities
+from whales.files.digests import text_digest
+from whales.files.folds import FOLDS, require_fold
+from whales.files.labels import check_labelled, stem
+from whales.files.workspace import Workspace, require
+from whales.nets.net import Net
+from whales.scores.best_photos import KnownPhotos, own_columns, zero_own
+from whales.scores.calibration import (
     FITTED_IDENTITIES,
     CalibrationPairs,
     Curve,
@@ -24,28 +34,13 @@ from whales.calibration import (
     joined,
     pairs_of,
 )
-from whales.console import log
-from whales.dataset import known_photos, load_boxes, training_identities
-from whales.digests import text_digest
-from whales.errors import UserError
-from whales.folds import FOLDS, require_fold
-from whales.labels import check_labelled, stem
-from whales.net import Net
-from whales.options import RunOptions
-from whales.photo_inputs import feature_store, photo_files
-from whales.photo_scores import (
-    Features,
-    photo_prints,
-    read_arrays,
-    write_arrays,
-)
-from whales.pickles import load
-from whales.progress import progress_bar
-from whales.workspace import Workspace, require
+from whales.scores.photo_scores import Features, photo_prints, read_arrays, write_arrays
+from whales.stages.options import RunOptions
+from whales.stages.photo_inputs import feature_store, photo_files
 
 if TYPE_CHECKING:
-    from whales.head import HeadWeights
-    from whales.network import SiameseNetwork
+    from whales.nets.network import SiameseNetwork
+    from whales.scores.head import HeadWeights
 
 # Rows of scores that are dense at a time.
 _ROWS = 256
@@ -74,7 +69,7 @@ class Judge:
 
     def scores(self, crops: np.ndarray) -> np.ndarray:
         """Mean over the folds of the scores of crops (n, size, size, 3) uint8: (n, m) float32."""
-        from whales.features import crop_features
+        from whales.nets.features import crop_features
 
         total = np.float32(0)
         for fold in self.folds:
@@ -209,7 +204,7 @@ def _fold_net(
 ) -> FoldNet:
     from keras import ops
 
-    from whales.pair_scores import gallery_scorer
+    from whales.scores.pair_scores import gallery_scorer
 
     network.load_weights(weights)
     branch = [ops.convert_to_tensor(value) for value in network.branch.get_weights()]

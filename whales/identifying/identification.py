@@ -8,15 +8,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from whales.best_photos import Candidate
-from whales.boxes import Box
-from whales.console import log, log_error
-from whales.crops import crop_window, cut
-from whales.errors import UserError
+from whales.base.console import log, log_error
+from whales.base.errors import UserError
+from whales.files.boxes import Box
+from whales.files.settings import ANISOTROPY
 from whales.identifying.catalogue import Catalogue
-from whales.photos import photo_size, read_photo
-from whales.settings import ANISOTROPY
-from whales.thumbnails import fluke
+from whales.photos.crops import crop_window, cut
+from whales.photos.photos import photo_size, read_photo
+from whales.photos.thumbnails import fluke
+from whales.scores.best_photos import Candidate
 
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp")
 
@@ -107,7 +107,7 @@ def cut_flukes(
 ) -> list[Fluke]:
     """The flukes of a photo, held upright; without boxes one, the whole frame.
 
-    sizes: of the crops, pixels; anisotropy: as in `whales.photos.crop_window`.
+    sizes: of the crops, pixels; anisotropy: as in `whales.photos.photos.crop_window`.
     Raises `UserError` where the photo cannot be read, or a box does not lie in it.
     """
     pixels = read_photo(photo, upright=True)

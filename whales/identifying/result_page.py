@@ -10,14 +10,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from whales.best_photos import Candidate
+from whales.base.pickles import write_text
+from whales.base.tables import csv_text
+from whales.base.web_page import image, page
+from whales.files.labels import with_jpg
+from whales.files.workspace import Workspace
 from whales.identifying.identification import Answer, Fluke
-from whales.labels import with_jpg
-from whales.pickles import write_text
-from whales.tables import csv_text
-from whales.thumbnails import thumbnail
-from whales.web_page import image, page
-from whales.workspace import Workspace
+from whales.photos.thumbnails import thumbnail
+from whales.scores.best_photos import Candidate
 
 COLUMNS = (
     "query", "fluke", "x1", "y1", "x2", "y2", "new_whale",

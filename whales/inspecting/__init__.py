@@ -1,1 +1,1 @@
-"""What a file of the pipeline is and whether it is sound; see `inspect_pickle.py`."""
+"""What a file of the pipeline is and whether it is sound; see `tools/inspect_pickle.py`."""

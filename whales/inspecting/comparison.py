@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from whales.boxes import iou
-from whales.errors import UserError
+from whales.base.errors import UserError
+from whales.files.boxes import iou
+from whales.files.labels import NEW_WHALE, identities_of, read_labels, stem
+from whales.files.submissions import ANSWERS, read_submission, read_submission_of_any
 from whales.inspecting import contents
 from whales.inspecting.contents import Content, read
 from whales.inspecting.findings import Finding, Panel, Percent, Range
 from whales.inspecting.matrix_checks import MATCHES, ROWS, matches, tell_matches, without_own
 from whales.inspecting.tables import Tables, subject
-from whales.labels import NEW_WHALE, identities_of, read_labels, stem
-from whales.submissions import ANSWERS, read_submission, read_submission_of_any
 
 _IOUS = (0.5, 0.75, 0.9)  # where the IoU's table is divided
 _WITHIN = (5, 10, 100)  # ranks that rank changes are counted to

@@ -12,13 +12,13 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from whales import folds
-from whales.decisions import DECISION_COLUMNS, DecisionLog
-from whales.errors import UserError
-from whales.labels import stem
-from whales.matrices import ScoreMatrix
-from whales.pickles import load
-from whales.submissions import COLUMNS
+from whales.base.errors import UserError
+from whales.base.pickles import load
+from whales.files import folds
+from whales.files.decisions import DECISION_COLUMNS, DecisionLog
+from whales.files.labels import stem
+from whales.files.matrices import ScoreMatrix
+from whales.files.submissions import COLUMNS
 
 BOXES = "boxes"
 DETECTIONS = "detections"

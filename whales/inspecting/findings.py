@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from whales.errors import UserError
-from whales.photos import read_photo
-from whales.pickles import atomic_path, write_text
-from whales.tables import csv_text
+from whales.base.errors import UserError
+from whales.base.pickles import atomic_path, write_text
+from whales.base.tables import csv_text
+from whales.photos.photos import read_photo
 
 _NAMED = 5  # photos or identities named in one fault
 _FAULT, _DULL = "bold red", "dim"

@@ -9,17 +9,17 @@ from pathlib import Path
 import numpy as np
 from pandas.api.types import is_numeric_dtype
 
-from whales.boxes import MIN_SCORE, mirror
-from whales.decisions import standing, words_of
-from whales.errors import UserError
+from whales.base.errors import UserError
+from whales.files.boxes import MIN_SCORE, mirror
+from whales.files.decisions import standing, words_of
+from whales.files.labels import NEW_WHALE, identities_of, read_labels
+from whales.files.submissions import read_submission_of_any, unknown_identities
 from whales.inspecting import contents
 from whales.inspecting.contents import Content
 from whales.inspecting.findings import Finding, Panel, Percent, Range, Share
 from whales.inspecting.matrix_checks import check_matrix, twice
 from whales.inspecting.tables import Tables, subject
-from whales.labels import NEW_WHALE, identities_of, read_labels
-from whales.metrics import mapk
-from whales.submissions import read_submission_of_any, unknown_identities
+from whales.scores.metrics import mapk
 
 _ROUNDING = 1e-6  # by which a share may pass 1
 # Columns of a training's history, as they are told; MAP@5 is not measured after every epoch.

@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from whales.best_photos import mark_own, own_columns
-from whales.dataset import known_photos
-from whales.folds import FOLDS
+from whales.files.dataset import known_photos
+from whales.files.folds import FOLDS
+from whales.files.matrices import ScoreMatrix
 from whales.inspecting.contents import Content, Scores
 from whales.inspecting.findings import Finding, Panel, Percent, Range, Share
 from whales.inspecting.tables import Tables
-from whales.matrices import ScoreMatrix
-from whales.ranking import validation_map
-from whales.scoring import known_score
+from whales.scores.best_photos import mark_own, own_columns
+from whales.scores.ranking import validation_map
+from whales.scores.root_scores import known_score
 
 ROWS = 512  # of a matrix that are looked at at once
 _ROUNDING = 1e-6  # by which a mean of float32 scores may pass 1

@@ -9,13 +9,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from whales.dataset import load_boxes, test_photos, training_identities
-from whales.errors import UserError
+from whales.base.errors import UserError
+from whales.files.dataset import load_boxes, test_photos, training_identities
+from whales.files.labels import identities_of, read_labels, read_submission_names, stem
+from whales.files.workspace import Workspace
 from whales.inspecting.findings import Finding, Share
-from whales.labels import identities_of, read_labels, read_submission_names, stem
-from whales.photos import photo_size
-from whales.scoring import test_answers
-from whales.workspace import Workspace
+from whales.photos.photos import photo_size
+from whales.scores.root_scores import test_answers
 
 _READERS = 8  # threads that read photo headers
 _TABLES = ("train_csv", "sample_submission", "playground_train_csv", "playground_sample_submission")

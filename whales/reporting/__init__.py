@@ -1,1 +1,1 @@
-"""The report of a work root; see `report.py`."""
+"""The report of a work root; see `tools/report.py`."""

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from whales.best_photos import KnownPhotos
-from whales.dataset import load_boxes, training_identities
-from whales.matrices import ScoreMatrix
-from whales.pickles import atomic_path
-from whales.submissions import read_answers
-from whales.thumbnails import thumbnail, thumbnail_size
-from whales.workspace import Workspace
+from whales.base.pickles import atomic_path
+from whales.files.dataset import load_boxes, training_identities
+from whales.files.matrices import ScoreMatrix
+from whales.files.submissions import read_answers
+from whales.files.workspace import Workspace
+from whales.photos.thumbnails import thumbnail, thumbnail_size
+from whales.scores.best_photos import KnownPhotos
 
 _RIGHT, _WRONG = "#2a9d4e", "#b8bec4"
 

@@ -8,15 +8,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from whales.best_photos import Candidate, KnownPhotos, mark_own, own_columns
-from whales.errors import UserError
-from whales.labels import NEW_WHALE, with_jpg
-from whales.matrices import ScoreMatrix
+from whales.base.errors import UserError
+from whales.base.web_page import data_uri, note, picture
+from whales.files.labels import NEW_WHALE, with_jpg
+from whales.files.matrices import ScoreMatrix
+from whales.files.submissions import ANSWERS
+from whales.files.workspace import Workspace
+from whales.photos.thumbnails import thumbnail
 from whales.reporting.report_parts import blocks
-from whales.submissions import ANSWERS
-from whales.thumbnails import thumbnail
-from whales.web_page import data_uri, note, picture
-from whales.workspace import Workspace
+from whales.scores.best_photos import Candidate, KnownPhotos, mark_own, own_columns
 
 MOST = 200
 # Of those at most so many are errors where there are right ones too, so that both can be looked at.

@@ -8,12 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from whales.best_photos import KnownPhotos, own_columns, zero_own
-from whales.calibration import CalibrationPairs, joined, pairs_of
-from whales.folds import FOLDS
-from whales.labels import NEW_WHALE, check_labelled
-from whales.matrices import ScoreMatrix, load_tuple
-from whales.ranking import ENSEMBLE_THRESHOLD, VALIDATION_THRESHOLD
+from whales.files.folds import FOLDS
+from whales.files.labels import NEW_WHALE, check_labelled
+from whales.files.matrices import ScoreMatrix, load_tuple
+from whales.files.workspace import Workspace, require
 from whales.reporting.gallery import AnsweredQuery, queries
 from whales.reporting.look_alikes import Likeness
 from whales.reporting.report_parts import (
@@ -27,7 +25,9 @@ from whales.reporting.report_parts import (
     together,
     tradeoff,
 )
-from whales.workspace import Workspace, require
+from whales.scores.best_photos import KnownPhotos, own_columns, zero_own
+from whales.scores.calibration import CalibrationPairs, joined, pairs_of
+from whales.scores.ranking import ENSEMBLE_THRESHOLD, VALIDATION_THRESHOLD
 
 NETS = ("v5", "v6")
 BOTH = "mean of v5 and v6"

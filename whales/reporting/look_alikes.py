@@ -11,8 +11,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from whales.best_photos import KnownPhotos
-from whales.matrices import ScoreMatrix
+from whales.files.matrices import ScoreMatrix
+from whales.scores.best_photos import KnownPhotos
 
 PAIRS = 20
 # Photos that a pair's likeness must rest on: a single one says little.

@@ -8,12 +8,10 @@ from html import escape
 
 import numpy as np
 
-from whales.calibration import FITTED_IDENTITIES, Bin, cross_fitted
-from whales.errors import UserError
-from whales.evaluation import CONFIDENCE, Measure
-from whales.folds import FOLDS
-from whales.labels import with_jpg
-from whales.ranking import CLAIM_SCORE, ENSEMBLE_THRESHOLD, VALIDATION_THRESHOLD
+from whales.base.errors import UserError
+from whales.base.web_page import note, side_by_side, table
+from whales.files.folds import FOLDS
+from whales.files.labels import with_jpg
 from whales.reporting import charts
 from whales.reporting.held_out import BOTH
 from whales.reporting.report_parts import (
@@ -31,8 +29,10 @@ from whales.reporting.report_parts import (
     trainings,
 )
 from whales.reporting.report_sources import Sources
-from whales.scoring import kernel_fold_score
-from whales.web_page import note, side_by_side, table
+from whales.scores.calibration import FITTED_IDENTITIES, Bin, cross_fitted
+from whales.scores.evaluation import CONFIDENCE, Measure
+from whales.scores.ranking import CLAIM_SCORE, ENSEMBLE_THRESHOLD, VALIDATION_THRESHOLD
+from whales.scores.root_scores import kernel_fold_score
 
 MOST_SWAPPED = 200  # photos in the table of what post-processing changed
 _WHOLE = ("test", "all folds")
@@ -215,7 +215,7 @@ def probabilities(sources: Sources) -> str:
         )
     told = (
         f"Isotonic regression on the valid photos' scores ({BOTH}) makes probabilities of them; "
-        "<code>identify.py</code> does the same with all nets that it has. Here each fold's photos are "
+        "<code>tools/identify.py</code> does the same with all nets that it has. Here each fold's photos are "
         "judged by the curves of the other folds (a photo counts in the first that holds it out), the "
         f"{FITTED_IDENTITIES} best identities of each photo. Well calibrated, what is said comes true as "
         "often: points lie on the diagonal."

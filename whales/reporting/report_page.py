@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from html import escape
 from pathlib import Path
 
-from whales.errors import UserError
-from whales.net import Net
-from whales.pickles import write_text
+from whales.base.errors import UserError
+from whales.base.pickles import write_text
+from whales.base.web_page import page
+from whales.files.workspace import Workspace
+from whales.nets.net import Net
 from whales.reporting import gallery, report_numbers, report_photos
 from whales.reporting.report_sources import Sources
-from whales.web_page import page
-from whales.workspace import Workspace
 
 
 def write_report(path: Path, workspace: Workspace, nets: Sequence[Net]) -> None:

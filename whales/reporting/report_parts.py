@@ -13,16 +13,16 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
-from whales.best_photos import mark_own, own_columns
-from whales.boxes import Box
-from whales.evaluation import Measure, measures
-from whales.labels import NEW_WHALE
-from whales.matrices import ScoreMatrix
-from whales.metrics import average_precision
-from whales.pickles import load
-from whales.ranking import ENSEMBLE_THRESHOLD, post_process, rank
-from whales.scoring import detection_overlaps, reference_boxes
-from whales.workspace import Workspace, require
+from whales.base.pickles import load
+from whales.files.boxes import Box
+from whales.files.labels import NEW_WHALE
+from whales.files.matrices import ScoreMatrix
+from whales.files.workspace import Workspace, require
+from whales.scores.best_photos import mark_own, own_columns
+from whales.scores.evaluation import Measure, measures
+from whales.scores.metrics import average_precision
+from whales.scores.ranking import ENSEMBLE_THRESHOLD, post_process, rank
+from whales.scores.root_scores import detection_overlaps, reference_boxes
 
 # Thresholds that the trade-off is drawn for.
 THRESHOLDS = (0.05, *(step / 10 for step in range(1, 10)), 0.95, 0.99, 0.999)

@@ -8,17 +8,17 @@ from html import escape
 import cv2
 import numpy as np
 
-from whales.errors import UserError
-from whales.labels import NEW_WHALE, with_jpg
-from whales.photos import read_photo
-from whales.ranking import ENSEMBLE_THRESHOLD
+from whales.base.errors import UserError
+from whales.base.web_page import image, note, side_by_side
+from whales.files.labels import NEW_WHALE, with_jpg
+from whales.files.workspace import Workspace, require
+from whales.photos.photos import read_photo
 from whales.reporting import charts, gallery
 from whales.reporting.held_out import BOTH
 from whales.reporting.look_alikes import LEAST_PHOTOS, Twins, identical_photos
 from whales.reporting.report_parts import Detection, detection
 from whales.reporting.report_sources import Sources
-from whales.web_page import image, note, side_by_side
-from whales.workspace import Workspace, require
+from whales.scores.ranking import ENSEMBLE_THRESHOLD
 
 WORST = 10  # photos of the detection section
 SHOWN_TWINS = 20  # groups of identical photos with a picture

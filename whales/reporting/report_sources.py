@@ -6,20 +6,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from html import escape
 
-from whales.boxes import Box
-from whales.dataset import load_boxes, training_identities
-from whales.ensemble import blended
-from whales.errors import UserError
-from whales.labels import NEW_WHALE
-from whales.matrices import ScoreMatrix, load_dict
-from whales.net import Net
-from whales.ranking import ENSEMBLE_THRESHOLD
+from whales.base.errors import UserError
+from whales.files.boxes import Box
+from whales.files.dataset import load_boxes, training_identities
+from whales.files.labels import NEW_WHALE
+from whales.files.matrices import ScoreMatrix, load_dict
+from whales.files.submissions import ANSWERS, read_answers
+from whales.files.workspace import Workspace, require
+from whales.nets.net import Net
 from whales.reporting.gallery import AnsweredQuery, queries
 from whales.reporting.held_out import HeldOut, held_out
 from whales.reporting.report_parts import Judged, judge, judged
-from whales.scoring import test_answers
-from whales.submissions import ANSWERS, read_answers
-from whales.workspace import Workspace, require
+from whales.scores.ensemble import blended
+from whales.scores.ranking import ENSEMBLE_THRESHOLD
+from whales.scores.root_scores import test_answers
 
 _SUBMISSIONS = {"v5": "submission_v5", "v6": "submission_v6", "ensemble": "submission"}
 

@@ -1,1 +1,1 @@
-"""A local page on which people decide; see `review.py`."""
+"""A local page on which people decide; see `tools/review.py`."""

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
-from whales.decisions import SKIP, UNDO, Decision, last_of_each, standing, words_of
-from whales.errors import UserError
-from whales.import_table import imported_identities
-from whales.labels import NEW_WHALE, identities_of, read_labels, stem
-from whales.pickles import write_text
+from whales.base.errors import UserError
+from whales.base.pickles import write_text
+from whales.base.tables import csv_text
+from whales.files.decisions import SKIP, UNDO, Decision, last_of_each, standing, words_of
+from whales.files.import_table import imported_identities
+from whales.files.labels import NEW_WHALE, identities_of, read_labels, stem
+from whales.files.workspace import Workspace
 from whales.reviewing.review_results import Query
-from whales.tables import csv_text
-from whales.workspace import Workspace
 
 NEW_IDENTITY = "new_{:04}"
 

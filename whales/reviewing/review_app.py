@@ -17,9 +17,9 @@ from flask import Flask, Response, abort, jsonify, render_template, request, url
 from werkzeug.exceptions import HTTPException
 from werkzeug.serving import make_server
 
-from whales.best_photos import Candidate
-from whales.console import log
-from whales.decisions import (
+from whales.base.console import log
+from whales.base.errors import UserError
+from whales.files.decisions import (
     NEW,
     SAME,
     SKIP,
@@ -31,11 +31,11 @@ from whales.decisions import (
     now,
     standing,
 )
-from whales.errors import UserError
-from whales.labels import stem, with_jpg
+from whales.files.labels import stem, with_jpg
+from whales.files.workspace import Workspace
 from whales.reviewing.review_results import Results
 from whales.reviewing.review_views import VIEWS, jpeg, outline
-from whales.workspace import Workspace
+from whales.scores.best_photos import Candidate
 
 PAGE = Path(__file__).resolve().parent / "review_page"
 CONFLICT = "conflict"

@@ -11,16 +11,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from whales.best_photos import Candidate, best_identities
-from whales.boxes import Box
-from whales.dataset import known_photos, load_boxes, test_photos, training_identities
-from whales.ensemble import blend
-from whales.errors import UserError
-from whales.import_table import imported
-from whales.labels import check_labelled, stem, with_jpg
-from whales.matrices import ScoreMatrix, load_tuple
-from whales.tables import read_table, require_columns
-from whales.workspace import Workspace, require
+from whales.base.errors import UserError
+from whales.base.tables import read_table, require_columns
+from whales.files.boxes import Box
+from whales.files.dataset import known_photos, load_boxes, test_photos, training_identities
+from whales.files.import_table import imported
+from whales.files.labels import check_labelled, stem, with_jpg
+from whales.files.matrices import ScoreMatrix, load_tuple
+from whales.files.workspace import Workspace, require
+from whales.scores.best_photos import Candidate, best_identities
+from whales.scores.ensemble import blend
 
 SHOWN = 10  # candidates of a query that people see
 ENSEMBLE = "ensemble"
@@ -111,7 +111,7 @@ def results_of_root(workspace: Workspace, parts: Sequence[Part]) -> Results:
 
 
 def results_of_table(workspace: Workspace, path: Path | str) -> Results:
-    """The rows of identify.py's CSV: a query for each photo and fluke, in the order of the table.
+    """The rows of tools/identify.py's CSV: a query for each photo and fluke, in the order of the table.
 
     Columns query, identity and photo, and those of fluke, x1, y1, x2, y2, new_whale, rank,
     probability and score that are there. Raises `UserError` naming the line.
@@ -121,7 +121,7 @@ def results_of_table(workspace: Workspace, path: Path | str) -> Results:
     labels = training_identities(workspace)
     table, places = read_table(path)
     needed = ("query", "identity", "photo")
-    require_columns(table, path, needed, "the table of identify.py --csv")
+    require_columns(table, path, needed, "the table of tools/identify.py --csv")
     records = table.to_dict("records")
     rows = [{**row, "where": where} for row, where in zip(records, places, strict=True)]
     groups: dict[tuple[str, str], list[dict[str, str]]] = {}
@@ -141,7 +141,7 @@ def results_of_table(workspace: Workspace, path: Path | str) -> Results:
                 "by name; rename one photo and identify it again"
             )
     if not queries:
-        raise UserError(f"{path} has no rows; run identify.py --csv again")
+        raise UserError(f"{path} has no rows; run tools/identify.py --csv again")
     return Results(queries, labels, load_boxes(workspace), {"results": lambda: ranked})
 
 
@@ -185,7 +185,7 @@ def _candidate(row: dict[str, str], labels: Mapping[str, str]) -> Candidate:
     if labels[photo] != identity:
         raise UserError(
             f"{row['where']}: photo {row['photo']} is of {labels[photo]} in train.csv, not {identity}; "
-            "run identify.py again"
+            "run tools/identify.py again"
         )
     return Candidate(identity, photo, _number(row, "score"), _number(row, "probability"))
 

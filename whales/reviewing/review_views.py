@@ -8,9 +8,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from whales.boxes import Box
-from whales.crops import crop_window
-from whales.photos import read_photo
+from whales.files.boxes import Box
+from whales.photos.crops import crop_window
+from whales.photos.photos import read_photo
 
 # Longest sides in pixels; width and height of a crop keep their proportion.
 VIEWS = {"crop": 640, "large": 2000, "whole": 2000}

@@ -1,0 +1,273 @@
+"""Detections of photos: predicted once for each set of weights, cached, merged, collected.
+
+A cache entry is (boxes (2, 300, 4) float32 in shares of the sides, scores (2, 300) float32, labels
+(2, 300) int32): the photo as it is, then its mirror image in its own frame.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from retinanet.detector.geometry import DETECTORS
+from retinanet.detector.network import (
+    Key,
+    Predict,
+    by_shape,
+    digest,
+    load_model,
+    network_input,
+    predictor,
+)
+from whales.base.concurrency import read_ahead
+from whales.base.console import log
+from whales.base.errors import UserError
+from whales.base.pickles import load, save, write_text
+from whales.base.progress import progress_bar
+from whales.files.boxes import Box, Detections, iou, merge_views, to_pixels
+from whales.files.labels import read_submission_names, stem
+from whales.files.workspace import Workspace
+from whales.photos.photos import photo_size, read_photo
+from whales.stages.options import RunOptions
+
+MAIN_PARTS = ("train", "test")
+PLAYGROUND_PARTS = ("playground_train", "playground_test")
+PARTS = MAIN_PARTS + PLAYGROUND_PARTS
+# Which file of the work root collects the boxes of which parts.
+WRITTEN = {"boxes_retinanet": MAIN_PARTS, "boxes_retinanet_playground": PLAYGROUND_PARTS}
+_TABLES = ("train_csv", "sample_submission", "playground_train_csv", "playground_sample_submission")
+
+Entry = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+LOW_IOU = 0.8
+BATCH = 8  # photos of one size
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """Which photos (stems) each fold's detector is asked for: its valid ones, and all of other parts.
+
+    photos: part -> all its photos; valid: fold (from 1) -> the training photos that it holds out.
+    """
+
+    photos: dict[str, list[str]]
+    valid: dict[int, list[str]]
+
+    @staticmethod
+    def tables(workspace: Workspace) -> list[Path]:
+        """The files that `read` reads."""
+        return [workspace.file(key) for key in ("retinanet_folds", *_TABLES)]
+
+    @classmethod
+    def read(cls, workspace: Workspace) -> Predicted:
+        """Read the folds and the tables of photos."""
+        folds, *tables = cls.tables(workspace)
+        photos = {
+            part: [stem(name) for name in read_submission_names(table)]
+            for part, table in zip(PARTS, tables, strict=True)
+        }
+        valid = {
+            number: [stem(name) for name in names]
+            for number, (_, names) in enumerate(load(folds), start=1)
+        }
+        return cls(photos, valid)
+
+    def names(self, part: str, fold: int) -> list[str]:
+        """The photos of a part that a fold's detector predicts."""
+        return self.valid[fold] if part == "train" else self.photos[part]
+
+    def files(self, workspace: Workspace, fold: int) -> dict[str, Path]:
+        """Stem -> file of all photos that a fold's detector predicts."""
+        return {
+            name: photo_file(workspace, part, name)
+            for part in PARTS
+            for name in self.names(part, fold)
+        }
+
+
+def photo_file(workspace: Workspace, part: str, name: str) -> Path:
+    """Where a photo of a part lies, from its stem."""
+    return workspace.file(f"{part}_photos") / f"{name}.jpg"
+
+
+@dataclass(frozen=True)
+class Cache:
+    """The cached detections of one part of the photos by one fold's detector."""
+
+    workspace: Workspace
+    part: str
+    fold: int
+
+    def path(self, name: str) -> Path:
+        """The entry of a photo (stem); a training photo is valid in one fold only."""
+        name = name if self.part == "train" else f"{name}_fold_{self.fold}"
+        return self.workspace.file("detections_cache", part=self.part, name=name)
+
+    def photo(self, name: str) -> Path:
+        """Where the photo lies."""
+        return photo_file(self.workspace, self.part, name)
+
+    def weights(self) -> str | None:
+        """Digest of the weights that made the entries; None if there are none."""
+        weights = self._note_content().get("weights")
+        return weights if isinstance(weights, str) else None
+
+    def prepare(self, weights: str, names: Sequence[str], digests: Mapping[str, str]) -> list[str]:
+        """Drop the entries of other weights and of photos that changed; return the names to predict.
+
+        digests: of each photo's file. Entries of a version that did not keep them count unless they are
+        older than their photo.
+        """
+        note = self._note_content()
+        if note.get("weights") != weights:
+            stale = [name for name in names if self.path(name).exists()]
+            for name in stale:
+                self.path(name).unlink()
+            if stale:
+                log(f"{self.part}: {len(stale)} cached photos are of other weights, done again")
+            note = {}
+        known = note.get("photos", {})
+        todo = [name for name in names if not self._fresh(name, known.get(name), digests[name])]
+        for name in todo:
+            self.path(name).unlink(missing_ok=True)
+        photos = {**known, **{name: digests[name] for name in names}}
+        write_text(self._note(), json.dumps({"weights": weights, "photos": photos}))
+        return todo
+
+    def _fresh(self, name: str, known: str | None, digest: str) -> bool:
+        entry, photo = self.path(name), self.photo(name)
+        if not entry.exists():
+            return False
+        if known is not None:
+            return known == digest
+        return not photo.exists() or entry.stat().st_mtime_ns >= photo.stat().st_mtime_ns
+
+    def _note_content(self) -> dict[str, Any]:
+        try:
+            content = json.loads(self._note().read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):
+            return {}
+        return content if isinstance(content, dict) else {}
+
+    def _note(self) -> Path:
+        return self.workspace.file("detections_weights", part=self.part, fold=self.fold)
+
+
+class FoldDetector:
+    """The converted detector of one fold, loaded when the first photo needs it."""
+
+    def __init__(self, options: RunOptions, fold: int, digests: Mapping[str, str]) -> None:
+        """digests: of the photos' files, by stem."""
+        self.options, self.fold, self.digests = options, fold, digests
+        self.detector = DETECTORS[options.profile]
+        self.path = options.workspace.file("retinanet_converted", fold=fold)
+        self.weights = digest(self.path)
+        self.left_out: list[str] = []
+        self._predict = None
+
+    def detect(self, part: str, names: Sequence[str]) -> dict[str, list[list[float]]]:
+        """Boxes of `whales.files.boxes.merge_views`, by photo; photos without any are absent."""
+        cache = Cache(self.options.workspace, part, self.fold)
+        todo = cache.prepare(self.weights, names, self.digests)
+        if todo and self._predict is None:
+            self._predict = predictor(load_model(self.path, self.options.profile))
+        bar = progress_bar(part, len(todo))
+        for name, entry in both_views(self._predict, self._photos(cache, todo)):
+            save(cache.path(name), entry)
+            bar.update()
+        bar.close()
+        found = {name: _merged(cache.path(name)) for name in names if cache.path(name).exists()}
+        return {name: boxes for name, boxes in found.items() if boxes}
+
+    def _photos(self, cache: Cache, names: Sequence[str]) -> Iterator[tuple[str, np.ndarray]]:
+        """Names and network inputs, without the broken photos if they are to be skipped."""
+
+        def read(name: str) -> tuple[str, np.ndarray] | None:
+            try:
+                return name, network_input(read_photo(cache.photo(name)), self.detector)
+            except UserError as reason:
+                if not self.options.skip_broken_photos:
+                    raise
+                self.left_out.append(str(reason))
+                return None
+
+        return (photo for photo in read_ahead(read, names, self.options.workers) if photo)
+
+
+def both_views(
+    predict: Predict, photos: Iterable[tuple[Key, np.ndarray]]
+) -> Iterator[tuple[Key, Entry]]:
+    """Entries of photos, predicted upright and mirrored, photos of one shape together.
+
+    photos: key and (h, w, 3) float32 of `network_input`, read while the detector works.
+    """
+    for group, images in by_shape(photos, BATCH):
+        outputs = predict(np.ascontiguousarray(np.concatenate([images, images[:, :, ::-1]])))
+        for i, key in enumerate(group):
+            yield key, tuple(values[i :: len(group)] for values in outputs)
+
+
+def _merged(entry: Path) -> list[list[float]]:
+    upright, mirrored = views(load(entry))
+    return merge_views(upright, mirrored)
+
+
+def views(entry: Entry) -> tuple[Detections, Detections]:
+    """A cache entry as the detections of its two views."""
+    boxes, scores, labels = entry
+    return (boxes[0], scores[0], labels[0]), (boxes[1], scores[1], labels[1])
+
+
+def collect(
+    workspace: Workspace, part: str, predicted: Predicted
+) -> dict[str, tuple[int, int, int, int] | None]:
+    """Boxes in whole pixels from all folds' caches: the mean of the folds' best boxes.
+
+    A fold whose entries were made by other weights than
+    its converted detector now has is left out, and said so. None for a photo in which nothing was
+    detected; photos without an entry are absent.
+    """
+    best: dict[str, list[list[float]]] = {}
+    for fold in predicted.valid:
+        cache = Cache(workspace, part, fold)
+        if not _usable(cache):
+            continue
+        for name in predicted.names(part, fold):
+            if cache.path(name).exists():
+                best.setdefault(name, []).extend(
+                    entry[2:] for entry in _merged(cache.path(name))[:1]
+                )
+    return {
+        name: to_pixels(np.mean(boxes, axis=0), *photo_size(photo_file(workspace, part, name)))
+        if boxes
+        else None
+        for name, boxes in best.items()
+    }
+
+
+def _usable(cache: Cache) -> bool:
+    weights = cache.weights()
+    converted = cache.workspace.file("retinanet_converted", fold=cache.fold)
+    if weights is None:
+        return False
+    if converted.exists() and digest(converted) != weights:
+        log(f"{cache.part}: fold {cache.fold}'s detections are of other weights, left out")
+        return False
+    return True
+
+
+def agreement(found: Mapping[str, Box | None], reference: Mapping[str, Box]) -> str:
+    """One line: mean IoU of the boxes with the reference's, 0 for a photo without a box (None)."""
+    common = [name for name in found if name in reference]
+    overlaps = [iou(found[n], reference[n])[0, 0] if found[n] else 0.0 for n in common]
+    missing = sum(not found[name] for name in common)
+    mean = np.mean(overlaps) if overlaps else float("nan")
+    low = sum(overlap < LOW_IOU for overlap in overlaps)
+    return (
+        f"mean IoU {mean:.6f} of {len(overlaps)} photos; {low} under {LOW_IOU}, {missing} not found"
+    )

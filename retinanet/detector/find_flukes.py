@@ -1,0 +1,159 @@
+"""Find the flukes in any photo files, in a process of its own, since RetinaNet needs Keras 2.
+
+Reads  REQUEST (pickle: list of photo paths), the photos, and of the highest fold that has one
+       models/retinanet2/resnet152_fold_F_last_converted.h5
+Writes ANSWER (pickle: path -> list of [score, x1, y1, x2, y2], pixels of the photo held upright;
+       without the photos that cannot be read)
+Run    python3 -m retinanet.detector.find_flukes REQUEST ANSWER
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from retinanet.detector.detections import both_views, views
+from retinanet.detector.geometry import DETECTORS
+from retinanet.detector.network import load_model, network_input, predictor
+from whales.base.concurrency import read_ahead
+from whales.base.console import log
+from whales.base.errors import UserError
+from whales.base.pickles import load, save
+from whales.base.progress import progress_bar
+from whales.files.boxes import iou, merge_views, to_pixels
+from whales.files.workspace import Workspace
+from whales.photos.photos import read_photo
+from whales.stages.options import RunOptions, parse_arguments
+from whales.stages.stage import run
+
+FOLDS = range(5, 0, -1)
+# Score from which the best box of a photo counts. Seen with detectors of the smoke profile: 107 of 110
+# photos of flukes reach it, and 6 of 61 strips of water cut out beside the flukes.
+LEAST_SCORE = 0.3
+# Score from which a further box of the photo is another fluke, and the IoU it may have with a better one.
+# Seen: none in 110 photos of one fluke each; from .3 on it would be in a tenth of them.
+LEAST_OTHER, MOST_SHARED = 0.5, 0.3
+
+_CHUNK = 500  # photos of one process of the detector
+
+Found = list[list[float]]  # [score, x1, y1, x2, y2]
+
+
+def converted_detector(workspace: Workspace) -> Path | None:
+    """The converted detector of the highest fold that has one."""
+    paths = [workspace.file("retinanet_converted", fold=fold) for fold in FOLDS]
+    return next((path for path in paths if path.exists()), None)
+
+
+def find_flukes(
+    photos: Sequence[Path], profile: str, workers: int, workspace: Workspace
+) -> dict[Path, Found]:
+    """Detections of photos by the work root's detector, run in a process of its own.
+
+    Returns for each photo at most four [score, x1, y1, x2, y2], best first, in whole pixels of the
+    photo held upright; none for a photo that cannot be read. Raises `UserError` where the work root's
+    detector does not fit.
+    """
+    environment = {**os.environ, "WHALES_ROOT": str(workspace.root)}
+    source = str(Path(__file__).resolve().parents[2])
+    environment["PYTHONPATH"] = os.pathsep.join(
+        filter(None, (source, os.environ.get("PYTHONPATH")))
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        request, answer = Path(folder) / "request.pkl", Path(folder) / "answer.pkl"
+        save(request, [str(photo.resolve()) for photo in photos])
+        command = [
+            sys.executable,
+            "-m",
+            "retinanet.detector.find_flukes",
+            str(request),
+            str(answer),
+        ]
+        command += ["--profile", profile, "--workers", str(workers)]
+        done = subprocess.run(
+            command, env=environment, capture_output=True, text=True, errors="replace", check=False
+        )
+        if done.returncode == 2:
+            raise UserError(done.stderr.strip().splitlines()[-1].removeprefix("error: "))
+        if done.returncode:
+            raise RuntimeError(f"the detector's process failed:\n{done.stderr}")
+        found = load(answer)
+    return {photo: found.get(str(photo.resolve()), []) for photo in photos}
+
+
+def boxes_of(
+    photos: Sequence[Path], options: RunOptions, all_flukes: bool = False
+) -> dict[Path, list[tuple[int, ...]]]:
+    """Boxes (x1, y1, x2, y2) in each photo held upright, none where the whole frame is to be used.
+
+    all_flukes: all of a photo's flukes, not its best alone.
+    """
+    detector = converted_detector(options.workspace)
+    if detector is None:
+        log("no converted detector (run retinanet/r31_convert_retinanet_model.py): whole frames")
+        return {photo: [] for photo in photos}
+    found: dict[Path, Found] = {}
+    bar = progress_bar("detection", len(photos))
+    for start in range(0, len(photos), _CHUNK):
+        some = photos[start : start + _CHUNK]
+        found |= find_flukes(some, options.profile, options.workers, options.workspace)
+        bar.update(len(some))
+    bar.close()
+    boxes = {photo: fluke_boxes(found[photo], all_flukes) for photo in photos}
+    seen = sum(map(bool, boxes.values()))
+    log(f"{detector.name}: flukes found in {seen} of {len(photos)} photos")
+    return boxes
+
+
+def fluke_boxes(found: Found, every: bool = False) -> list[tuple[int, int, int, int]]:
+    """Boxes (x1, y1, x2, y2) of the detections that count: the best, or with `every` the others too.
+
+    Empty where even the best scores below LEAST_SCORE.
+    """
+    kept: list[list[float]] = []
+    for score, *box in sorted(found, key=lambda entry: -entry[0]):
+        if score < (LEAST_OTHER if kept else LEAST_SCORE):
+            break
+        if not kept or iou(np.array([box]), np.array(kept)).max() <= MOST_SHARED:
+            kept.append(box)
+    return [tuple(map(int, box)) for box in (kept if every else kept[:1])]
+
+
+def main(argv=None):
+    options, args = parse_arguments(__doc__, argv, extra=_files)
+    path = converted_detector(options.workspace)
+    if path is None:
+        raise UserError("no converted detector; run retinanet/r31_convert_retinanet_model.py")
+    predict = predictor(load_model(path, options.profile))
+    sizes = {}
+
+    def read(name):
+        try:
+            pixels = read_photo(name, upright=True)
+        except UserError:  # for the caller, who reads it too, to tell
+            return None
+        sizes[name] = pixels.shape[1::-1]
+        return name, network_input(pixels, DETECTORS[options.profile])
+
+    answers = {}
+    photos = filter(None, read_ahead(read, load(args.request), options.workers))
+    for name, entry in both_views(predict, photos):
+        merged = merge_views(*views(entry))
+        boxes = [[score, *to_pixels(box, *sizes[name])] for _, score, *box in merged]
+        answers[name] = sorted(boxes, key=lambda box: -box[0])
+    save(args.answer, answers)
+
+
+def _files(parser):
+    parser.add_argument("request", type=Path, metavar="REQUEST")
+    parser.add_argument("answer", type=Path, metavar="ANSWER")
+
+
+if __name__ == "__main__":
+    run(main)

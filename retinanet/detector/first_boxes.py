@@ -1,0 +1,84 @@
+"""Folds of the detector's photos, and the tables of photos and boxes that it trains on."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from sklearn.model_selection import KFold
+
+from whales.base.errors import UserError
+from whales.base.tables import csv_text
+from whales.files.labels import NEW_WHALE
+
+FOLDS = 5
+SEED = 66
+CLASS = "whale"
+
+Row = tuple[str, tuple[int, int, int, int]]  # path, (x1, y1, x2, y2) in pixels
+
+
+def split_by_identity(labels: pd.DataFrame) -> list[list[list[str]]]:
+    """Five `[train photos, valid photos]`, no identity in both; file order, `new_whale` last.
+
+    labels: columns Image, Id, in file order. Raises UserError with fewer than five identities or,
+    if there are any, fewer than five photos of `new_whale`.
+    """
+    known = labels[labels.Id != NEW_WHALE]
+    identities = np.array(sorted(known.Id.unique()))
+    unknown = labels.Image[labels.Id == NEW_WHALE].to_numpy()
+    _check_enough(len(identities), "identities")
+    kfold = KFold(FOLDS, shuffle=True, random_state=SEED)
+    folds = [
+        [known.Image[known.Id.isin(identities[part])].tolist() for part in parts]
+        for parts in kfold.split(identities)
+    ]
+    if len(unknown):
+        _check_enough(len(unknown), f"photos of {NEW_WHALE}")
+        for fold, parts in zip(folds, kfold.split(unknown), strict=True):
+            for photos, part in zip(fold, parts, strict=True):
+                photos.extend(unknown[part].tolist())
+    return folds
+
+
+def _check_enough(count: int, what: str) -> None:
+    if count < FOLDS:
+        raise UserError(
+            f"train.csv has {count} {what}; {FOLDS} folds need at least {FOLDS}: add photos"
+        )
+
+
+def degenerate_boxes(boxes: Mapping[str, Sequence[float]], names: Iterable[str]) -> list[str]:
+    """Those of the names (photo stems) whose box is empty or inverted."""
+    return [
+        name
+        for name in names
+        if name in boxes and (boxes[name][2] <= boxes[name][0] or boxes[name][3] <= boxes[name][1])
+    ]
+
+
+def annotation_table(rows: Iterable[Row]) -> str:
+    """Rows as `path,x1,y1,x2,y2,whale`, without a header."""
+    return csv_text(None, ([path, *box, CLASS] for path, box in rows))
+
+
+def read_annotations(path: Path) -> list[Row]:
+    """Read a table `path,x1,y1,x2,y2,class`, no header; UserError names a bad row and its line."""
+    rows: list[Row] = []
+    with open(path, newline="", encoding="utf-8") as source:
+        reader = csv.reader(source)
+        for fields in reader:
+            if not fields:
+                continue
+            try:
+                photo, x1, y1, x2, y2, _ = fields
+                rows.append((photo, (int(x1), int(y1), int(x2), int(y2))))
+            except ValueError:
+                raise UserError(
+                    f"{path}, line {reader.line_num}: expected path,x1,y1,x2,y2,{CLASS} with whole "
+                    f"pixels, received {','.join(fields)}"
+                ) from None
+    return rows

@@ -1,0 +1,170 @@
+"""SE-ResNeXt branches (squeeze-excite, grouped bottlenecks), and a grouped convolution for CPUs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from keras import layers, ops
+
+from whales.nets.batch_norm import BatchNormalization
+
+# The published weights' value, a float32 of 1e-5.
+BATCH_NORM_EPSILON = 9.999999747378752e-06
+
+# Channels that one dense convolution takes when groups are bundled for CPU training.
+BUNDLE = 64
+
+
+class GroupedConv2D(layers.Conv2D):
+    """A `Conv2D` with groups that also trains at a fair speed on CPUs.
+
+    Same weights and values as `keras.layers.Conv2D(groups=...)`. On a CPU with the TensorFlow or
+    JAX backend the gradient of the native grouped convolution is pathologically slow (100 times the
+    plain one), so that in training groups are bundled: each bundle of up to `BUNDLE` channels is
+    one plain convolution whose kernel is block-diagonal.
+    """
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        if training and self.groups > 1 and _grouped_gradient_is_slow():
+            return self._call_bundled(inputs)
+        return super().call(inputs)
+
+    def _call_bundled(self, inputs: Any) -> Any:
+        height, width, group_in, filters = self.kernel.shape
+        bundled = groups_per_bundle(self.groups, group_in)
+        bundles = self.groups // bundled
+        # (h, w, 1, in, bundle, group, out) x identity over (group', group): a group's inputs reach
+        # its own outputs alone.
+        kernel = ops.reshape(self.kernel, (height, width, 1, group_in, bundles, bundled, -1))
+        identity = ops.eye(bundled, dtype=self.compute_dtype)
+        kernel = kernel * ops.reshape(identity, (1, 1, bundled, 1, 1, bundled, 1))
+        kernel = ops.reshape(kernel, (height, width, bundled * group_in, filters))
+        outputs = [
+            ops.conv(
+                part,
+                part_kernel,
+                strides=list(self.strides),
+                padding=self.padding,
+                dilation_rate=self.dilation_rate,
+                data_format="channels_last",
+            )
+            for part, part_kernel in zip(
+                ops.split(inputs, bundles, axis=-1),
+                ops.split(kernel, bundles, axis=-1),
+                strict=True,
+            )
+        ]
+        outputs = ops.concatenate(outputs, axis=-1)
+        if self.use_bias:
+            outputs = outputs + self.bias
+        return outputs if self.activation is None else self.activation(outputs)
+
+
+def groups_per_bundle(groups: int, group_width: int) -> int:
+    """Largest divisor of `groups` whose channels fit into one bundle, at least 1."""
+    divisors = (n for n in range(1, groups + 1) if groups % n == 0)
+    return max((n for n in divisors if n * group_width <= BUNDLE), default=1)
+
+
+def _grouped_gradient_is_slow() -> bool:
+    if keras.backend.backend() not in ("tensorflow", "jax"):
+        return False
+    return all("cpu" in str(device).lower() for device in keras.distribution.list_devices())
+
+
+def build_se_resnext(
+    size: int,
+    stem: int,
+    blocks: Sequence[int],
+    channels: Sequence[int],
+    groups: int,
+    reduction: int,
+    name: str,
+    narrow: int = 2,
+) -> keras.Model:
+    """Branch (n, size, size, 3) float32 -> (n, channels[-1]) features after the last ReLU.
+
+    stem: channels of the 7x7/2 convolution; blocks, channels: number and output channels of each
+    stage's bottlenecks; groups: of the 3x3 convolutions; reduction: of the squeeze-excite bottleneck;
+    narrow: by how much the 3x3 convolutions are narrower than the output. Every stage but the first
+    halves the picture.
+    """
+    photo = keras.Input((size, size, 3), name="photo")
+    x = layers.ZeroPadding2D(3, name="stem_pad")(photo)
+    x = _convolution(x, stem, 7, "stem_conv", strides=2)
+    x = _normalized(x, "stem", relu=True)
+    x = layers.ZeroPadding2D(1, name="stem_pool_pad")(x)
+    x = layers.MaxPooling2D(3, strides=2, name="stem_pool")(x)
+    for stage, (number, filters) in enumerate(zip(blocks, channels, strict=True), start=1):
+        for block in range(number):
+            strides = 2 if stage > 1 and block == 0 else 1
+            part = f"stage{stage}_block{block}"
+            x = _bottleneck(x, filters, filters // narrow, strides, groups, reduction, part)
+    x = layers.GlobalMaxPooling2D(name="max_pool")(x)
+    return keras.Model(photo, x, name=name)
+
+
+def _bottleneck(
+    x: Any, filters: int, width: int, strides: int, groups: int, reduction: int, name: str
+) -> Any:
+    """1x1, grouped 3x3, 1x1, squeeze-excite, plus the input (projected where the shape changes)."""
+    main = _convolution(x, width, 1, f"{name}_conv1")
+    main = _normalized(main, f"{name}_1", relu=True)
+    main = layers.ZeroPadding2D(1, name=f"{name}_pad")(main)
+    main = GroupedConv2D(
+        width,
+        3,
+        strides=strides,
+        groups=groups,
+        use_bias=False,
+        kernel_initializer="he_uniform",
+        name=f"{name}_conv2",
+    )(main)
+    main = _normalized(main, f"{name}_2", relu=True)
+    main = _convolution(main, filters, 1, f"{name}_conv3")
+    main = _normalized(main, f"{name}_3")
+    main = _squeeze_excite(main, filters, reduction, name)
+    if strides != 1 or x.shape[-1] != filters:
+        x = _convolution(x, filters, 1, f"{name}_projection_conv", strides=strides)
+        x = _normalized(x, f"{name}_projection")
+    # Main path first: the order of the addition decides the order of the weights in a file.
+    x = layers.Add(name=f"{name}_add")([main, x])
+    return layers.Activation("relu", name=f"{name}_relu")(x)
+
+
+def _squeeze_excite(x: Any, filters: int, reduction: int, name: str) -> Any:
+    """Scale each channel by a number in 0..1 computed from the means of all channels."""
+    gate = layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}_squeeze")(x)
+    gate = layers.Conv2D(
+        filters // reduction,
+        1,
+        activation="relu",
+        kernel_initializer="he_uniform",
+        name=f"{name}_excite1",
+    )(gate)
+    gate = layers.Conv2D(
+        filters,
+        1,
+        activation="sigmoid",
+        kernel_initializer="he_uniform",
+        name=f"{name}_excite2",
+    )(gate)
+    return layers.Multiply(name=f"{name}_scale")([x, gate])
+
+
+def _convolution(x: Any, filters: int, side: int, name: str, strides: int = 1) -> Any:
+    return layers.Conv2D(
+        filters,
+        side,
+        strides=strides,
+        use_bias=False,
+        kernel_initializer="he_uniform",
+        name=name,
+    )(x)
+
+
+def _normalized(x: Any, name: str, relu: bool = False) -> Any:
+    x = BatchNormalization(epsilon=BATCH_NORM_EPSILON, name=f"{name}_bn")(x)
+    return layers.Activation("relu", name=f"{name}_relu_inner")(x) if relu else x

@@ -1,0 +1,81 @@
+"""Submissions: written, read back, and what the competition would refuse them for."""
+
+import csv
+
+import pytest
+from helpers import refused
+
+from whales.base.errors import UserError
+from whales.files.submissions import (
+    read_answers,
+    read_known_answers,
+    read_submission,
+    read_submission_of_any,
+    unknown_identities,
+    write_submission,
+)
+
+NEW = "new_whale"
+
+
+def table(path, rows, header="Image,Id"):
+    path.write_text("\n".join([header, *rows]) + "\n")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        (["a.jpg,w_1 w_2 w_3 w_4 w_5 w_6", "b.jpg,x"], "line 2: photo a.jpg has more than 5"),
+        (["a.jpg,", "b.jpg,x"], "line 2: photo a.jpg has no answer"),
+        (["a.jpg,x", "b.jpg,x", "a.jpg,y"], "1 photos that stand twice: a"),
+        (["a.jpg,x"], "1 photos without a line: b"),
+        (["a.jpg,x", "b.jpg,x", "z.jpg,x"], "1 photos that nobody asked for: z"),
+        (["a.jpg,x,y", "b.jpg,x"], "line 2: expected 2 fields, received 3"),
+    ],
+)
+def test_what_would_be_refused(tmp_path, rows, told):
+    refusals = read_submission(table(tmp_path / "s.csv", rows), ["a", "b"]).refusals
+    assert any(told in reason for reason in refusals), refusals
+
+
+def test_no_table(tmp_path):
+    with pytest.raises(UserError, match="expected the columns Image,Id, received name,who"):
+        read_submission(table(tmp_path / "s.csv", [], "name,who"), [])
+    (tmp_path / "empty.csv").write_text("")
+    with pytest.raises(UserError, match="cannot be read as a submission"):
+        read_submission(tmp_path / "empty.csv", [])
+    with pytest.raises(UserError, match="cannot be read as a submission"):
+        read_submission(tmp_path / "none.csv", [])
+
+
+def test_submissions_of_the_pipeline_are_valid(tmp_path):
+    write_submission(tmp_path / "x.csv", ["a", "b"], {"a": ["w_1", NEW]})
+    read = read_submission(tmp_path / "x.csv", ["a", "b"])
+    assert read.refusals == []
+    assert read.answers["b"] == [NEW] * 5
+    assert next(csv.reader(open(tmp_path / "x.csv"))) == ["Image", "Id"]
+
+
+def test_answers_are_read_back_in_file_order(tmp_path):
+    write_submission(tmp_path / "x.csv", ["b", "a"], {"a": ["w_1", NEW]})
+    found = read_answers(tmp_path / "x.csv")
+    assert list(found.items()) == [("b", [NEW] * 5), ("a", ["w_1", NEW])]
+    assert read_known_answers(tmp_path / "x.csv", ["w_1"]) == found
+    message = "x.csv, line 3: w_1 of photo a is no identity"
+    refused(lambda: read_known_answers(tmp_path / "x.csv", ["w_2"]), message)
+    assert unknown_identities(found, ["w_2"]) == ["w_1"]
+
+
+def test_an_empty_answer_is_refused_where_answers_must_be_known(tmp_path):
+    path = table(tmp_path / "s.csv", ["a.jpg,w_1  w_2"])
+    refused(lambda: read_known_answers(path, ["w_1", "w_2"]), "an empty answer of photo a")
+    assert read_submission(path, ["a"]).answers == {"a": ["w_1", "w_2"]}
+
+
+def test_held_against_the_photos_that_it_answers(tmp_path):
+    path = table(tmp_path / "s.csv", ["a.jpg,x", "b.jpg,x"])
+    assert read_submission_of_any(path, (["c", "d"], ["a", "b", "e"])).refusals == [
+        "1 photos without a line: e"
+    ]
+    assert read_submission_of_any(path, (None, [])).refusals == []

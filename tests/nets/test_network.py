@@ -1,0 +1,401 @@
+"""The networks against formulas, Keras's own layers and plain NumPy."""
+
+import math
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kernel_snn import a01_kernel_model as kernel
+from siamese_net_v5_densenet121 import a01_seamese_net_models_v5 as v5
+from siamese_net_v6_se_resnext import a01_seamese_net_models_v6 as v6
+from siamese_net_v6_se_resnext import se_resnext
+from whales.base.errors import UserError
+from whales.nets.batch_norm import BatchNormalization
+from whales.nets.network import (
+    assemble,
+    build_head,
+    computing_in,
+    imagenet_preprocess,
+    symmetric_preprocess,
+)
+
+
+@pytest.fixture(scope="module")
+def v5_full():
+    return v5.build_network(64)
+
+
+@pytest.fixture(scope="module")
+def v6_full():
+    return v6.build_network(64)
+
+
+@pytest.fixture(scope="module")
+def kernel_net():
+    return kernel.build_network(64)
+
+
+def shuffle_weights(model, rng):
+    """Give every weight random values, variances positive."""
+    for weight in model.weights:
+        noise = rng.normal(size=weight.shape) * 0.2
+        weight.assign(np.abs(noise) + 0.5 if "variance" in weight.name else noise)
+
+
+# --- head -----------------------------------------------------------------------------------------
+
+
+def head_by_formula(head, a, b):
+    """One pair, feature by feature, in float64."""
+    weights = {
+        name: [np.asarray(w, np.float64) for w in head.get_layer(name).get_weights()]
+        for name in ("hm_conv_2d_1", "hm_conv_2d_2", "weighted-average")
+    }
+    (w1, b1), (w2, b2), (w3, b3) = weights.values()
+    logit = b3[0]
+    for i, (x, y) in enumerate(zip(a.astype(float), b.astype(float), strict=True)):
+        row = [x * y, x + y, abs(x - y), (x - y) ** 2]
+        hidden = [
+            max(0.0, sum(row[k] * w1[k, 0, 0, j] for k in range(4)) + b1[j]) for j in range(32)
+        ]
+        logit += w3[i, 0] * (sum(hidden[j] * w2[0, j, 0, 0] for j in range(32)) + b2[0])
+    return 1 / (1 + math.exp(-logit))
+
+
+def test_head_agrees_with_its_formula():
+    rng = np.random.default_rng(1)
+    head = build_head(7)
+    shuffle_weights(head, rng)
+    a, b = rng.exponential(size=(2, 5, 7)).astype(np.float32)
+    scores = head.predict_on_batch([a, b])
+    assert scores.shape == (5, 1)
+    expected = [head_by_formula(head, x, y) for x, y in zip(a, b, strict=True)]
+    np.testing.assert_allclose(scores[:, 0], expected, atol=1e-6)
+    np.testing.assert_allclose(head.predict_on_batch([b, a]), scores, atol=1e-6)
+
+
+def test_head_has_the_published_size_and_layer_names():
+    head = build_head(1024)
+    assert head.count_params() == 1218
+    names = [
+        "lambda_1", "lambda_2", "lambda_3", "lambda_4", "concat_1", "reshape1", "hm_conv_2d_1",
+        "hm_reshape_2", "hm_conv_2d_2", "flatten", "weighted-average",
+    ]  # fmt: skip
+    assert {layer.name for layer in head.layers} >= set(names)
+
+
+# --- sizes and shapes -----------------------------------------------------------------------------
+
+
+def test_parameter_counts(v5_full, v6_full, kernel_net):
+    assert v5_full.model.count_params() == 7_038_722
+    assert v6_full.branch.count_params() == 25_579_120
+    assert kernel_net.head.count_params() == 4 * 32 + 32 + 32 + 1 + 512 + 1
+    assert [net.branch.output_shape[-1] for net in (v5_full, v6_full, kernel_net)] == [
+        1024, 2048, 512,
+    ]  # fmt: skip
+
+
+def test_kernel_net_has_the_published_layer_names(kernel_net):
+    names = {layer.name for layer in kernel_net.branch.layers}
+    single = {"bm_conv2d_1", "bm_bn_2_0", "bm_bn_2_1", "bm_relu_2_0", "bm_relu_2_1", "gmp_2d"}
+    stages = {f"bm_{kind}_{n}" for kind in ("mp", "bn", "conv2d") for n in range(3, 7)}
+    blocks = {f"bm_{kind}_{i}_sub_{n}" for kind in ("bn", "conv2d") for i in (1, 2, 3)
+              for n in range(16)}  # fmt: skip
+    ends = {f"{kind}_{n}" for kind in ("bm_add", "bm_relu_sub") for n in range(16)}
+    assert names - {"photo"} == single | stages | {"bm_mp_2"} | blocks | ends
+
+
+@pytest.mark.parametrize(
+    ("module", "size", "smallest"), [(kernel, 63, "64"), (v5, 31, "32"), (v6, 31, "32")]
+)
+def test_photos_too_small_are_refused(module, size, smallest):
+    with pytest.raises(UserError, match=rf"at least {smallest} px.*received {size} px"):
+        module.build_network(size)
+
+
+@pytest.mark.parametrize("module", [kernel, v5, v6])
+def test_unknown_profile_is_refused(module):
+    with pytest.raises(UserError, match="unknown profile 'tiny', expected one of full, smoke"):
+        module.build_network(64, profile="tiny")
+
+
+def test_smallest_photos_give_features():
+    for module in (v5, v6):
+        net = module.build_network(32, profile="smoke")
+        features = net.branch.predict_on_batch(np.ones((2, 32, 32, 3), np.float32))
+        assert features.shape == (2, net.head.input_shape[0][-1])
+        assert (features >= 0).all()
+
+
+# --- branches -------------------------------------------------------------------------------------
+
+
+def test_v5_branch_is_keras_densenet121(v5_full):
+    reference = keras.applications.DenseNet121(
+        include_top=False, weights=None, input_shape=(64, 64, 3), pooling="max"
+    )
+    rng = np.random.default_rng(2)
+    v5_full.branch.set_weights(reference.get_weights())
+    photos = rng.normal(size=(2, 64, 64, 3)).astype(np.float32)
+    expected = reference.predict_on_batch(photos)
+    np.testing.assert_allclose(v5_full.branch.predict_on_batch(photos), expected, rtol=1e-4)
+
+
+def test_v6_widths_strides_and_epsilon(v6_full):
+    branch = v6_full.branch
+    grouped = [x for x in branch.layers if isinstance(x, se_resnext.GroupedConv2D)]
+    assert [layer.filters for layer in grouped] == [128] * 3 + [256] * 4 + [512] * 6 + [1024] * 3
+    assert {layer.groups for layer in grouped} == {32}
+    halving = [i for i, layer in enumerate(grouped) if layer.strides == (2, 2)]
+    assert halving == [3, 7, 13]
+    norms = [x for x in branch.layers if isinstance(x, keras.layers.BatchNormalization)]
+    assert {layer.epsilon for layer in norms} == {9.999999747378752e-06}
+    with_bias = {x.name for x in branch.layers if getattr(x, "use_bias", False)}
+    assert with_bias == {x.name for x in branch.layers if "excite" in x.name}
+    assert len([x for x in branch.layers if "projection_conv" in x.name]) == 4
+
+
+def test_model_is_the_head_over_both_branches():
+    net = v6.build_network(32, profile="smoke")
+    shuffle_weights(net.head, np.random.default_rng(3))
+    a, b = np.random.default_rng(4).normal(size=(2, 3, 32, 32, 3)).astype(np.float32)
+    features = [net.branch.predict_on_batch(x) for x in (a, b)]
+    expected = net.head.predict_on_batch(features)
+    np.testing.assert_allclose(net.model.predict_on_batch([a, b]), expected, atol=1e-6)
+
+
+def test_each_side_has_its_own_batch_statistics():
+    photo = keras.Input((2, 2, 1))
+    x = keras.layers.BatchNormalization(momentum=0.5, name="bn")(photo)
+    branch = keras.Model(photo, keras.layers.GlobalMaxPooling2D()(x), name="tiny")
+    net = assemble(branch, symmetric_preprocess, 2)
+    a, b = np.full((4, 2, 2, 1), 1.0, np.float32), np.full((4, 2, 2, 1), 5.0, np.float32)
+    net.model([a, b], training=True)
+    # Two updates by half, to each side's mean: (0 + 1) / 2, then (0.5 + 5) / 2. Pooled statistics
+    # would give one update to 1.5 and a variance that is not pulled towards 0.
+    bn = branch.get_layer("bn")
+    np.testing.assert_allclose(np.asarray(bn.moving_mean), [2.75], atol=1e-5)
+    np.testing.assert_allclose(np.asarray(bn.moving_variance), [0.25], atol=1e-5)
+
+
+def test_a_frozen_branch_keeps_weights_and_statistics():
+    net = v5.build_network(32, profile="smoke")
+    net.set_branch_trainable(False)
+    net.model.compile("sgd", "binary_crossentropy", jit_compile=False)
+    before = net.branch.get_weights()
+    head_before = net.head.get_weights()
+    photos = np.random.default_rng(5).normal(size=(4, 32, 32, 3)).astype(np.float32)
+    net.model.train_on_batch([photos, photos[::-1].copy()], np.array([[1], [0], [1], [0]]))
+    for old, new in zip(before, net.branch.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+    head_after = net.head.get_weights()
+    assert any(not np.array_equal(o, n) for o, n in zip(head_before, head_after, strict=True))
+    net.set_branch_trainable(True)
+    assert len(net.model.trainable_weights) > len(head_before)
+
+
+def test_mixed_precision_halves_the_branch_alone():
+    photos = np.random.default_rng(3).normal(size=(4, 32, 32, 3)).astype(np.float32)
+    exact = v6.build_network(32, profile="smoke")
+    with computing_in("mixed_bfloat16"):
+        mixed = v6.build_network(32, profile="smoke")
+    assert keras.config.dtype_policy().name == "float32"
+    for mine, other in zip(mixed.model.weights, exact.model.weights, strict=True):
+        assert mine.dtype == "float32"
+        mine.assign(other)
+    assert {layer.compute_dtype for layer in mixed.branch.layers} == {"bfloat16"}
+    assert {layer.compute_dtype for layer in mixed.head.layers} == {"float32"}
+    features, rounded = (np.asarray(net.branch(photos), np.float32) for net in (exact, mixed))
+    assert 0 < np.abs(rounded - features).max() < 0.1 * features.max()  # bfloat16 keeps 8 bits
+    assert np.asarray(mixed.model([photos, photos])).dtype == np.float32
+
+
+def test_a_branch_in_mixed_precision_trains():
+    with computing_in("mixed_bfloat16"):
+        photo = keras.Input((4, 4, 8))
+        x = BatchNormalization()(photo)
+        x = se_resnext.GroupedConv2D(16, 3, groups=4)(x)
+        branch = keras.Model(photo, keras.layers.GlobalMaxPooling2D()(x), name="tiny")
+    net = assemble(branch, symmetric_preprocess, 4)
+    net.model.compile(keras.optimizers.Adam(0.01), "binary_crossentropy", jit_compile=False)
+    a, b = np.random.default_rng(4).normal(size=(2, 8, 4, 4, 8)).astype(np.float32)
+    labels = np.arange(8)[:, None] % 2
+    losses = [net.model.train_on_batch([a, b], labels) for _ in range(20)]
+    assert losses[-1] < losses[0]
+    assert {weight.dtype for weight in net.model.weights} == {"float32"}
+
+
+# --- preprocessing --------------------------------------------------------------------------------
+
+
+def test_imagenet_preprocessing_by_hand():
+    photo = np.array([[[0, 128, 255]]], np.uint8)
+    expected = [-0.485 / 0.229, (128 / 255 - 0.456) / 0.224, (1 - 0.406) / 0.225]
+    np.testing.assert_allclose(imagenet_preprocess(photo)[0, 0], expected, rtol=1e-6)
+
+
+@given(
+    shape=st.sampled_from([(2, 3, 3), (1, 2, 3, 3)]),
+    seed=st.integers(0, 2**16),
+    prepare=st.sampled_from([imagenet_preprocess, symmetric_preprocess]),
+)
+@settings(max_examples=25, deadline=None)
+def test_preprocessing_takes_bytes_and_floats_alike(shape, seed, prepare):
+    photos = np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+    kept = photos.copy()
+    prepared = prepare(photos)
+    assert prepared.dtype == np.float32
+    assert prepared.shape == shape
+    np.testing.assert_array_equal(prepared, prepare(photos.astype(np.float64)))
+    np.testing.assert_array_equal(photos, kept)
+
+
+def test_symmetric_preprocessing_spans_minus_one_to_one(kernel_net):
+    np.testing.assert_array_equal(
+        kernel_net.preprocess(np.array([[[0.0, 127.5, 255.0]]])), [[[-1, 0, 1]]]
+    )
+
+
+# --- grouped convolution --------------------------------------------------------------------------
+
+
+def convolve(photos, kernel_, stride):
+    """'valid' convolution in NumPy, (n, h, w, in) with (kh, kw, in, out)."""
+    height, width = kernel_.shape[:2]
+    windows = np.lib.stride_tricks.sliding_window_view(photos, (height, width), axis=(1, 2))
+    return np.einsum("nhwcij,ijco->nhwo", windows[:, ::stride, ::stride], kernel_)
+
+
+@given(
+    groups=st.sampled_from([1, 2, 4, 8]),
+    group_in=st.sampled_from([1, 3]),
+    group_out=st.sampled_from([1, 2]),
+    stride=st.sampled_from([1, 2]),
+    bundle=st.sampled_from([1, 4, 64]),
+)
+@settings(max_examples=12, deadline=None)
+def test_bundled_groups_agree_with_one_convolution_per_group(
+    groups, group_in, group_out, stride, bundle
+):
+    rng = np.random.default_rng(groups * 100 + group_in * 10 + stride)
+    photos = rng.normal(size=(2, 7, 7, groups * group_in)).astype(np.float32)
+    layer = se_resnext.GroupedConv2D(groups * group_out, 3, strides=stride, groups=groups)
+    layer.build(photos.shape)
+    shuffle_weights(layer, rng)
+    weights, bias = (np.asarray(w) for w in layer.weights)
+    expected = bias + np.concatenate(
+        [
+            convolve(
+                photos[..., g * group_in : (g + 1) * group_in],
+                weights[..., g * group_out : (g + 1) * group_out],
+                stride,
+            )
+            for g in range(groups)
+        ],
+        axis=-1,
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(se_resnext, "BUNDLE", bundle)
+        patch.setattr(se_resnext, "_grouped_gradient_is_slow", lambda: True)
+        for training in (False, True):
+            output = np.asarray(layer(photos, training=training))
+            np.testing.assert_allclose(output, expected, atol=1e-5)
+
+
+def test_slow_gradients_are_avoided_in_training_alone(monkeypatch):
+    native = []
+    op = keras.layers.Conv2D.convolution_op
+    monkeypatch.setattr(
+        keras.layers.Conv2D, "convolution_op", lambda *args: native.append(1) or op(*args)
+    )
+    layer = se_resnext.GroupedConv2D(4, 3, groups=2)
+    photos = np.ones((1, 3, 3, 4), np.float32)
+    for slow, training, natively in [(1, True, 0), (1, False, 1), (0, True, 1), (0, False, 1)]:
+        monkeypatch.setattr(se_resnext, "_grouped_gradient_is_slow", lambda slow=slow: bool(slow))
+        native.clear()
+        layer(photos, training=training)
+        assert len(native) == natively, (slow, training)
+
+
+@pytest.mark.parametrize(("groups", "width", "fit"), [(32, 4, 16), (32, 32, 2), (8, 128, 1)])
+def test_groups_per_bundle(groups, width, fit):
+    assert se_resnext.groups_per_bundle(groups, width) == fit
+
+
+def gradient_step(make_layer, weights, photos, monkeypatch, slow):
+    """Kernel after one step of plain gradient descent at rate 1 on the outputs' mean square."""
+    monkeypatch.setattr(se_resnext, "_grouped_gradient_is_slow", lambda: slow)
+    photo = keras.Input(photos.shape[1:])
+    layer = make_layer()
+    model = keras.Model(photo, layer(photo))
+    layer.set_weights(weights)
+    model.compile(keras.optimizers.SGD(1.0), "mse", jit_compile=False)
+    model.train_on_batch(photos, np.zeros((len(photos), *model.output_shape[1:]), np.float32))
+    return np.asarray(layer.kernel)
+
+
+def test_gradients_of_bundled_groups(monkeypatch):
+    rng = np.random.default_rng(6)
+    photos = rng.normal(size=(3, 6, 6, 8)).astype(np.float32)
+    weights = rng.normal(size=(3, 3, 2, 12)).astype(np.float32)
+
+    def grouped():
+        return se_resnext.GroupedConv2D(12, 3, groups=4, use_bias=False)
+
+    after = gradient_step(grouped, [weights], photos, monkeypatch, slow=True)
+    # d/dW of mean(y^2) for y = conv(x, W), group by group, in NumPy.
+    windows = np.lib.stride_tricks.sliding_window_view(photos.astype(float), (3, 3), axis=(1, 2))
+    for g in range(4):
+        part = windows[:, :, :, g * 2 : g * 2 + 2]
+        own = weights[..., g * 3 : g * 3 + 3].astype(float)
+        y = np.einsum("nhwcij,ijco->nhwo", part, own)
+        gradient = np.einsum("nhwcij,nhwo->ijco", part, 2 * y / (y.size * 4))
+        np.testing.assert_allclose(after[..., g * 3 : g * 3 + 3], own - gradient, atol=1e-5)
+
+
+# --- first weights --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("module", [v5, v6])
+def test_imagenet_weights_are_for_the_full_profile(module):
+    with pytest.raises(UserError, match="ImageNet weights fit the full profile only"):
+        module.build_network(64, weights="imagenet", profile="smoke")
+
+
+def test_kernel_net_has_no_imagenet_weights():
+    with pytest.raises(UserError, match="no ImageNet weights"):
+        kernel.build_network(64, weights="imagenet")
+
+
+@pytest.mark.parametrize("module", [v5, v6])
+def test_imagenet_without_a_network_names_file_and_folder(module, monkeypatch, tmp_path):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+
+    def away(*_args, **_kwargs):
+        raise Exception("URL fetch failure")
+
+    monkeypatch.setattr(keras.utils, "get_file", away)
+    with pytest.raises(UserError) as refusal:
+        module.build_network(64, weights="imagenet")
+    message = str(refusal.value)
+    assert "\n" not in message
+    for part in (module.IMAGENET.name, str(tmp_path / "models"), module.IMAGENET.md5, "--weights"):
+        assert part in message
+
+
+def test_none_means_random_weights_whichever_way_it_is_said():
+    for weights in (None, "none"):
+        net = v6.build_network(32, weights=weights, profile="smoke")
+        first = np.asarray(net.branch.get_layer("stem_conv").kernel)
+        assert first.std() > 0
+
+
+def test_missing_weight_file(tmp_path):
+    path: Path = tmp_path / "nothing.h5"
+    with pytest.raises(UserError, match=r"nothing\.h5: weight file is missing"):
+        v6.build_network(32, weights=path, profile="smoke")

@@ -1,0 +1,9 @@
+"""The one error that is the user's to mend."""
+
+
+class UserError(Exception):
+    """Bad input, told in one line: what is wrong, where, and what to do.
+
+    `whales.stages.stage.run` prints it to stderr and exits with code 2; any other exception is a defect of
+    the program and keeps its traceback.
+    """

@@ -1,0 +1,67 @@
+"""Folders that are made whole or not at all, and file names that any system can hold."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from whales.base.errors import UserError
+
+
+def require_new(path: Path | str) -> Path:
+    """The absolute path of a folder to make; `UserError` where it exists and is not an empty folder."""
+    path = Path(path).resolve()
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise UserError(f"{path} is there and not empty; name a new folder, or empty it")
+    return path
+
+
+@contextlib.contextmanager
+def new_folder(path: Path | str) -> Iterator[Path]:
+    """Yield a temporary folder beside `path`, renamed to `path` if the block ends well.
+
+    `UserError` where `path` exists and is not an empty folder. Parents are created.
+    """
+    path = require_new(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        temporary.mkdir()
+        yield temporary
+        if path.exists():
+            path.rmdir()
+        temporary.rename(path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def unique_names(names: Sequence[str], taken: Iterable[str] = ()) -> list[str]:
+    """A different safe name for each: letters, digits, `_` and `-`, different without regard to case.
+
+    Names that are safe stay as they are, the first of equal ones at least; others get `_2`, `_3`, ...
+    No dot, since the tables' readers take what follows it for an extension.
+    """
+    safe = [re.sub(r"[^\w-]+", "_", name) or "_" for name in names]
+    used = {name.casefold() for name in taken}
+    result: dict[int, str] = {}
+    # First those that can stay, so that `a_2` keeps its name where `a` comes twice.
+    for i, (name, made) in enumerate(zip(names, safe, strict=True)):
+        if name == made and made.casefold() not in used:
+            used.add(made.casefold())
+            result[i] = made
+    last: Counter[str] = Counter()
+    for i, made in enumerate(safe):
+        if i in result:
+            continue
+        candidate = made
+        while candidate.casefold() in used:
+            last[made.casefold()] += 1
+            candidate = f"{made}_{last[made.casefold()] + 1}"
+        used.add(candidate.casefold())
+        result[i] = candidate
+    return [result[i] for i in range(len(safe))]

@@ -1,0 +1,69 @@
+"""Tables of any origin: read as text, whatever program wrote them, and CSV as the project writes it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import zipfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from whales.base.errors import UserError
+
+
+def read_table(path: Path | str) -> tuple[pd.DataFrame, list[str]]:
+    """A table with a header, all text, without its blank rows; and of each row, file and line.
+
+    .xlsx (first sheet), else UTF-8 text with commas, semicolons or tabs. `UserError` where it is none.
+    """
+    path = Path(path)
+    try:
+        if path.suffix.lower() == ".xlsx":
+            frame = pd.read_excel(path, dtype=str, keep_default_na=False)
+        else:
+            with open(path, encoding="utf-8-sig") as text:  # spreadsheets begin with a mark
+                header = text.readline()
+                text.seek(0)
+                frame = pd.read_csv(
+                    text, dtype=str, keep_default_na=False, skip_blank_lines=False,
+                    sep=max(",;\t", key=header.count),
+                )  # fmt: skip
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing") from None
+    except (ValueError, KeyError, OSError, zipfile.BadZipFile) as reason:
+        told = " ".join(str(reason).split())
+        raise UserError(
+            f"{path} is not a table with a header ({told}); save it as UTF-8 CSV or .xlsx"
+        ) from reason
+    if not isinstance(frame.index, pd.RangeIndex):
+        raise UserError(f"{path}, line 2: more fields than the header has; take them out")
+    frame.columns = [str(column).strip() for column in frame.columns]
+    frame = frame[(frame != "").any(axis=1)] if len(frame) else frame
+    unit = "row" if path.suffix.lower() == ".xlsx" else "line"
+    return frame, [f"{path}, {unit} {index + 2}" for index in frame.index]
+
+
+def require_columns(
+    frame: pd.DataFrame, source: Path | str, names: Iterable[str], expected: str = ""
+) -> None:
+    """Raise `UserError` for the first of `names` that the table lacks; `expected`: what it should be."""
+    for name in names:
+        if name not in frame.columns:
+            told = f"expected {expected}, " if expected else ""
+            received = ",".join(map(str, frame.columns))
+            raise UserError(f"{source}: column {name} is missing; {told}received {received}")
+
+
+def csv_text(header: Sequence[str] | None, rows: Iterable[Sequence[object]]) -> str:
+    """CSV as the project writes it: commas, quotes where needed, lines that end in a line feed alone.
+
+    header: None for none.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    if header is not None:
+        writer.writerow(header)
+    writer.writerows(rows)
+    return text.getvalue()

@@ -1,0 +1,1 @@
+"""The work root and what its files hold: tables, boxes, folds, matrices, answers, decisions."""

@@ -1,0 +1,114 @@
+"""Whom a stage trains on, validates with, and scores: photos by stem, with identities and boxes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from whales.base.errors import UserError
+from whales.base.pickles import load
+from whales.files.folds import require_fold
+from whales.files.labels import (
+    NEW_WHALE,
+    check_labelled,
+    identities_of,
+    photos_by_identity,
+    read_labels,
+    read_submission_names,
+    stem,
+)
+from whales.files.workspace import Workspace
+
+
+def load_boxes(workspace: Workspace) -> dict[str, Any]:
+    """Final boxes of all photos, playground included: stem -> (x1, y1, x2, y2)."""
+    playground = load(workspace.file("boxes_averaged_playground"))
+    return {**playground, **load(workspace.file("boxes_averaged"))}
+
+
+def crop_tables(workspace: Workspace) -> list[Path]:
+    """What says how every photo is cut: the final boxes, and the root's settings where it has some."""
+    keys = ["boxes_averaged", "boxes_averaged_playground"]
+    keys += ["settings"] * workspace.file("settings").exists()
+    return [workspace.file(key) for key in keys]
+
+
+def training_identities(workspace: Workspace) -> dict[str, str]:
+    """Stem -> identity (`new_whale` included) of every photo of train.csv."""
+    return identities_of(read_labels(workspace.file("train_csv")))
+
+
+def known_photos(identity_of: dict[str, str], boxes: dict[str, Any]) -> list[str]:
+    """Stems of photos with an identity and a box, sorted: the columns of every matrix."""
+    return sorted(name for name, who in identity_of.items() if who != NEW_WHALE and name in boxes)
+
+
+def test_photos(workspace: Workspace) -> list[str]:
+    """Stems of the submission's photos, in its order."""
+    return [stem(name) for name in read_submission_names(workspace.file("sample_submission"))]
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Whom a training sees: stem -> identity to train on; the validation's rows, columns, labels."""
+
+    train: dict[str, str]
+    rows: list[str]
+    columns: list[str]
+    identity_of: dict[str, str]
+    source: Path  # the table that says whom to train on
+
+    def checked(self) -> TrainingData:
+        """The same; `UserError` where there is nothing to tell apart."""
+        if len(set(self.train.values())) < 2:
+            raise UserError(
+                f"{self.source}: training needs two identities or more with two readable, boxed photos each, "
+                f"received {len(set(self.train.values()))}; check labels, boxes and photos"
+            )
+        return self
+
+    def only(self, names: set[str]) -> TrainingData:
+        """The same without photos outside `names`; identities left with a single photo go too."""
+        kept = {name: who for name, who in self.train.items() if name in names}
+        return TrainingData(
+            _with_mates(kept),
+            [name for name in self.rows if name in names],
+            [name for name in self.columns if name in names],
+            self.identity_of,
+            self.source,
+        ).checked()
+
+
+def training_data(
+    workspace: Workspace, folds: str, fold: int | None, boxes: dict[str, Any]
+) -> TrainingData:
+    """Photos of one fold; without a fold the playground's, validated on fold 0 (warm starts).
+
+    folds: key of the splits in the work root; boxes: stem -> box.
+    """
+    identity_of = training_identities(workspace)
+    path = workspace.file(folds)
+    split = require_fold(load(path), fold or 0, path)
+    rows, columns = ([stem(name) for name in split[part]] for part in ("val", "train"))
+    check_labelled(rows + columns, identity_of, path)
+    if fold is None:
+        playground = identities_of(read_labels(workspace.file("playground_train_csv")))
+        train = {name: playground[name] for name in known_photos(playground, boxes)}
+    else:
+        train = {name: identity_of[name] for name in columns}
+    train = _with_mates(train)
+    source = path if fold is not None else workspace.file("playground_train_csv")
+    return TrainingData(train, rows, columns, identity_of, source).checked()
+
+
+def _with_mates(train: dict[str, str]) -> dict[str, str]:
+    """The photos whose identity has another photo here."""
+    groups = photos_by_identity(train.items())
+    return {name: who for who, names in groups.items() if len(names) > 1 for name in names}
+
+
+def training_reads(workspace: Workspace, folds: str, fold: int | None) -> list[Path]:
+    """The tables that a training reads."""
+    keys = ["train_csv", folds, *["playground_train_csv"] * (fold is None)]
+    return [workspace.file(key) for key in keys] + crop_tables(workspace)

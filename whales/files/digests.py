@@ -1,0 +1,103 @@
+"""What files hold, as short digests: two files are the same input if their contents are equal.
+
+A digest is remembered while the file's size and both its times stay the same, so that a stage that is
+run again need not read gigabytes to say "up to date". Touched or copied files are read once more.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from whales.base.errors import UserError
+from whales.base.pickles import write_text
+
+# A file changed less than this ago may change again without its times showing it.
+_SETTLED_NS = 2_000_000_000
+_THREADS = 8  # hashing leaves Python's lock to the others
+
+
+class Digests:
+    """Digests of a work root's files, remembered in one file of its cache."""
+
+    def __init__(self, root: Path, memory: Path) -> None:
+        """root: the work root, which paths are kept relative to; memory: the file that remembers."""
+        self._root, self._memory = root, memory
+        self._known: dict[str, list[object]] | None = None
+        self._new: dict[str, list[object]] = {}
+
+    def of(self, path: Path) -> str:
+        """32 hexadecimal digits that stand for a file's content; "" for a folder.
+
+        Raises `UserError` where the file cannot be read.
+        """
+        try:
+            status = path.stat()
+            if path.is_dir():
+                return ""
+            key = os.path.relpath(path, self._root)
+            state = [status.st_size, status.st_mtime_ns, status.st_ctime_ns]
+            kept = self._new.get(key) or self._remembered().get(key)
+            if kept and kept[:-1] == state and isinstance(kept[-1], str):
+                return kept[-1]
+            with open(path, "rb") as source:
+                content = hashlib.file_digest(source, _hash).hexdigest()
+        except OSError as reason:
+            raise UserError(f"{path} cannot be read ({reason.strerror or reason})") from reason
+        if time.time_ns() - max(state[1:]) > _SETTLED_NS:
+            self._new[key] = [*state, content]
+        return content
+
+    def of_photos(self, photos: Mapping[str, Path]) -> dict[str, str]:
+        """Digest of each photo's file; "" for one that is missing or cannot be read."""
+
+        def one_digest(path: Path) -> str:
+            try:
+                return self.of(path)
+            except UserError:  # the stage that reads its pixels says so, or leaves it out
+                return ""
+
+        self._remembered()
+        with ThreadPoolExecutor(_THREADS) as pool:
+            return dict(zip(photos, pool.map(one_digest, photos.values()), strict=True))
+
+    def remember(self) -> None:
+        """Write what is new; a root that cannot be written to only costs the time to read again."""
+        if not self._new:
+            return
+        self._known = {**self._read(), **self._new}  # another stage may have written meanwhile
+        self._new = {}
+        try:
+            write_text(self._memory, json.dumps(self._known))
+        except OSError:
+            return
+
+    def _remembered(self) -> dict[str, list[object]]:
+        if self._known is None:
+            self._known = self._read()
+        return self._known
+
+    def _read(self) -> dict[str, list[object]]:
+        try:
+            content = json.loads(self._memory.read_text(encoding="utf-8"))
+        except (OSError, ValueError):  # none yet, or damaged
+            return {}
+        return content if isinstance(content, dict) else {}
+
+
+def text_digest(parts: Iterable[object]) -> str:
+    """32 hexadecimal digits that stand for values whose `repr` says all."""
+    digest = _hash()
+    for part in parts:
+        digest.update(repr(part).encode())
+        digest.update(b"\0")
+    return digest.hexdigest()
+
+
+def _hash() -> hashlib._Hash:
+    return hashlib.blake2b(digest_size=16)

@@ -1,0 +1,90 @@
+"""The fold recipe: four splits of the training photos into train and valid (method, section 2).
+
+The legacy NumPy random stream is the contract here: NumPy guarantees `RandomState` for all time, so
+equal tables give equal folds on every machine.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from whales.base.errors import UserError
+from whales.files.labels import NEW_WHALE
+
+FOLDS = 4
+# Share of `new_whale` in a fold's valid part, as on the public leaderboard.
+NEW_WHALE_SHARE = 0.276
+
+Fold = dict[str, list[str]]  # 'train' and 'val' photo names
+
+
+class FoldRecipe:
+    """Shuffled photo lists of all identities, from which several families of folds can be made.
+
+    Making folds shuffles the lists of identities with three photos in place; the next family made
+    from the same recipe starts from those lists, as the published script did.
+    """
+
+    def __init__(self, photos: dict[str, list[str]]) -> None:
+        """`photos`: identity (`new_whale` included) -> photo names, both in file order."""
+        self.photos = {identity: list(names) for identity, names in photos.items()}
+        stream = np.random.RandomState(100)
+        for names in self.photos.values():
+            stream.shuffle(names)
+        self.new_whales = list(self.photos.get(NEW_WHALE, []))
+        np.random.RandomState(1000).shuffle(self.new_whales)
+        stream = np.random.RandomState(10000)
+        self.parts = {
+            identity: stream.choice([0, 1, 2, 3], 4, replace=False)
+            for identity, names in self.photos.items()
+            if len(names) > 3
+        }
+
+    def make(self, counter: int) -> dict[str, Fold]:
+        """One family of folds, `fold_0` .. `fold_3` -> {'train', 'val'}.
+
+        `counter`: start of the seeds that fold 3 gives to identities of three photos: 100 for v1, 200
+        for v2, 0 for the kernel net.
+        """
+        batch = len(self.new_whales) // FOLDS
+        folds: dict[str, Fold] = {}
+        for fold in range(FOLDS):
+            train: list[str] = []
+            valid: list[str] = []
+            for identity, names in self.photos.items():
+                if identity == NEW_WHALE or len(names) < 2:
+                    continue
+                if len(names) == 3 and fold == 3:
+                    counter += 1
+                    np.random.RandomState(counter).shuffle(names)
+                held_out = self._held_out(identity, fold)
+                valid += [name for name in names if name in held_out]
+                train += [name for name in names if name not in held_out]
+            train.sort()
+            count = int(len(valid) / (1 - NEW_WHALE_SHARE) * NEW_WHALE_SHARE)
+            valid += self.new_whales[fold * batch : (fold + 1) * batch][:count]
+            if set(train) & set(valid):
+                raise RuntimeError(f"fold {fold}: train and valid overlap")
+            folds[f"fold_{fold}"] = {"train": train, "val": valid}
+        return folds
+
+    def _held_out(self, identity: str, fold: int) -> set[str]:
+        """Photos of one identity (two or more photos) that are valid in this fold."""
+        # Takes a second, and most who import this module split nothing.
+        from sklearn.model_selection import KFold
+
+        names = self.photos[identity]
+        if len(names) == 2:
+            return set()
+        if len(names) == 3:
+            return {names[fold if fold < 3 else 0]}
+        parts = list(KFold(FOLDS).split(names))
+        return {names[index] for index in parts[self.parts[identity][fold]][1]}
+
+
+def require_fold(folds: dict[str, Fold], fold: int, source: object) -> Fold:
+    """The fold of that number; `UserError` where the file does not hold it or it is empty."""
+    key = f"fold_{fold}"
+    if key not in folds or not {"train", "val"} <= set(folds[key]):
+        raise UserError(f"{source} holds no {key} with 'train' and 'val'; run the fold stage again")
+    return folds[key]

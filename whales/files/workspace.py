@@ -1,0 +1,267 @@
+"""The work root and the name of every file that stages pass to each other: each spelled once, here."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from whales.base.errors import UserError
+from whales.files.digests import Digests
+from whales.files.settings import Settings, read_settings
+
+_DOWNLOAD = "download the competition's data (README, 'The data')"
+_OPTIONAL = "optional, see README, 'The data'"
+_V5 = "modified_data/seamese_net_v5_rgb_densenet121_512px"
+_V6 = "modified_data/seamese_net_v6_rgb_seresnext50_384px"
+
+# key: (path under the root, who makes it). Fields in braces are given by the caller.
+_FILES: dict[str, tuple[str, str]] = {
+    "train_csv": ("data/train.csv", _DOWNLOAD),
+    "sample_submission": ("data/sample_submission.csv", _DOWNLOAD),
+    "import_table": ("data/import.csv", "tools/import_dataset.py"),
+    "settings": ("data/settings.json", "optional, see README, 'Your own photos in, results out'"),
+    "train_photos": ("data/train", _DOWNLOAD),
+    "test_photos": ("data/test", _DOWNLOAD),
+    "playground_train_csv": ("data/playground/train.csv", _DOWNLOAD),
+    "playground_sample_submission": ("data/playground/sample_submission.csv", _DOWNLOAD),
+    "playground_train_photos": ("data/playground/train", _DOWNLOAD),
+    "playground_test_photos": ("data/playground/test", _DOWNLOAD),
+    "boxes_v5": ("modified_data/p2bb_v5.pkl", _DOWNLOAD),
+    "boxes_playground_v2": ("modified_data/p2bb_playground_v2.pkl", _OPTIONAL),
+    "cropping_train_v2": ("modified_data/retinanet/cropping_train_v2.csv", _DOWNLOAD),
+    "kernel_warm_start": ("modified_data/mpiotte-standard.model", _OPTIONAL),
+    # retinanet
+    "retinanet_folds": (
+        "modified_data/kfold_retinanet_5.pklz",
+        "retinanet/r10_create_csv_for_retinanet.py",
+    ),
+    "retinanet_fold_csv": (
+        "modified_data/retinanet/fold_{fold}_{part}.csv",
+        "retinanet/r10_create_csv_for_retinanet.py",
+    ),
+    "retinanet_classes": (
+        "modified_data/retinanet/classes.txt",
+        "retinanet/r10_create_csv_for_retinanet.py",
+    ),
+    "retinanet_last": (
+        "models/retinanet2/resnet152_fold_{fold}_last.h5",
+        "retinanet/r30_train_backbone_resnet152_kfold.py {fold}",
+    ),
+    "retinanet_converted": (
+        "models/retinanet2/resnet152_fold_{fold}_last_converted.h5",
+        "retinanet/r31_convert_retinanet_model.py {fold}",
+    ),
+    "retinanet_best": (
+        "models/retinanet2/resnet152_fold_{fold}_{epoch:02d}_{iou:.4f}.h5",
+        "retinanet/r30_train_backbone_resnet152_kfold.py {fold}",
+    ),
+    "detections_cache": (
+        "modified_data/cache_retinanet_resnet152_kfold_{part}/{name}.pklz",
+        "retinanet/r31_get_vectors_backbone_resnet152_kfold.py",
+    ),
+    "detections_weights": (
+        "cache/detections/{part}_fold_{fold}.json",
+        "retinanet/r31_get_vectors_backbone_resnet152_kfold.py {fold}",
+    ),
+    "boxes_retinanet": (
+        "modified_data/p2bb_retinanet_resnet152_cropping.pkl",
+        "retinanet/r31_get_vectors_backbone_resnet152_kfold.py",
+    ),
+    "boxes_retinanet_playground": (
+        "modified_data/p2bb_retinanet_resnet152_cropping_playground.pkl",
+        "retinanet/r31_get_vectors_backbone_resnet152_kfold.py",
+    ),
+    "retinanet_fold_boxes": (
+        "modified_data/boxes/retinanet_resnet152_boxes_{part}_fold_{fold}.pkl",
+        "retinanet/r31_get_vectors_backbone_resnet152_kfold.py",
+    ),
+    "boxes_averaged": ("modified_data/p2bb_averaged_v1.pkl", "retinanet/r32_average_boxes.py"),
+    "boxes_averaged_playground": (
+        "modified_data/p2bb_averaged_playground_v1.pkl",
+        "retinanet/r32_average_boxes.py",
+    ),
+    # folds
+    "folds_v1": (
+        "modified_data/kfold/new_4_folds_split_train_val_v1.pkl",
+        "r10_create_kfold_split.py",
+    ),
+    "folds_v2": (
+        "modified_data/kfold/new_4_folds_split_train_val_v2.pkl",
+        "r10_create_kfold_split.py",
+    ),
+    "folds_kernel": (
+        "modified_data/new_4_folds_split_train_val.pkl",
+        "kernel_snn/kfold_splits_for_kernel.py",
+    ),
+    # networks
+    "models_v5": ("models/Res_v5_densenet121", "the training stages of siamese_net_v5_densenet121"),
+    "models_v6": ("models/Res_v6_seresnext50", "the training stages of siamese_net_v6_se_resnext"),
+    "models_kernel": ("saved_models/PLAN21", "kernel_snn/snn_train_kernel_384_to_1024.py"),
+    "history": ("cache/history/{stage}.csv", "the training stages"),
+    "checkpoint": ("cache/checkpoints/{stage}", "the training stages"),
+    "tensorboard": ("cache/tensorboard/{stage}", "the training stages"),
+    "decoded_photos": ("cache/photos", "every stage that trains a Siamese net"),
+    "crops": ("cache/crops", "every stage that looks at whole photos"),
+    "features": ("cache/features/{net}_fold_{fold}.npz", "every stage and tool that scores photos"),
+    "calibration": ("cache/features/calibration.npz", "tools/identify.py"),
+    "digests": ("cache/digests.json", "every stage"),
+    "stamp": ("cache/stages/{stage}.json", "every stage"),
+    "log": ("logs/{stage}.log", "every stage"),
+    # matrices
+    "valid_matrix_v5": (
+        _V5 + "/full_valid_vs_full_train_matrix_fold_{fold}.pkl",
+        "siamese_net_v5_densenet121/r26_seamese_net_inference_v5_512px.py",
+    ),
+    "test_matrix_v5": (
+        _V5 + "/full_test_vs_train_matrix_avg.pkl",
+        "siamese_net_v5_densenet121/r26_seamese_net_inference_v5_512px.py",
+    ),
+    "test_matrix_fold_v5": (
+        _V5 + "/full_test_vs_train_matrix_fold_{fold}.pkl",
+        "siamese_net_v5_densenet121/r26_seamese_net_inference_v5_512px.py",
+    ),
+    "valid_matrix_v6": (
+        _V6 + "/full_valid_vs_full_train_matrix_fold_{fold}.pkl",
+        "siamese_net_v6_se_resnext/r16_seamese_net_inference_v6_384px.py",
+    ),
+    "test_matrix_v6": (
+        _V6 + "/full_test_vs_train_matrix_avg.pkl",
+        "siamese_net_v6_se_resnext/r16_seamese_net_inference_v6_384px.py",
+    ),
+    "test_matrix_fold_v6": (
+        _V6 + "/full_test_vs_train_matrix_fold_{fold}.pkl",
+        "siamese_net_v6_se_resnext/r16_seamese_net_inference_v6_384px.py",
+    ),
+    "features_v5": (
+        "features/cv-analysis-fs14-LB959-densenet121-512px-sparse.pkl",
+        "r20_prepare_matrices_for_ensemble.py",
+    ),
+    "features_v6": (
+        "features/cv-analysis-fs16-LB959-seresnext50-384px-sparse.pkl",
+        "r20_prepare_matrices_for_ensemble.py",
+    ),
+    "features_test_v5": (
+        "features/cv-analysis-fs14-LB959-densenet121-512px-sparse-test.pkl",
+        "r20_prepare_matrices_for_ensemble.py",
+    ),
+    "features_test_v6": (
+        "features/cv-analysis-fs16-LB959-seresnext50-384px-sparse-test.pkl",
+        "r20_prepare_matrices_for_ensemble.py",
+    ),
+    "features_test_kernel": (
+        # 'averged' is the published name, and so the contract.
+        "features/Res_kernel_1024_averged_score_matrix_res_test_vs_train.pkl",
+        "kernel_snn/snn_inference_kernel_1024.py",
+    ),
+    # answers
+    "submission_v5": (
+        "subm/siamese_net_v5_densenet121_512px_THR_0.85.csv",
+        "siamese_net_v5_densenet121/r28_seamese_net_create_submission_v5_512px.py",
+    ),
+    "submission_v6": (
+        "subm/siamese_net_v6_seresnext50_384px_THR_0.85.csv",
+        "siamese_net_v6_se_resnext/r18_seamese_net_create_submission_v6_384px.py",
+    ),
+    "submission": (
+        "submission/final_submit_with_post_proc.csv",
+        "final_ensemble_with_post_proc.py",
+    ),
+    "decisions": ("review/decisions.csv", "tools/review.py"),
+    "test_labels": ("test_labels.csv", _OPTIONAL),
+    "report_page": ("report/report.html", "tools/report.py"),
+}
+
+_PHOTO_FOLDERS = (
+    "train_photos", "test_photos", "playground_train_photos", "playground_test_photos",
+)  # fmt: skip
+
+
+class Workspace:
+    """A work root: `WHALES_ROOT`, else the parent of the project folder, never the current folder."""
+
+    def __init__(self, root: Path | str | None = None) -> None:
+        default = Path(__file__).resolve().parents[3]
+        self.root = Path(root or os.environ.get("WHALES_ROOT") or default).resolve()
+        self.digests = Digests(self.root, self.file("digests"))
+        self._photos: dict[str, Path] = {}
+
+    @property
+    def settings(self) -> Settings:
+        """What holds for the whole root, as its file says now; `UserError` where that is damaged."""
+        return read_settings(self.file("settings"))
+
+    def file(self, key: str, **fields: object) -> Path:
+        """Path of a file of the contract; `fields` fill the braces of its name."""
+        return self.root / _FILES[key][0].format(**fields)
+
+    def found(self, key: str, **fields: object) -> list[Path]:
+        """Files of a key that are there, sorted; a field that is not given stands for anything."""
+        pattern = re.sub(
+            r"\{(\w+)[^}]*\}", lambda field: str(fields.get(field[1], "*")), _FILES[key][0]
+        )
+        return sorted(self.root.glob(pattern))
+
+    def pickles_and_tables(self) -> list[Path]:
+        """Every pickle and table that is there, in the pipeline's order, but the detections' caches."""
+        kinds = (".pkl", ".pklz", ".csv")
+        keys = [key for key, (name, _) in _FILES.items() if name.endswith(kinds)]
+        return [path for key in keys if key != "detections_cache" for path in self.found(key)]
+
+    def origin(self, path: Path | str) -> str:
+        """Say who makes `path`: a stage to run, or a download. Empty for an unknown path."""
+        # abspath, not resolve: `data` may be a link to another disk.
+        absolute = Path(os.path.abspath(path))
+        if not absolute.is_relative_to(self.root):
+            return ""
+        relative = absolute.relative_to(self.root).as_posix()
+        for pattern, maker in _FILES.values():
+            fields = re.split(r"\{(\w+)[^}]*\}", pattern)
+            parts = [
+                re.escape(part) if i % 2 == 0 else f"(?P<{part}>[^/]+?)"
+                for i, part in enumerate(fields)
+            ]
+            found = re.fullmatch("".join(parts), relative)
+            if found:
+                text = maker.format(**found.groupdict()) if "{" in maker else maker
+                return f"run {text}" if text.endswith((".py", "}")) or ".py " in text else text
+        return ""
+
+    def train_photo(self, name: str) -> Path:
+        """Path of a training photo, from its stem."""
+        return self.file("train_photos") / f"{name}.jpg"
+
+    def test_photo(self, name: str) -> Path:
+        """Path of a test photo, from its stem."""
+        return self.file("test_photos") / f"{name}.jpg"
+
+    def playground_train_photo(self, name: str) -> Path:
+        """Path of a playground training photo, from its stem."""
+        return self.file("playground_train_photos") / f"{name}.jpg"
+
+    def playground_test_photo(self, name: str) -> Path:
+        """Path of a playground test photo, from its stem."""
+        return self.file("playground_test_photos") / f"{name}.jpg"
+
+    def photo(self, name: str) -> Path:
+        """Path of a photo of any of the four folders, from its stem; `UserError` where none has it."""
+        if name not in self._photos:
+            folders = [self.file(key) for key in _PHOTO_FOLDERS]
+            for folder in folders:
+                if (folder / f"{name}.jpg").exists():
+                    self._photos[name] = folder / f"{name}.jpg"
+                    break
+            else:
+                raise UserError(
+                    f"photo {name}.jpg is in none of the photo folders of {self.root}/data; "
+                    "put it there or take it out of the tables"
+                )
+        return self._photos[name]
+
+
+def require(workspace: Workspace, path: Path) -> Path:
+    """Return `path` if it exists, else raise `UserError` with the stage or download that makes it."""
+    if not path.exists():
+        origin = workspace.origin(path)
+        raise UserError(f"{path} is missing" + (f"; {origin}" if origin else ""))
+    return path

@@ -1,0 +1,1 @@
+"""The Siamese networks: head and branch joined, weight files, a net's card."""

@@ -1,0 +1,159 @@
+"""The Siamese network: head, and assembly of the two sides.
+
+A branch turns a photo into d features, the head turns two feature vectors into the probability
+that both photos show the same whale.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from whales.base.errors import UserError
+from whales.nets.weight_files import load_weights, save_weights
+
+if TYPE_CHECKING:
+    import keras
+
+IMAGENET_MEAN = np.array([0.485, 0.456, 0.406], np.float32)  # RGB, of photos scaled to 0..1
+IMAGENET_STD = np.array([0.229, 0.224, 0.225], np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class SiameseNetwork:
+    """A branch, a head, and the two-sided model made of them; all three share their weights.
+
+    branch: (n, size, size, C) preprocessed float32 -> (n, d) features, all >= 0
+    head: two (n, d) -> (n, 1) probability of the same whale
+    model: two (n, size, size, C) preprocessed float32 -> (n, 1); the branch runs once per side, so
+        in training each side has batch statistics of its own
+    preprocess: (..., h, w, C) photos, 0-255, uint8 or float -> float32, as the branch wants them
+    size: side of the photos, pixels
+    averaged_kernel: name of the layer whose one-channel kernel may be read into three channels
+    """
+
+    branch: keras.Model
+    head: keras.Model
+    model: keras.Model
+    preprocess: Callable[[np.ndarray], np.ndarray]
+    size: int
+    averaged_kernel: str | None = None
+
+    def load_weights(self, path: Path | str) -> None:
+        """Read a weight file in the published layout; see `whales.nets.weight_files.load_weights`."""
+        load_weights(self.branch, self.head, path, self.averaged_kernel)
+
+    def save_weights(self, path: Path | str) -> None:
+        """Write a weight file in the published layout; see `whales.nets.weight_files.save_weights`."""
+        save_weights(self.branch, self.head, path)
+
+    def set_branch_trainable(self, trainable: bool) -> None:
+        """Freeze or free the branch; a frozen one runs its batch normalization in inference mode.
+
+        A compiled model must be compiled again for this to take effect.
+        """
+        self.branch.trainable = trainable
+
+
+@contextmanager
+def computing_in(policy: str) -> Iterator[None]:
+    """Layers made inside compute as Keras's policy `policy` says: "float32" or "mixed_bfloat16"."""
+    import keras
+
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def build_head(d: int) -> keras.Model:
+    """Head over two (n, d) feature vectors: (n, 1) float32 probability of the same whale.
+
+    Each feature gives four numbers (a*b, a+b, |a-b|, (a-b)^2); a small perceptron shared by all
+    features (4 -> 32 ReLU -> 1) turns them into one, and a logistic unit weighs the d results. The
+    layer names are those of the published weights.
+    """
+    import keras
+    from keras import layers, ops
+
+    left = keras.Input((d,), name="features_left")
+    right = keras.Input((d,), name="features_right")
+    product = layers.Multiply(name="lambda_1")([left, right])
+    total = layers.Add(name="lambda_2")([left, right])
+    distance = layers.Lambda(
+        lambda pair: ops.abs(pair[0] - pair[1]), output_shape=(d,), name="lambda_3"
+    )([left, right])
+    square = layers.Lambda(ops.square, output_shape=(d,), name="lambda_4")(distance)
+    x = layers.Concatenate(name="concat_1")([product, total, distance, square])
+    x = layers.Reshape((4, d, 1), name="reshape1")(x)
+    x = layers.Conv2D(32, (4, 1), activation="relu", name="hm_conv_2d_1")(x)  # (n, 1, d, 32)
+    x = layers.Reshape((d, 32, 1), name="hm_reshape_2")(x)
+    x = layers.Conv2D(1, (1, 32), name="hm_conv_2d_2")(x)  # (n, d, 1, 1)
+    x = layers.Flatten(name="flatten")(x)
+    score = layers.Dense(1, activation="sigmoid", name="weighted-average")(x)
+    return keras.Model([left, right], score, name="head")
+
+
+def assemble(
+    branch: keras.Model,
+    preprocess: Callable[[np.ndarray], np.ndarray],
+    size: int,
+    averaged_kernel: str | None = None,
+) -> SiameseNetwork:
+    """Join `branch` and a new head into a network for photos of `size` pixels a side.
+
+    The head computes in float32, whatever the branch's precision.
+    """
+    import keras
+
+    photo = branch.input_shape[1:]
+    # Scores under 1e-5 count, which half precision would blur.
+    with computing_in("float32"):
+        head = build_head(branch.output_shape[-1])
+        left, right = keras.Input(photo, name="input_1"), keras.Input(photo, name="input_2")
+        model = keras.Model([left, right], head([branch(left), branch(right)]), name="siamese")
+    return SiameseNetwork(branch, head, model, preprocess, size, averaged_kernel)
+
+
+def imagenet_preprocess(photos: np.ndarray) -> np.ndarray:
+    """(..., 3) RGB, 0-255 -> float32 scaled to 0..1, minus ImageNet's mean, over its deviation."""
+    scaled = np.asarray(photos, np.float32) / np.float32(255)
+    return (scaled - IMAGENET_MEAN) / IMAGENET_STD
+
+
+def symmetric_preprocess(photos: np.ndarray) -> np.ndarray:
+    """(..., C), 0-255 -> float32 in -1..1."""
+    return np.asarray(photos, np.float32) / np.float32(127.5) - np.float32(1)
+
+
+def check_size(size: int, smallest: int, net: str, reason: str) -> None:
+    """Raise `UserError` for photos of fewer than `smallest` pixels a side."""
+    if size < smallest:
+        raise UserError(
+            f"{net} takes photos of at least {smallest} px a side ({reason}), received {size} px"
+        )
+
+
+def check_profile(profile: str, weights: Path | str | None, profiles: Iterable[str]) -> None:
+    """Raise `UserError` for an unknown profile, or ImageNet weights with any profile but full."""
+    if profile not in profiles:
+        raise UserError(f"unknown profile {profile!r}, expected one of {', '.join(profiles)}")
+    if weights == "imagenet" and profile != "full":
+        raise UserError(
+            f"ImageNet weights fit the full profile only, received profile {profile!r}: "
+            "start with --weights none or a weight file of that profile"
+        )
+
+
+def start_from(network: SiameseNetwork, weights: Path | str | None) -> SiameseNetwork:
+    """Give `network` its first weights: random (None or "none") or those of a file; return it."""
+    if weights is not None and str(weights) != "none":
+        network.load_weights(weights)
+    return network

@@ -1,0 +1,307 @@
+"""Weight files in the published layout: Keras 2.2.4 HDF5 ("weights only").
+
+They are read by saved order, never by name: the published files name the branch in several ways.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from whales.base.errors import UserError
+from whales.base.pickles import atomic_path
+
+if TYPE_CHECKING:
+    import h5py
+    import keras
+
+# Keras 2 cut attributes above this many bytes into numbered ones: HDF5 keeps an object's header
+# under 64 KiB.
+ATTRIBUTE_LIMIT = 64512
+
+# Which net a file fits, by its number of stored arrays and the number d of its branch features.
+KNOWN_NETS = {
+    (610, 1024): "the v5 net (DenseNet121)",
+    (332, 512): "the kernel net",
+    (831, 2048): "the v6 net (SE-ResNeXt50)",
+    (110, 64): "the v5 net of the smoke profile",
+    (130, 256): "the v6 net of the smoke profile",
+}
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """One weight of the net and the arrays that a file keeps it in.
+
+    A grouped convolution is kept as one kernel per group: the native kernel (h, w, C/groups, C) cut
+    along its last axis.
+    """
+
+    layer: str
+    kind: str
+    variable: keras.Variable
+    groups: int = 1
+
+    @property
+    def piece_shape(self) -> tuple[int, ...]:
+        *first, last = self.variable.shape
+        return (*first, last // self.groups)
+
+    @property
+    def piece_names(self) -> list[str]:
+        if self.groups == 1:
+            return [f"{self.layer}/{self.kind}:0"]
+        return [f"{self.layer}_{i}/{self.kind}:0" for i in range(self.groups)]
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """One array of a weight file."""
+
+    name: str
+    value: np.ndarray
+
+
+def _leaf_layers(model: keras.Model) -> Iterable[keras.layers.Layer]:
+    """Layers in Keras's order, which Keras 3 kept from Keras 2: by depth, then by creation."""
+    for layer in model.layers:
+        if hasattr(layer, "layers"):
+            yield from _leaf_layers(layer)
+        else:
+            yield layer
+
+
+def _entries(layer: keras.layers.Layer) -> tuple[list[_Entry], list[_Entry]]:
+    """(trained weights, moving statistics) of a layer, whatever its `trainable` flag says now."""
+    groups = getattr(layer, "groups", 1)
+    found = [
+        _Entry(layer.name, variable.name, variable, groups if variable.name == "kernel" else 1)
+        for variable in layer.weights
+    ]
+    moving = [entry for entry in found if entry.kind.startswith("moving_")]
+    return [entry for entry in found if entry not in moving], moving
+
+
+def _model_entries(model: keras.Model) -> tuple[list[_Entry], list[_Entry]]:
+    trained, moving = [], []
+    for layer in _leaf_layers(model):
+        layer_trained, layer_moving = _entries(layer)
+        trained += layer_trained
+        moving += layer_moving
+    return trained, moving
+
+
+def load_weights(
+    branch: keras.Model,
+    head: keras.Model,
+    path: Path | str,
+    averaged_kernel: str | None = None,
+) -> None:
+    """Fill branch and head from a Keras 2 weight file in either published layout.
+
+    Plain: groups of the inputs (empty), of the branch, of the head. Two-GPU: one group with every
+    trained weight of branch then head, then every moving statistic; other groups empty. Names do
+    not count, the order does; every shape is checked before anything is assigned. A one-channel kernel of
+    the layer `averaged_kernel` is read as a third of it in each channel.
+
+    Raises `UserError` where the file is missing, damaged, or holds the weights of another net.
+    """
+    groups = [group for group in _read_groups(Path(path)) if group]
+    branch_trained, branch_moving = _model_entries(branch)
+    head_trained, head_moving = _model_entries(head)
+    if len(groups) == 2:
+        parts = [
+            (branch_trained + branch_moving, groups[0]),
+            (head_trained + head_moving, groups[1]),
+        ]
+    elif len(groups) == 1:
+        everything = branch_trained + head_trained + branch_moving + head_moving
+        parts = [(everything, groups[0])]
+    else:
+        raise UserError(
+            f"{path}: no weights of a Siamese net: expected groups of a branch and a head, or one "
+            f"group with both, received {len(groups)} groups with weights"
+        )
+    assignments = []
+    for entries, stored in parts:
+        try:
+            assignments += _match(entries, stored, averaged_kernel)
+        except _MismatchError as mismatch:
+            raise UserError(
+                f"{path}: weights of another net than {branch.name}: {mismatch}{_guess(groups)}"
+            ) from None
+    for variable, value in assignments:
+        variable.assign(value)
+
+
+def load_branch(branch: keras.Model, path: Path | str) -> None:
+    """Fill `branch` from a Keras 2 weight file of the branch alone, one group per layer.
+
+    This is the layout of the ImageNet files; order counts, names do not. Raises `UserError` as
+    `load_weights` does.
+    """
+    entries = [
+        entry for layer in _leaf_layers(branch) for part in _entries(layer) for entry in part
+    ]
+    stored = [array for group in _read_groups(Path(path)) for array in group]
+    try:
+        assignments = _match(entries, stored, None)
+    except _MismatchError as mismatch:
+        raise UserError(f"{path}: not ImageNet weights of {branch.name}: {mismatch}") from None
+    for variable, value in assignments:
+        variable.assign(value)
+
+
+class _MismatchError(Exception):
+    """The first difference between a file and the net it is read into."""
+
+
+def _match(
+    entries: list[_Entry], stored: list[_Stored], averaged_kernel: str | None
+) -> list[tuple[keras.Variable, np.ndarray]]:
+    """Pair weights with arrays by order; raise `_MismatchError` at the first that does not fit."""
+    wanted = [(entry, name) for entry in entries for name in entry.piece_names]
+    pieces: list[np.ndarray] = []
+    for (entry, name), array in zip(wanted, stored, strict=False):
+        value, shape = array.value, entry.piece_shape
+        if entry.layer == averaged_kernel and value.shape == (*shape[:2], 1, *shape[3:]):
+            # A grey photo is R=G=B: a third in each channel gives the same response.
+            value = np.repeat(value / np.float32(shape[2]), shape[2], axis=2)
+        if value.shape != shape:
+            raise _MismatchError(
+                f"array {len(pieces) + 1} ({name}): expected {shape}, "
+                f"received {array.name} {value.shape}"
+            )
+        pieces.append(value)
+    if len(stored) != len(wanted):
+        raise _MismatchError(f"expected {len(wanted)} arrays, received {len(stored)}")
+    remaining = iter(pieces)
+    return [
+        (entry.variable, np.concatenate([next(remaining) for _ in range(entry.groups)], axis=-1))
+        for entry in entries
+    ]
+
+
+def _guess(groups: list[list[_Stored]]) -> str:
+    """Name the known net that a file fits, if any."""
+    arrays = [array for group in groups for array in group]
+    widths = [array.value.shape[0] for array in arrays if array.value.ndim == 2]
+    net = KNOWN_NETS.get((len(arrays), widths[-1] if widths else 0))
+    return f"; the file fits {net}" if net else ""
+
+
+def _read_groups(path: Path) -> list[list[_Stored]]:
+    """The arrays of a Keras 2 weight file, one list per layer group, in saved order."""
+    import h5py
+
+    if not path.is_file():
+        raise UserError(f"{path}: weight file is missing")
+    try:
+        with h5py.File(path, "r") as file:
+            root = file.get("model_weights", file)
+            return [
+                [
+                    _Stored(name, np.asarray(root[layer][name], np.float32))
+                    for name in _read_names(root[layer], "weight_names")
+                ]
+                for layer in _read_names(root, "layer_names")
+            ]
+    except (OSError, KeyError, RuntimeError, ValueError, TypeError) as reason:
+        raise UserError(
+            f"{path}: not a whole Keras 2 HDF5 weight file ({_one_line(reason)})"
+        ) from reason
+
+
+def _one_line(reason: Exception) -> str:
+    return " ".join(str(reason).split()) or type(reason).__name__
+
+
+def _read_names(group: h5py.Group, attribute: str) -> list[str]:
+    """A list of names kept in one attribute, or cut into `attribute`0, `attribute`1, ..."""
+    if attribute in group.attrs:
+        chunks = [group.attrs[attribute]]
+    else:
+        chunks, number = [], 0
+        while f"{attribute}{number}" in group.attrs:
+            chunks.append(group.attrs[f"{attribute}{number}"])
+            number += 1
+        if not chunks:
+            raise KeyError(f"no attribute {attribute} in {group.name}")
+    return [
+        name.decode() if isinstance(name, bytes) else str(name) for part in chunks for name in part
+    ]
+
+
+def _write_names(group: h5py.Group, attribute: str, names: list[str]) -> None:
+    encoded = np.array([name.encode() for name in names], dtype="S" if names else "S1")
+    if encoded.nbytes <= ATTRIBUTE_LIMIT:
+        group.attrs[attribute] = encoded
+        return
+    per_chunk = ATTRIBUTE_LIMIT // encoded.itemsize
+    for number, start in enumerate(range(0, len(encoded), per_chunk)):
+        group.attrs[f"{attribute}{number}"] = encoded[start : start + per_chunk]
+
+
+def save_weights(branch: keras.Model, head: keras.Model, path: Path | str) -> None:
+    """Write the weights in the plain published layout, which Keras 2.2.4 reads too.
+
+    Equal weights give equal bytes; the file appears whole or not at all.
+    """
+    import h5py
+
+    parts = [("input_1", None), ("input_2", None)]
+    parts += [(branch.name, branch), (head.name, head)]
+    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+        file.attrs["backend"] = b"tensorflow"
+        file.attrs["keras_version"] = b"2.2.4"
+        _write_names(file, "layer_names", [name for name, _ in parts])
+        for name, model in parts:
+            _write_group(file.create_group(name), model)
+
+
+def _write_group(group: h5py.Group, model: keras.Model | None) -> None:
+    """Write the weights of `model`, trained ones first; none for an input."""
+    from keras import ops
+
+    names: list[str] = []
+    trained, moving = _model_entries(model) if model is not None else ([], [])
+    for entry in trained + moving:
+        value = np.asarray(ops.convert_to_numpy(entry.variable), np.float32)
+        for name, piece in zip(entry.piece_names, np.split(value, entry.groups, -1), strict=True):
+            # track_times=False: no time of writing in the file.
+            group.create_dataset(name, data=piece, track_times=False)
+            names.append(name)
+    _write_names(group, "weight_names", names)
+
+
+@dataclass(frozen=True)
+class FirstWeights:
+    """Weights of a branch that others trained on ImageNet: file name, address and md5 digest."""
+
+    name: str
+    url: str
+    md5: str
+
+    def fetch(self) -> Path:
+        """Path of the file: from Keras's model folder, else downloaded into it.
+
+        Raises `UserError` where the file is neither there (with this digest) nor to be had.
+        """
+        import keras
+
+        folder = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "models"
+        try:
+            return Path(
+                keras.utils.get_file(self.name, self.url, file_hash=self.md5, cache_subdir="models")
+            )
+        except Exception as reason:  # get_file raises bare Exception when the network is away
+            raise UserError(
+                f"ImageNet weights {self.name} are not in {folder} and cannot be downloaded "
+                f"({_one_line(reason)}): put the file (md5 {self.md5}) of {self.url} there, "
+                "or start with --weights none or --weights FILE"
+            ) from reason

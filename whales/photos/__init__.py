@@ -1,0 +1,1 @@
+"""From photo files to the crops that a net is fed."""

@@ -1,0 +1,211 @@
+"""Feed a net with crops: workers that read, cut and augment photos ahead of it, in order.
+
+Plain crops are made by threads and kept; augmentation is mostly Python and so takes processes.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import chain
+from multiprocessing.connection import wait
+from pathlib import Path
+from typing import Any, TypeVar
+
+import cv2
+import numpy as np
+
+from whales.base.concurrency import ahead
+from whales.base.console import log
+from whales.base.errors import UserError
+from whales.files.boxes import Box
+from whales.files.settings import ANISOTROPY
+from whales.photos.crop_store import CropStore, key_of
+from whales.photos.crops import read_crop
+from whales.photos.photo_store import PhotoStore
+
+Result = TypeVar("Result")
+
+# Unaugmented crops are kept in memory up to this many bytes.
+KEPT_BYTES = 2 << 30
+# Augmented crops that travel between processes at a time.
+_CHUNK = 8
+
+
+class PhotoFeed:
+    """Crops of named photos at one size, plain or augmented.
+
+    All that is random comes in as seeds, so the number of workers does not change a single pixel.
+    """
+
+    def __init__(
+        self,
+        path_of: Callable[[str], Path],
+        boxes: dict[str, Box],
+        size: int,
+        workers: int = 1,
+        augmenter: Callable[[], Any] | None = None,
+        store: Path | None = None,
+        decoded: Path | None = None,
+        anisotropy: float = ANISOTROPY,
+    ) -> None:
+        """`path_of`: photo stem -> file; `boxes`: stem -> x1, y1, x2, y2 (absent: whole frame).
+
+        `augmenter` makes a `whales.photos.augment.Augmenter`, one in each of the worker processes.
+        `store`: folder that keeps unaugmented crops for other processes, `decoded`: folder that keeps
+        the photos that training looks at. `anisotropy`: width : height of plain crops.
+        """
+        self.size, self.boxes, self.anisotropy = size, boxes, anisotropy
+        self._store = CropStore(store, size) if store else None
+        self._path_of = path_of
+        self._workers = workers
+        self._threads = ThreadPoolExecutor(workers)
+        self._processes = _processes(
+            workers, _Source(path_of, boxes, size, augmenter, PhotoStore(decoded))
+        )
+        self._kept: dict[str, np.ndarray] = {}
+
+    def plain(self, name: str) -> np.ndarray:
+        """The unaugmented crop of a photo: (size, size, 3) uint8."""
+        crop = self._kept.get(name)
+        if crop is None:
+            crop = self._stored(name)
+            if (len(self._kept) + 1) * crop.nbytes <= KEPT_BYTES:
+                self._kept[name] = crop
+        return crop
+
+    def _stored(self, name: str) -> np.ndarray:
+        path, box = self._path_of(name), self.boxes.get(name)
+        if self._store is None or not path.exists():
+            return read_crop(path, box, self.size, self.anisotropy)
+        key = key_of(path, box, self.anisotropy)
+        crop = self._store.get(name, key)
+        if crop is None:
+            crop = read_crop(path, box, self.size, self.anisotropy)
+            self._store.put(name, key, crop)
+        return crop
+
+    def plain_batches(self, names: Sequence[str], batch: int) -> Iterator[np.ndarray]:
+        """Unaugmented crops in order: (<= batch, size, size, 3) uint8."""
+        yield from _stacked(ahead(self._threads, self.plain, names, 2 * batch), batch)
+
+    def pair_batches(
+        self, names: Sequence[str], pairs: np.ndarray, seeds: np.ndarray, batch: int
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Augmented crops of both sides of pairs: two (<= batch, size, size, 3) uint8 a step.
+
+        `pairs`: (n, 2) int indices into `names`, `seeds`: (n, 2) int.
+        """
+        tasks = [
+            (names[photo], int(seed))
+            for photo, seed in zip(pairs.ravel(), seeds.ravel(), strict=True)
+        ]
+        chunks = [tasks[start : start + _CHUNK] for start in range(0, len(tasks), _CHUNK)]
+        ahead = 2 * self._workers + 4 * batch // _CHUNK
+        crops = chain.from_iterable(ahead(self._processes, _augmented, chunks, ahead))
+        for both in _stacked(crops, 2 * batch):
+            yield both[0::2], both[1::2]
+
+    def submit(self, function: Callable[..., Result], *args: Any) -> Future[Result]:
+        """Call another function in one of the worker processes, beside their crops."""
+        return self._processes.submit(function, *args)
+
+    def readable(self, names: Sequence[str]) -> list[str]:
+        """The photos among `names` that can be read; the others are named in the log and counted."""
+
+        def fault(name: str) -> str | None:
+            try:
+                self.plain(name)
+            except UserError as error:
+                return str(error)
+            return None
+
+        kept, lost = [], 0
+        for name, reason in zip(names, ahead(self._threads, fault, names, 64), strict=True):
+            if reason is None:
+                kept.append(name)
+            else:
+                lost += 1
+                log(f"left out: {reason}")
+        if lost:
+            log(f"{lost} of {len(names)} photos left out because they cannot be read")
+        return kept
+
+    def close(self) -> None:
+        """End the workers, and keep the crops that were made."""
+        self._threads.shutdown(cancel_futures=True)
+        self._processes.shutdown(cancel_futures=True)
+        if self._store:
+            self._store.close()
+
+
+@dataclass
+class _Source:
+    """What a worker process augments from."""
+
+    path_of: Callable[[str], Path]
+    boxes: dict[str, Box]
+    size: int
+    make_augmenter: Callable[[], Any] | None
+    photos: PhotoStore
+    augmenter: Any = None
+
+
+_source: _Source | None = None  # of this worker process
+
+
+def _processes(workers: int, source: _Source) -> ProcessPoolExecutor:
+    """A pool whose processes stem from a fresh one: a copy of a process with TensorFlow can hang."""
+    context = multiprocessing.get_context("forkserver" if os.name == "posix" else "spawn")
+    if os.name == "posix":
+        context.set_forkserver_preload(["whales.photos.augment", "whales.training.mining"])
+    return ProcessPoolExecutor(workers, context, _begin, (source,))
+
+
+def _begin(source: _Source) -> None:
+    """Set up a worker process, which ends with its parent even if that is killed."""
+    global _source
+    _source = source
+    cv2.setNumThreads(1)  # the cores are shared out among the processes
+    sentinel = multiprocessing.parent_process().sentinel
+
+    def follow() -> None:
+        wait([sentinel])
+        os._exit(1)
+
+    if sys.platform == "linux":
+        import fcntl
+
+        # The thread waits for as long as an assignment holds the interpreter: the kernel does not.
+        fcntl.fcntl(sentinel, fcntl.F_SETOWN, os.getpid())
+        flags = fcntl.fcntl(sentinel, fcntl.F_GETFL)
+        fcntl.fcntl(sentinel, fcntl.F_SETFL, flags | os.O_ASYNC)
+    threading.Thread(target=follow, daemon=True).start()
+
+
+def _augmented(tasks: Sequence[tuple[str, int]]) -> list[np.ndarray]:
+    """Augmented crops of (stem, seed): (size, size, 3) uint8 each, the same for the same seed."""
+    if _source.augmenter is None:
+        _source.augmenter = _source.make_augmenter()
+    crops = []
+    for name, seed in tasks:
+        pixels = _source.photos.read(_source.path_of(name))
+        box = _source.boxes.get(name)
+        crops.append(_source.augmenter.crop(pixels, box, _source.size, seed))
+    return crops
+
+
+def _stacked(items: Iterable[np.ndarray], batch: int) -> Iterator[np.ndarray]:
+    waiting: list[np.ndarray] = []
+    for item in items:
+        waiting.append(item)
+        if len(waiting) == batch:
+            yield np.stack(waiting)
+            waiting = []
+    if waiting:
+        yield np.stack(waiting)

@@ -1,0 +1,52 @@
+"""Decoded photos kept on disk, so that training decodes a photo once, not four times an epoch.
+
+One file of raw pixels a photo, which every worker of every stage maps into memory: only the rows that a
+crop looks at are read. A file counts only while its photo's size and modification time are the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from whales.base.pickles import atomic_path
+from whales.photos.photos import read_photo
+
+# No more is kept once less than this share of the disk is free.
+LEAST_FREE = 0.1
+
+
+class PhotoStore:
+    """Reads photos through a folder of decoded ones; safe to share between threads and processes."""
+
+    def __init__(self, folder: Path | None) -> None:
+        """`folder`: where decoded photos are kept; None: nowhere, every photo is decoded."""
+        self._folder = folder
+
+    def read(self, path: Path) -> np.ndarray:
+        """The pixels of a photo, as from `read_photo`: (h, w, 3) uint8, not to be written to."""
+        if self._folder is None or not path.exists():
+            return read_photo(path)
+        kept = self._place(path)
+        try:
+            return np.asarray(np.load(kept, mmap_mode="r"))
+        except (OSError, EOFError, ValueError):  # not there yet, or damaged
+            return self._decoded(path, kept)
+
+    def _decoded(self, path: Path, kept: Path) -> np.ndarray:
+        pixels = read_photo(path)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        disk = shutil.disk_usage(self._folder)
+        if disk.free - pixels.nbytes > LEAST_FREE * disk.total:
+            with atomic_path(kept) as temporary, open(temporary, "wb") as out:
+                np.save(out, pixels)
+        return pixels
+
+    def _place(self, path: Path) -> Path:
+        status = path.stat()
+        what = f"{path.resolve()} {status.st_size} {status.st_mtime_ns}"
+        digest = hashlib.blake2b(what.encode(), digest_size=8).hexdigest()
+        return self._folder / f"{path.stem}_{digest}.npy"

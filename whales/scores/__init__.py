@@ -1,0 +1,1 @@
+"""From features to pair scores, and from score matrices to answers."""

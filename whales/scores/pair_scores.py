@@ -1,0 +1,224 @@
+"""Branch features to score matrices: the head, evaluated on every pair without building the pairs.
+
+The head (method, section 3) is a small function of two numbers, summed over features:
+score = sigmoid(bias + sum_c w_c (b2 + sum_k v_k relu(m_k ab + s_k (a+b) + d_k |a-b| + q_k (a-b)^2 + b_k))).
+
+With g_k a unit's argument, the compiled loop takes v relu(g) = (vg + |vg|) / 2 for v > 0 and (vg - |vg|) / 2
+for v < 0: the sum of all vg is one more unit, and |.| and the sum of units leave the multipliers, which
+bound the speed, alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numba
+import numpy as np
+
+from whales.base.progress import progress_bar
+from whales.scores.head import HeadWeights, as_features, folded
+
+# Rows of the gallery that one inner loop runs over: a tile's operands stay in the first-level cache.
+TILE = 128
+# Queries between two looks at the progress bar.
+_CHUNK = 256
+# Jobs a core at least: the queries of fewer tiles than that are shared out.
+_JOBS = 4
+
+
+def score_matrix(
+    weights: HeadWeights,
+    queries: np.ndarray,
+    gallery: np.ndarray | None = None,
+    progress: str | None = None,
+) -> np.ndarray:
+    """Pair scores of all queries against all of the gallery.
+
+    `weights`: of the network's head; `queries`: (n, d) and `gallery`: (m, d) branch features; without
+    `gallery`, queries against themselves (each pair scored once).
+    Returns (n, m) float32 probabilities. `progress`: name of a progress bar. ValueError where d
+    differs from the head's.
+    """
+    symmetric = gallery is None
+    queries = as_features(queries, weights)
+    gallery = queries if symmetric else as_features(gallery, weights)
+    scores = np.empty((len(queries), len(gallery)), np.float32)
+    score_block = _scorer(gallery, weights)
+    with progress_bar(progress, len(queries)) as bar:
+        for start in range(0, len(queries), _CHUNK):
+            block = scores[start : start + _CHUNK]
+            score_block(queries[start : start + _CHUNK], start if symmetric else -1, block)
+            bar.update(len(block))
+    if symmetric:
+        _mirror(scores)
+    return scores
+
+
+def score_pairs(
+    weights: HeadWeights, queries: np.ndarray, gallery: np.ndarray, wanted: np.ndarray
+) -> np.ndarray:
+    """Pair scores where `wanted` (n, m) is True: (count,) float32 in row-major order.
+
+    `queries`: (n, d), `gallery`: (m, d) features. On a CPU they are the numbers of `score_matrix`, bit
+    for bit. ValueError where d differs from the head's.
+    """
+    queries, gallery = as_features(queries, weights), as_features(gallery, weights)
+    ends = np.cumsum(np.count_nonzero(wanted, axis=1))
+    columns = np.flatnonzero(wanted) % max(1, wanted.shape[1])
+    scores = np.empty(len(columns), np.float32)
+    _score_pairs(queries, gallery, columns, ends, *folded(weights), scores)
+    return scores
+
+
+def gallery_scorer(weights: HeadWeights, gallery: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """`score_matrix` against a gallery (m, d) that is made ready once for many calls.
+
+    The function takes queries (n, d) and returns (n, m) float32. `weights` and ValueErrors as there.
+    """
+    gallery = as_features(gallery, weights)
+    count, score_block = len(gallery), _scorer(gallery, weights)
+
+    def score(queries: np.ndarray) -> np.ndarray:
+        queries = as_features(queries, weights)
+        scores = np.empty((len(queries), count), np.float32)
+        for start in range(0, len(queries), _CHUNK):
+            block = slice(start, start + _CHUNK)
+            score_block(queries[block], -1, scores[block])
+        return scores
+
+    return score
+
+
+def _scorer(gallery: np.ndarray, weights: HeadWeights) -> Callable[..., None]:
+    """What fills a block of scores: the accelerator that Keras's backend has, or the compiled loop."""
+    from whales.scores import pair_scores_gpu
+
+    if pair_scores_gpu.available():
+
+        def on_accelerator(queries: np.ndarray, first: int, block: np.ndarray) -> None:
+            start = max(first, 0)
+            block[:, start:] = pair_scores_gpu.score_rows(queries, gallery[start:], weights)
+
+        return on_accelerator
+    tiles, head = _tiled(gallery), folded(weights)
+    jobs = _JOBS * numba.get_num_threads()
+
+    def on_cores(queries: np.ndarray, first: int, block: np.ndarray) -> None:
+        left = max(first, 0) // TILE  # tiles wholly left of the diagonal
+        parts = -(-jobs // max(len(tiles) - left, 1))
+        _score_rows(queries, tiles, *head, first, left, parts, block)
+
+    return on_cores
+
+
+def _mirror(scores: np.ndarray) -> None:
+    """Copy the upper triangle of (n, n) below the diagonal, in blocks."""
+    for start in range(0, len(scores), _CHUNK):
+        block = slice(start, start + _CHUNK)
+        scores[block, :start] = scores[:start, block].T
+        corner = scores[block, block]
+        lower = np.tril_indices(len(corner), -1)
+        corner[lower] = corner.T[lower]
+
+
+def _tiled(gallery: np.ndarray) -> np.ndarray:
+    """(m, d) -> (tiles, d, TILE), the last tile padded with zeros: one feature's values side by side."""
+    count, width = gallery.shape
+    tiles = -(-count // TILE)
+    padded = np.zeros((tiles * TILE, width), np.float32)
+    padded[:count] = gallery
+    return np.ascontiguousarray(padded.reshape(tiles, TILE, width).transpose(0, 2, 1))
+
+
+@numba.njit(parallel=True, fastmath=True, cache=True, error_model="numpy")
+def _score_rows(queries, tiles, rows, negative, features, constant, first, left, parts, scores):
+    """Fill `scores` (n, m), but for tiles left of the diagonal where `first` >= 0 is the first query's place.
+
+    Begins with tile `left`. A tile's queries are `parts` jobs, so that the tile stays in a core's cache.
+    """
+    for job in numba.prange((len(tiles) - left) * parts):
+        tile = left + job // parts
+        base = tile * TILE
+        work = np.empty((4, TILE), np.float32)
+        for query in range(job % parts, len(queries), parts):
+            if first >= 0 and base + TILE <= first + query:
+                continue
+            _score_tile(queries[query], tiles[tile], rows, negative, features, constant, work)
+            for j in range(min(TILE, scores.shape[1] - base)):
+                scores[query, base + j] = work[0, j]
+
+
+# Beside `_score_rows`: Numba's cache looks at one file, and both must have the same `_score_tile`.
+@numba.njit(parallel=True, fastmath=True, cache=True, error_model="numpy")
+def _score_pairs(queries, gallery, columns, ends, rows, negative, features, constant, scores):
+    """Scores of each query with its own `columns`, up to `ends` (n,) of all columns."""
+    width = queries.shape[1]
+    for job in numba.prange(len(queries)):
+        tile = np.zeros((width, TILE), np.float32)
+        work = np.empty((4, TILE), np.float32)
+        start = ends[job - 1] if job else 0
+        for base in range(start, ends[job], TILE):
+            filled = min(TILE, ends[job] - base)
+            for j in range(filled):
+                photo = gallery[columns[base + j]]
+                for c in range(width):
+                    tile[c, j] = photo[c]
+            _score_tile(queries[job], tile, rows, negative, features, constant, work)
+            for j in range(filled):
+                scores[base + j] = work[0, j]
+
+
+@numba.njit(fastmath=True, cache=True, error_model="numpy")
+def _score_tile(query, tile, rows, negative, features, constant, work):
+    """Scores of one query (d,) against a tile (d, TILE) of gallery photos into `work[0]`.
+
+    `work`: (4, TILE) float32; the rest of the arguments: a `FoldedHead`.
+    """
+    width = len(tile)
+    last = rows.shape[1] - 1
+    total, distance, square, inner = work[0], work[1], work[2], work[3]
+    line = np.empty((4, last + 1), np.float32)
+    for k in range(last + 1):
+        line[1, k], line[2, k] = rows[2, k], rows[3, k]
+    total[:] = constant
+    for c in range(width):
+        a = query[c]
+        b = tile[c]
+        for k in range(last + 1):
+            line[0, k] = rows[0, k] * a + rows[1, k]
+            line[3, k] = rows[1, k] * a + rows[4, k]
+        for j in range(TILE):
+            distance[j] = abs(a - b[j])
+            square[j] = distance[j] * distance[j]
+            inner[j] = np.float32(0.0)
+        _add_sizes(0, negative, line, b, distance, square, inner)
+        for j in range(TILE):
+            inner[j] = -inner[j]
+        _add_sizes(negative, last, line, b, distance, square, inner)
+        slope, by_distance, by_square, offset = (
+            line[0, last],
+            line[1, last],
+            line[2, last],
+            line[3, last],
+        )
+        weight = np.float32(0.5) * features[c]
+        for j in range(TILE):
+            unit = slope * b[j] + by_distance * distance[j] + by_square * square[j] + offset
+            total[j] += weight * (inner[j] + unit)
+    for j in range(TILE):
+        # Beyond 80 the exponential overflows, which fastmath turns into NaN.
+        logit = min(max(total[j], np.float32(-80.0)), np.float32(80.0))
+        total[j] = np.float32(1.0) / (np.float32(1.0) + np.exp(-logit))
+
+
+@numba.njit(fastmath=True, cache=True, error_model="numpy")
+def _add_sizes(start, stop, line, b, distance, square, inner):
+    """Add the units' sizes to `inner`, two units at a time: their eight factors stay in registers."""
+    for k in range(start, stop, 2):
+        slope, by_distance, by_square, offset = line[0, k], line[1, k], line[2, k], line[3, k]
+        slope2, by_distance2 = line[0, k + 1], line[1, k + 1]
+        by_square2, offset2 = line[2, k + 1], line[3, k + 1]
+        for j in range(TILE):
+            one = slope * b[j] + by_distance * distance[j] + by_square * square[j] + offset
+            two = slope2 * b[j] + by_distance2 * distance[j] + by_square2 * square[j] + offset2
+            inner[j] += abs(one) + abs(two)

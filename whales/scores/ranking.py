@@ -1,0 +1,122 @@
+"""From score matrices to five answers a photo (method, sections 5 and 7)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from whales.files.labels import NEW_WHALE
+from whales.files.submissions import ANSWERS
+from whales.scores.best_photos import own_columns
+from whales.scores.metrics import mapk
+
+VALIDATION_THRESHOLD = 0.99
+ENSEMBLE_THRESHOLD = 0.7
+# Post-processing: a known photo claims its best test photo from this score on ...
+CLAIM_SCORE = 0.46
+# ... and a claim weaker than this one is skipped where its identity already crowds the second places.
+CROWDED_SCORE = 0.6
+CROWD = 3
+# Rows of a dense matrix that are ranked at once: it may be larger than memory, or of another type.
+_ROWS = 512
+
+
+def rank(
+    scores: Any,
+    identities: Sequence[str],
+    threshold: float,
+    itself: np.ndarray | None = None,
+) -> list[list[str]]:
+    """Five answers for each photo.
+
+    `scores`: (n, m) float32 pair scores against the known photos, dense or CSR; `identities`: those
+    of the m known photos; `itself`: (n,) int, the column whose score counts as 0, or -1.
+    Scores above `threshold` are summed per identity, and identities ranked by that sum; then, if
+    fewer than five, `new_whale`; then identities by their best score until there are five. Ties go
+    to the identity whose photo (the one that sets the tie) comes first. ValueError where m differs.
+    """
+    from whales.scores.ranking_loop import NEW, NONE, rank_rows, rank_sparse_rows
+
+    count, columns = scores.shape
+    if columns != len(identities):
+        raise ValueError(f"expected scores of {len(identities)} known photos, received {columns}")
+    code_of = {identity: code for code, identity in enumerate(dict.fromkeys(identities))}
+    codes = np.array([code_of[identity] for identity in identities], np.int32)
+    if itself is None:
+        itself = np.full(count, -1)
+    answers = np.empty((count, ANSWERS), np.int32)
+    rule = (codes, len(code_of), np.float32(threshold))
+    if sparse.issparse(scores):
+        rows = sparse.csr_matrix(scores, dtype=np.float32)
+        if not rows.has_canonical_format:
+            rows = rows.copy()
+            rows.sum_duplicates()
+        rank_sparse_rows(rows.data, rows.indices, rows.indptr, *rule, itself, answers)
+    else:
+        for start in range(0, count, _ROWS):
+            part = slice(start, start + _ROWS)
+            rank_rows(np.asarray(scores[part], np.float32), *rule, itself[part], answers[part])
+    name_of = {**dict(enumerate(code_of)), NEW: NEW_WHALE}
+    return [[name_of[code] for code in row if code != NONE] for row in answers.tolist()]
+
+
+def validation_map(
+    scores: np.ndarray,
+    row_names: Sequence[str],
+    column_names: Sequence[str],
+    identity_of: dict[str, str],
+    threshold: float = VALIDATION_THRESHOLD,
+) -> float:
+    """MAP@5 of valid photos against known photos, a photo against itself counting 0.
+
+    `scores`: (n, m) float32; names are photo stems; `identity_of`: stem -> identity or `new_whale`.
+    """
+    identities = [identity_of[name] for name in column_names]
+    answers = rank(scores, identities, threshold, own_columns(row_names, column_names))
+    return mapk([identity_of[name] for name in row_names], answers)
+
+
+def post_process(
+    answers: list[list[str]], scores: Any, identities: Sequence[str]
+) -> tuple[list[list[str]], int]:
+    """Let known photos claim the test photo they fit best (method, section 7).
+
+    `answers`: five a test photo; `scores`: (n, m) float32, dense or CSR; `identities` of the m known
+    photos in column order.
+    Returns new answers and the number of photos whose first and second answers were swapped.
+    """
+    claims = _claims(scores, identities)
+    firsts = Counter(row[0] for row in answers)
+    seconds = Counter(row[1] for row in answers if len(row) > 1)
+    swapped = 0
+    result = [list(row) for row in answers]
+    for test_photo, (claimed, score) in claims.items():
+        first, second = answers[test_photo][:2]
+        if claimed == first or claimed != second:
+            continue
+        crowded = seconds[claimed] == CROWD and score < CROWDED_SCORE
+        if first == NEW_WHALE and (firsts[claimed] or crowded):
+            continue
+        result[test_photo][:2] = [second, first]
+        swapped += 1
+    return result, swapped
+
+
+def _claims(scores: Any, identities: Sequence[str]) -> dict[int, tuple[str, np.float32]]:
+    """The claim that each test photo ends up with: row -> (identity, score)."""
+    entries = sparse.coo_matrix(scores)
+    strong = entries.data >= np.float32(CLAIM_SCORE)
+    rows, columns, values = entries.row[strong], entries.col[strong], entries.data[strong]
+    order = np.lexsort((rows, -values, columns))
+    # The first of each column is its best row, the earlier one on ties.
+    order = order[np.unique(columns[order], return_index=True)[1]]
+    claims: dict[int, tuple[str, np.float32]] = {}
+    for row, column, score in zip(rows[order], columns[order], values[order], strict=True):
+        held, identity = claims.get(row), identities[column]
+        if held is None or (held[0] != identity and score > held[1]):
+            claims[row] = (identity, score)
+    return claims

@@ -1,0 +1,159 @@
+"""One call of a stage: its inputs are checked, its outputs stamped."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from whales.base.console import log, open_log
+from whales.base.pickles import write_text
+from whales.files.digests import text_digest
+from whales.files.stamps import Description
+from whales.files.workspace import require
+from whales.stages.options import RunOptions
+
+
+class Job:
+    """One call of a stage: its inputs are checked, its outputs stamped.
+
+    A stage is up to date when every output exists and the stamp of its last full run shows the same
+    options, the same numbers of its page, and inputs of the same content. Paths count from the work
+    root, which may be moved.
+    """
+
+    def __init__(
+        self,
+        options: RunOptions,
+        script: str,
+        reads: Sequence[Path],
+        writes: Sequence[Path],
+        *,
+        numbers: Mapping[str, object],
+        fold: int | None = None,
+        part: str = "",
+        given: Mapping[str, object] | None = None,
+        photos: Mapping[str, Path] | None = None,
+    ) -> None:
+        """`script`: the stage's `__file__`; `fold` and `part` tell apart the calls of one script.
+
+        `numbers`: every number of the stage's page, plain values; `given`: options of the stage's own
+        that change its outputs, None where not given; `photos`: stem -> file of the photos whose pixels
+        it reads. Raises `UserError` for the first of `reads` that is missing, with who makes it.
+        """
+        self.key = self.key_of(script, fold) + (f"_{part}" if part else "")
+        self.name = " ".join(filter(None, (Path(script).stem, _fold_text(fold), part)))
+        self.options, self.reads, self.writes = options, list(reads), list(writes)
+        self._stamp = options.workspace.file("stamp", stage=self.key)
+        self._begin = time.monotonic()
+        self._open_log()
+        for path in self.reads:
+            require(options.workspace, path)
+        digests = options.workspace.digests
+        self.photo_digests = digests.of_photos(photos or {})
+        self.description = self._describe(numbers, given or {})
+        digests.remember()
+
+    @staticmethod
+    def key_of(script: str, fold: int | None = None) -> str:
+        """Name of a call of a stage in file names: folder, script and fold."""
+        path = Path(script).resolve()
+        top = path.parent == Path(__file__).resolve().parents[2]
+        name = path.stem if top else f"{path.parent.name}.{path.stem}"
+        return name if fold is None else f"{name}_fold_{fold}"
+
+    def up_to_date(self) -> bool:
+        """Whether there is nothing to do (said in one line), unless `--force`."""
+        self._open_log()  # another job of the process may have begun meanwhile
+        if self.options.force or not self.current():
+            return False
+        log(f"{self.name}: up to date")
+        return True
+
+    def current(self) -> bool:
+        """Whether every output is there and of these options, numbers and inputs, `--force` or not."""
+        stamp = self._read_stamp()
+        if stamp is None or not all(path.exists() for path in self.writes):
+            return False
+        outputs = stamp.pop("outputs", [])
+        if not isinstance(outputs, list):
+            return False
+        # Relative to the root; of former versions absolute, which `/` leaves as they are.
+        written = [self.options.workspace.root / str(name) for name in outputs]
+        if self.description.differences(stamp) or not all(path.exists() for path in written):
+            return False
+        if stamp != self.description.content:
+            self._write_stamp(written)  # a former version's, from now on with the numbers
+        return True
+
+    def stamped(self) -> bool:
+        """Whether an earlier run of this stage has left a stamp, whatever it was made from."""
+        return self._read_stamp() is not None
+
+    def done(self, outputs: Sequence[Path] = ()) -> None:
+        """Stamp the run and say what was written; `outputs`: those whose names were not known before."""
+        self.writes += outputs
+        missing = [path for path in self.writes if not path.exists()]
+        if missing:
+            raise RuntimeError(f"{self.name} ended without writing {missing[0]}")
+        self._write_stamp(self.writes)
+        names = ", ".join(str(self._named(path)) for path in self.writes[:3])
+        more = f" and {len(self.writes) - 3} more" if len(self.writes) > 3 else ""
+        log(f"{self.name}: wrote {names}{more} in {time.monotonic() - self._begin:.1f} s")
+
+    def _open_log(self) -> None:
+        if self.options.workspace.root.is_dir():
+            open_log(self.options.workspace.file("log", stage=self.key))
+
+    def _read_stamp(self) -> dict[str, object] | None:
+        try:
+            stamp = json.loads(self._stamp.read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):  # none yet, or damaged
+            return None
+        whole = isinstance(stamp, dict) and isinstance(stamp.get("options"), dict)
+        return stamp if whole else None
+
+    def _write_stamp(self, outputs: Sequence[Path]) -> None:
+        stamp = {**self.description.content, "outputs": [self._named(path) for path in outputs]}
+        write_text(self._stamp, json.dumps(stamp, indent=1))
+
+    def _describe(self, numbers: Mapping[str, object], given: Mapping[str, object]) -> Description:
+        workspace = self.options.workspace
+        named = {
+            "profile": self.options.profile,
+            "seed": self.options.seed,
+            "skip_broken_photos": self.options.skip_broken_photos,
+            "precision": self.options.precision,
+            **given,
+        }
+        named = {key: value for key, value in named.items() if value is not None}
+        content: dict[str, object] = {
+            "options": {key: self._named(value) for key, value in named.items()},
+            # Through JSON, so that tuples and lists are one.
+            "numbers": json.loads(json.dumps(dict(numbers))),
+            "inputs": {self._named(path): workspace.digests.of(path) for path in self.reads},
+        }
+        if self.photo_digests:
+            content["photos"] = text_digest(sorted(self.photo_digests.items()))
+        former = {
+            "options": {key: str(value) for key, value in named.items()},
+            "inputs": {str(path): _size_and_time(path) for path in self.reads},
+        }
+        return Description(content, former)
+
+    def _named(self, value: object) -> str:
+        """An option or path as text; a path below the work root counts from there."""
+        root = self.options.workspace.root
+        if isinstance(value, Path) and value.is_relative_to(root):
+            return value.relative_to(root).as_posix()
+        return str(value)
+
+
+def _fold_text(fold: int | None) -> str:
+    return "" if fold is None else f"fold {fold}"
+
+
+def _size_and_time(path: Path) -> list[int]:
+    status = path.stat()
+    return [] if path.is_dir() else [status.st_size, status.st_mtime_ns]

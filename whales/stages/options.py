@@ -1,0 +1,171 @@
+"""What every stage and tool is asked alike: `RunOptions`, and the arguments that they are made from."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NoReturn
+
+from whales.base.console import configure
+from whales.base.errors import UserError
+from whales.files.workspace import Workspace
+
+PROFILE_CHOICES = ("full", "smoke")
+PRECISION_CHOICES = ("float32", "mixed_bfloat16")
+# Threads of one operation of TensorFlow on a CPU. The order of its sums, and so the last bits of every
+# weight, depend on their number; the smoke profile is made to be compared, so that it fixes it.
+SMOKE_THREADS = 1
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How to run, whatever is run; no command line is needed to make one.
+
+    workspace: the work root; profile: "full" or "smoke"; seed: of all that is random; workers: threads
+    and processes that read photos (default: one a core); force: do again what is up to date;
+    skip_broken_photos: leave out and count photos that cannot be read, instead of stopping;
+    precision: of the branch, a Keras policy (None: float32); tensorboard: write its logs as well.
+    Raises `UserError` for another profile or precision, or workers below 1.
+    """
+
+    workspace: Workspace
+    profile: str = "full"
+    seed: int = 0
+    workers: int = field(default_factory=lambda: os.cpu_count() or 1)
+    force: bool = False
+    skip_broken_photos: bool = False
+    precision: str | None = None
+    tensorboard: bool = False
+
+    def __post_init__(self) -> None:
+        if self.profile not in PROFILE_CHOICES:
+            raise UserError(f"profile is one of {PROFILE_CHOICES}, received {self.profile!r}")
+        if self.precision not in (None, *PRECISION_CHOICES):
+            raise UserError(f"precision is one of {PRECISION_CHOICES}, received {self.precision!r}")
+        if self.workers < 1:
+            raise UserError(f"workers is a number from 1, received {self.workers}")
+
+
+def parse_arguments(
+    doc: str | None,
+    argv: Sequence[str] | None,
+    fold: tuple[int, int] | None = None,
+    default_fold: int | None = None,
+    many: bool = False,
+    extra: Callable[[argparse.ArgumentParser], object] | None = None,
+    threads: int = SMOKE_THREADS,
+) -> tuple[RunOptions, argparse.Namespace]:
+    """Parse the options that all stages share, and those of the stage's own.
+
+    `fold`: (first, last) allowed value of a positional FOLD; optional where `default_fold` is given
+    or the stage takes None as "all folds" (pass `default_fold=-1` for that; the fold is None then).
+    `many`: several may be given, the fold is a list. `extra` adds options of the stage's own.
+    `threads`: of one operation in the smoke profile, where the environment does not say.
+    Returns the common options, and the stage's own with `fold`.
+    """
+    parser = ArgumentParser(doc)
+    if fold:
+        usage = f"{fold[0]} to {fold[1]}"
+        optional = {} if default_fold is None else {"nargs": "?", "default": default_fold}
+        if many:
+            optional, usage = {"nargs": "+"}, f"{usage}; several train one after the other"
+        parser.add_argument("fold", metavar="FOLD", type=fold_type(fold), help=usage, **optional)
+    _add_common(parser)
+    if extra:
+        extra(parser)
+    args = parser.parse_args(argv)
+    if getattr(args, "fold", 0) == -1:
+        args.fold = None
+    choose_device(args.device)
+    if args.profile == "smoke":
+        os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(threads))
+    configure(args.quiet)
+    options = RunOptions(
+        Workspace(),
+        args.profile,
+        args.seed,
+        args.workers,
+        args.force,
+        args.skip_broken_photos,
+        getattr(args, "precision", None),
+        args.tensorboard,
+    )
+    return options, args
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--profile", choices=PROFILE_CHOICES, default="full", help="default: full")
+    add("--force", action="store_true", help="run even if up to date")
+    add("--seed", type=int, default=0, help="of all that is random (default 0)")
+    add("--device", default="auto", help="auto, cpu, or GPU numbers such as 0 or 0,1")
+    workers = "threads that read and augment photos"
+    add("--workers", type=positive, default=os.cpu_count(), help=workers)
+    skip = "leave out photos that cannot be read"
+    add("--skip-broken-photos", action="store_true", help=skip)
+    add("--tensorboard", action="store_true", help="write TensorBoard logs as well")
+    add("--quiet", action="store_true", help="show errors alone; logs/ has the rest")
+
+
+def add_precision(parser: argparse.ArgumentParser) -> None:
+    """Add the option of every stage that runs a branch."""
+    parser.add_argument(
+        "--precision",
+        choices=PRECISION_CHOICES,
+        help="of the branch; the head computes in float32 (default: float32)",
+    )
+
+
+class ArgumentParser(argparse.ArgumentParser):
+    """Refuses wrong options in one line, like every other bad input; shows the description as it is."""
+
+    def __init__(self, description: str | None) -> None:
+        super().__init__(
+            description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+
+    def error(self, message: str) -> NoReturn:
+        """Raise `UserError` instead of printing the usage."""
+        raise UserError(f"{message}; see --help")
+
+
+def choose_device(device: str) -> None:
+    """Make only the named devices visible; to be called before a framework is imported."""
+    if device == "auto":
+        return
+    if device != "cpu" and not all(part.isdigit() for part in device.split(",")):
+        raise UserError(f"--device takes auto, cpu or GPU numbers such as 0,1; received {device}")
+    os.environ["CUDA_VISIBLE_DEVICES"] = "" if device == "cpu" else device
+    if device == "cpu":
+        os.environ["JAX_PLATFORMS"] = "cpu"
+
+
+def positive(text: str) -> int:
+    """Parser of an argument that is a whole number from 1."""
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1, received {text}")
+    return int(text)
+
+
+def existing_file(text: str) -> Path:
+    """Parser of an argument that is a file, which must be there; its absolute path."""
+    path = Path(text).resolve()
+    if not path.is_file():
+        raise argparse.ArgumentTypeError(f"{path} is missing")
+    return path
+
+
+def fold_type(fold: tuple[int, int]) -> Callable[[str], int]:
+    """Parser of an argument that is a fold from `fold[0]` to `fold[1]`."""
+
+    def parse(text: str) -> int:
+        if not text.isdigit() or not fold[0] <= int(text) <= fold[1]:
+            raise argparse.ArgumentTypeError(
+                f"expected a fold from {fold[0]} to {fold[1]}, received {text}"
+            )
+        return int(text)
+
+    return parse

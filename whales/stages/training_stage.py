@@ -1,0 +1,249 @@
+"""What the training stages of every Siamese net do alike: from options and a plan to weight files."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from whales.base.console import log
+from whales.files.boxes import Box
+from whales.files.dataset import load_boxes, training_data, training_reads
+from whales.files.stamps import Description
+from whales.files.workspace import Workspace, require
+from whales.nets.net import WEIGHTS_SUFFIX, BestOf, Net
+from whales.stages.job import Job
+from whales.stages.options import RunOptions, add_precision, parse_arguments, positive
+from whales.training.devices import device_scope
+from whales.training.learner import Learners
+from whales.training.plan import Plan
+
+if TYPE_CHECKING:
+    from whales.nets.network import SiameseNetwork
+    from whales.photos.feeding import PhotoFeed
+
+# First weights of a training: a file, "imagenet", or "none" or None for random ones.
+Start = Path | str | None
+# The file for a block's tag and MAP@5.
+SaveAs = Callable[[str, float], Path]
+
+
+def training_stage(
+    doc: str | None,
+    script: str,
+    argv: Sequence[str] | None,
+    net: Net,
+    plans: dict[str, Plan],
+    prefix: str,
+    start: BestOf | None = None,
+    folds: bool = True,
+) -> None:
+    """A whole stage of v5 or v6: one plan, trained on folds, or on the playground (`folds` False).
+
+    Weights are saved as `PREFIX_TAG_SCORE`, `{fold}` of the prefix filled in. `start`: None for the
+    plan's first weights, which `--weights` can replace.
+    """
+
+    def extra(parser: argparse.ArgumentParser) -> None:
+        add_training_options(parser, "imagenet|none|FILE", "start from these weights")
+
+    options, args = parse_arguments(
+        doc, argv, fold=(0, 3) if folds else None, many=True, extra=extra
+    )
+    given = Given(args.weights, args.segments)
+    plan = given.plan(plans[options.profile])
+    # Every fold's start is looked up before the first trains: nothing fails after hours.
+    starts = {
+        fold: _first_weights(options.workspace, net, plan, given, start, fold)
+        for fold in (args.fold if folds else [None])
+    }
+    with Workbench(options, net) as bench:
+        for fold, first in starts.items():
+            _train_fold(bench, script, plan, given, prefix.format(fold=fold), first, fold)
+
+
+@dataclass(frozen=True)
+class Given:
+    """Options of a training stage's own, None where not given: first weights, parts of mining."""
+
+    weights: str | None
+    segments: int | None
+
+    def plan(self, plan: Plan) -> Plan:
+        """The plan, mined in other parts where that was asked for."""
+        return plan if self.segments is None else replace(plan, segments=self.segments)
+
+    def for_stamp(self) -> dict[str, object]:
+        """As `Job` takes them; a weight file as a path."""
+        files = file_of(self.weights)
+        return {"weights": files[0] if files else self.weights, "segments": self.segments}
+
+
+def add_training_options(parser: argparse.ArgumentParser, weights: str, meaning: str) -> None:
+    """Add the options of every training stage; `weights`, `meaning`: what `--weights` takes and does."""
+    parser.add_argument("--weights", metavar=weights, help=meaning)
+    parser.add_argument(
+        "--segments",
+        type=positive,
+        metavar="S",
+        help="mine in so many parts (default: the method's)",
+    )
+    add_precision(parser)
+
+
+def _first_weights(
+    workspace: Workspace, net: Net, plan: Plan, given: Given, start: BestOf | None, fold: int | None
+) -> Start:
+    for path in training_reads(workspace, net.folds, fold):
+        require(workspace, path)
+    if start and not given.weights:
+        return start.find(workspace.file(f"models_{net.name}"), fold)
+    return given.weights or plan.weights
+
+
+def _train_fold(
+    bench: Workbench,
+    script: str,
+    plan: Plan,
+    given: Given,
+    prefix: str,
+    start: Start,
+    fold: int | None,
+) -> None:
+    ws = bench.options.workspace
+    job = Job(
+        bench.options,
+        script,
+        training_reads(ws, bench.net.folds, fold) + file_of(start),
+        [ws.file("history", stage=Job.key_of(script, fold))],
+        numbers=plan.numbers(),
+        fold=fold,
+        given=given.for_stamp(),
+    )
+    if job.up_to_date():
+        return
+    folder = ws.file(f"models_{bench.net.name}")
+
+    def save_as(tag: str, score: float) -> Path:
+        return folder / f"{prefix}_{tag}_{score:.6f}{WEIGHTS_SUFFIX}"
+
+    saved = train(job, bench, plan, start, save_as, fold, earlier=[f"{prefix}_"])
+    shutil.rmtree(ws.file("checkpoint", stage=job.key), ignore_errors=True)
+    job.done([max(saved, key=lambda item: item[1])[0]])
+
+
+def file_of(weights: Start) -> list[Path]:
+    """The file that first weights come from, if they come from one."""
+    return [] if weights in (None, "none", "imagenet") else [Path(weights).resolve()]
+
+
+class Workbench:
+    """What the folds that one process trains share: learners, and the workers that feed photos."""
+
+    def __init__(self, options: RunOptions, net: Net) -> None:
+        self.options, self.net = options, net
+        self.learners = Learners(self._build)
+        self._feed: PhotoFeed | None = None
+
+    def __enter__(self) -> Workbench:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._feed:
+            self._feed.close()
+
+    def _build(self, size: int, weights: Start) -> SiameseNetwork:
+        return self.net.network(size, weights, self.options.profile, self.options.precision)
+
+    def feed(self, size: int, boxes: dict[str, Box]) -> PhotoFeed:
+        """The feed of crops at one size; that of another size, shape or other boxes ends."""
+        from whales.photos.feeding import PhotoFeed
+
+        ws, old = self.options.workspace, self._feed
+        shape = ws.settings.anisotropy
+        if old and (old.size, old.anisotropy, old.boxes) != (size, shape, boxes):
+            old.close()
+            self._feed = None
+        if not self._feed:
+            stores = ws.file("crops"), ws.file("decoded_photos")
+            augmenter = partial(self.net.augmenter, shape)
+            workers = self.options.workers
+            self._feed = PhotoFeed(ws.photo, boxes, size, workers, augmenter, *stores, shape)
+        return self._feed
+
+
+def train(
+    job: Job,
+    bench: Workbench,
+    plan: Plan,
+    start: Start,
+    save_as: SaveAs,
+    fold: int | None,
+    earlier: Sequence[str] = (),
+    part: str = "",
+) -> list[tuple[Path, float]]:
+    """Train a net by one plan and return the files written with their MAP@5, in order.
+
+    job: of the fold; fold: None for the playground; save_as: file for a block's tag and score; earlier:
+    prefixes of files of an earlier run, set aside where the training starts anew; part: name of the plan
+    in a stage of several.
+    """
+    from whales.photos.crops import check_boxes
+    from whales.training.trainer import Trainer
+
+    options, ws, key = job.options, job.options.workspace, job.key + part
+    boxes = load_boxes(ws)
+    data = training_data(ws, bench.net.folds, fold, boxes)
+    check_boxes(boxes, [*data.train, *data.rows, *data.columns])
+    feed = bench.feed(plan.size, boxes)
+    if options.skip_broken_photos:
+        data = data.only(set(feed.readable(sorted({*data.train, *data.rows, *data.columns}))))
+    with device_scope(plan.data_parallel) as devices:
+        trainer = Trainer(
+            bench.learners.start(plan, start, options.seed, devices),
+            plan,
+            feed,
+            data,
+            seed=options.seed,
+            checkpoint=ws.file("checkpoint", stage=key),
+            history_csv=ws.file("history", stage=key),
+            description=_of_plan(job, plan, part, start),
+            tensorboard=ws.file("tensorboard", stage=key) if options.tensorboard else None,
+        )
+        log(
+            f"{job.name}: {len(data.train)} photos of {len(set(data.train.values()))} identities, "
+            f"{plan.size} px, start: {start or 'none'}{devices}"
+        )
+        if options.force:
+            trainer.set_aside("--force")
+        if options.force or not trainer.resume():
+            _set_aside(save_as("", 0).parent, earlier)
+        return trainer.run(save_as)
+
+
+def _of_plan(job: Job, plan: Plan, part: str, start: Start) -> Description:
+    """What a checkpoint of one of a stage's plans is made from."""
+    files = file_of(start)
+    first = job.options.workspace.digests.of(files[0]) if files else str(start)
+    own = {"numbers": plan.numbers(), "plan": part, "start": first}
+    former = {**job.description.former, "plan": part, "start": str(start)}
+    return Description({**job.description.content, **own}, former)
+
+
+def _set_aside(folder: Path, prefixes: Sequence[str]) -> None:
+    """Move weights of an earlier run to `earlier/`: later stages choose the best by its name."""
+    for prefix in prefixes:
+        for path in folder.glob(f"{prefix}*"):
+            (folder / "earlier").mkdir(exist_ok=True)
+            path.replace(folder / "earlier" / path.name)
+            log(f"{path.name} of an earlier run moved to {folder / 'earlier'}")

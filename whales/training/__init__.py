@@ -1,0 +1,1 @@
+"""Training a Siamese net: plans, hard pairs, rounds."""

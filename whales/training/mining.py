@@ -1,0 +1,157 @@
+"""Hard pairs by linear assignment (method, section 5): scores, identities, generator in; pairs out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import lap
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from whales.base.pickles import load, save
+
+# Cost of a pair that must not be taken: one identity, or mates of an earlier epoch of the round.
+FORBIDDEN = 10000.0
+
+
+def segments(count: int, parts: int) -> list[slice]:
+    """`parts` contiguous slices over `count` photos, each of ceil(count / parts), the last shorter.
+
+    >>> segments(10, 4)
+    [slice(0, 3, None), slice(3, 6, None), slice(6, 9, None), slice(9, 10, None)]
+    """
+    length = -(-count // parts)
+    return [slice(start, min(start + length, count)) for start in range(0, count, length)]
+
+
+def derangement(count: int, rng: np.random.Generator) -> np.ndarray:
+    """A uniformly drawn permutation of range(count) without a fixed point, (count,) int.
+
+    Drawn by rejection: about e tries, whatever the count. Raises ValueError below two.
+    """
+    if count < 2:
+        raise ValueError(f"expected at least two photos of an identity, received {count}")
+    places = np.arange(count)
+    while True:
+        drawn = rng.permutation(count)
+        if not (drawn == places).any():
+            return drawn
+
+
+def matches(identities: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Every photo paired with another of its identity: (n, 2) int indices.
+
+    `identities`: (n,) int codes, each at least twice. Each photo stands once on either side.
+    """
+    order = np.argsort(identities, kind="stable")
+    starts = np.flatnonzero(np.diff(identities[order], prepend=-1))
+    mates = [group[derangement(len(group), rng)] for group in np.split(order, starts[1:])]
+    return np.stack([order, np.concatenate(mates)], axis=1)
+
+
+def assign(cost: np.ndarray, solver: str = "lap") -> np.ndarray:
+    """Column of each row in an assignment of least total cost, (n,) int; `cost`: (n, n) float.
+
+    `solver`: "lap" or "scipy"; both find the same optimum, `lap` 3 to 10 times faster on costs as they
+    are early and late in training (`python -m benchmarks mining`).
+    """
+    if len(cost) < 2:  # `lap` writes outside an empty matrix
+        return np.arange(len(cost))
+    if solver == "lap":
+        return lap.lapjv(np.ascontiguousarray(cost, np.float64))[1]
+    if solver != "scipy":
+        raise ValueError(f"expected solver scipy or lap, received {solver}")
+    return linear_sum_assignment(cost)[1]
+
+
+class HardPairs:
+    """The mismatches of one round: hard negatives, each photo once a side, mates never repeated."""
+
+    def __init__(
+        self,
+        scores: Sequence[np.ndarray],
+        identities: np.ndarray,
+        amplitude: float,
+        rng: np.random.Generator,
+    ) -> None:
+        """`scores`: one (k, k) float32 matrix a segment, photos in order; `identities`: (n,) int codes.
+
+        Uniform noise of [0, amplitude) is added to every score.
+        """
+        self.costs: list[np.ndarray] = []
+        start = 0
+        for block in scores:
+            own = identities[start : start + len(block)]
+            # In place: at the competition's size each array more would take .5 GB.
+            cost = rng.random(block.shape, dtype=np.float32)
+            cost *= np.float32(amplitude)
+            cost += block
+            np.negative(cost, out=cost)
+            cost[own[:, None] == own[None, :]] = FORBIDDEN
+            self.costs.append(cost)
+            start += len(block)
+        if start != len(identities):
+            raise ValueError(f"expected scores of {len(identities)} photos, received {start}")
+
+    @classmethod
+    def resumed(cls, costs: list[np.ndarray], used: Sequence[np.ndarray]) -> HardPairs:
+        """A round taken up again: its first costs, and the mismatches of the epochs already trained."""
+        mined = cls([], np.zeros(0, int), 0, np.random.default_rng(0))
+        mined.costs = costs
+        for pairs in used:
+            start = 0
+            for cost in costs:
+                inside = (pairs[:, 0] >= start) & (pairs[:, 0] < start + len(cost))
+                cls._forbid(cost, pairs[inside] - start)
+                start += len(cost)
+        return mined
+
+    def next_epoch(self, solver: str = "lap") -> np.ndarray:
+        """Pairs of different identities of the least cost, then forbidden: (<= n, 2) int indices.
+
+        Fewer than n where identities are so few that some photo has no mate left.
+        """
+        pairs = []
+        start = 0
+        for cost in self.costs:
+            columns = assign(cost, solver)
+            rows = np.flatnonzero(cost[np.arange(len(cost)), columns] < FORBIDDEN)
+            chosen = np.stack([rows, columns[rows]], axis=1)
+            pairs.append(chosen + start)
+            self._forbid(cost, chosen)
+            start += len(cost)
+        return np.concatenate(pairs)
+
+    @staticmethod
+    def _forbid(cost: np.ndarray, pairs: np.ndarray) -> None:
+        cost[pairs[:, 0], pairs[:, 1]] = FORBIDDEN
+        cost[pairs[:, 1], pairs[:, 0]] = FORBIDDEN
+
+
+def keep_costs(path: Path, mined: HardPairs) -> None:
+    """Write a round's first costs for `mine_epoch`."""
+    save(path, {"costs": mined.costs})
+
+
+def mine_epoch(path: Path, used: Sequence[np.ndarray], solver: str = "lap") -> np.ndarray:
+    """The mismatches of a round's next epoch, from its kept costs: as `HardPairs.next_epoch`.
+
+    `used`: the mismatches of the epochs before. For a process of its own: `lap` holds Python's lock.
+    """
+    return HardPairs.resumed(load(path)["costs"], used).next_epoch(solver)
+
+
+def epoch_pairs(
+    matched: np.ndarray, mismatched: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Shuffle both kinds of pairs and alternate them: match, mismatch, match, ...
+
+    Returns pairs (2k, 2) int and labels (2k,) float32 (1 = same whale), k the smaller count.
+    """
+    count = min(len(matched), len(mismatched))
+    pairs = np.empty((2 * count, 2), dtype=np.int64)
+    pairs[0::2] = rng.permutation(matched)[:count]
+    pairs[1::2] = rng.permutation(mismatched)[:count]
+    labels = np.tile(np.array([1, 0], dtype=np.float32), count)
+    return pairs, labels

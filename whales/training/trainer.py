@@ -1,0 +1,265 @@
+"""Train a Siamese net by rounds and blocks, from hard pairs, so that it survives being killed.
+
+`Trainer` runs a stage's `Plan`; after every epoch a checkpoint holds weights, optimizer, progress and
+random state, so that a run that was stopped at any moment ends with the same files as one left alone.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from whales.base.console import log
+from whales.base.pickles import load, save, set_aside, write_text
+from whales.base.progress import progress_bar
+from whales.base.tables import csv_text
+from whales.files.dataset import TrainingData
+from whales.files.stamps import Description, in_words
+from whales.nets.features import branch_features
+from whales.photos.feeding import PhotoFeed
+from whales.scores.head import head_weights
+from whales.scores.pair_scores import score_matrix
+from whales.scores.ranking import validation_map
+from whales.training.learner import Learner
+from whales.training.mining import HardPairs, epoch_pairs, keep_costs, matches, mine_epoch, segments
+from whales.training.plan import Block, Plan, at
+
+
+@dataclass
+class Progress:
+    """Where a training stands: everything but weights, optimizer and random state."""
+
+    block: int = 0
+    round: int = 0
+    epoch: int = 0  # epochs of this round that are trained
+    order: list[int] = field(default_factory=list)  # photos as shuffled for this round
+    mates: list[np.ndarray] = field(default_factory=list)  # mismatches of those epochs
+    history: list[dict[str, object]] = field(default_factory=list)
+    saved: list[tuple[str, float]] = field(default_factory=list)  # file name, MAP@5
+
+
+class Trainer:
+    """Runs a plan with a learner; see the module's docstring."""
+
+    def __init__(
+        self,
+        learner: Learner,
+        plan: Plan,
+        feed: PhotoFeed,
+        data: TrainingData,
+        seed: int,
+        checkpoint: Path,
+        history_csv: Path,
+        description: Description,
+        tensorboard: Path | None = None,
+    ) -> None:
+        """`data`: whom to train and validate on; `checkpoint`: a folder.
+
+        `description` of options, numbers and inputs: a checkpoint with another one is not resumed.
+        """
+        self.learner, self.network = learner, learner.network
+        self.plan, self.feed, self.data = plan, feed, data
+        self.photos = list(data.train)
+        self.codes = np.unique(list(data.train.values()), return_inverse=True)[1]
+        self.rng = np.random.default_rng(seed)
+        self.progress = Progress()
+        self.description = description
+        self._folder = checkpoint
+        self._state = checkpoint / "state.pkl"
+        self._costs = checkpoint / "round.pkl"
+        self._history_csv = history_csv
+        self._tensorboard = tensorboard
+        self._resumed: dict[str, Any] | None = None
+
+    def resume(self) -> bool:
+        """Take up the checkpoint of the same training, if there is one; said in one line.
+
+        That of another training is kept beside, under a name that is said.
+        """
+        if not self._state.exists():
+            return False
+        state = load(self._state)
+        differences = self.description.differences(state["description"])
+        if differences:
+            self.set_aside(f"it is of another training: {in_words(differences)}")
+            return False
+        self.progress = Progress(**state["progress"])
+        self.rng.bit_generator.state = state["rng"]
+        for variable, value in zip(self.learner.weights, state["weights"], strict=True):
+            variable.assign(value)
+        self._resumed = state
+        here = self.progress
+        log(f"resumed in block {here.block}, round {here.round}, after epoch {here.epoch}")
+        return True
+
+    def set_aside(self, reason: str) -> None:
+        """Keep the checkpoint that is there, if there is one, under another name, and say so."""
+        if self._state.exists():
+            set_aside(self._folder, reason)
+
+    def run(self, save_as: Callable[[str, float], Path]) -> list[tuple[Path, float]]:
+        """Train to the end of the plan.
+
+        `save_as(tag, score)` names the file for weights with that MAP@5. Returns every file written
+        and its score, in order.
+        """
+        if self.plan.validate_first and not self.progress.history:
+            log(f"start: MAP@5 {self.validate():.6f}")
+        for index in range(self.progress.block, len(self.plan.blocks)):
+            block = self.plan.blocks[index]
+            for i in range(
+                self.progress.round if index == self.progress.block else 0, block.rounds
+            ):
+                if (index, i) != (self.progress.block, self.progress.round):
+                    self.progress.block, self.progress.round = index, i
+                    self.progress.epoch, self.progress.mates = 0, []
+                self._prepare(block, i)
+                self._round(block, i)
+                if block.each_round or i == block.rounds - 1:
+                    self._validate_and_save(block, i, save_as)
+        return [(Path(name), score) for name, score in self.progress.saved]
+
+    def validate(self) -> float:
+        """MAP@5 of the validation photos with the weights as they are."""
+        data = self.data
+        rows = branch_features(self.network, self.feed, data.rows, "valid features")
+        columns = branch_features(self.network, self.feed, data.columns, "features")
+        scores = score_matrix(
+            head_weights(self.network.head), rows, columns, progress="valid scores"
+        )
+        return validation_map(scores, data.rows, data.columns, data.identity_of)
+
+    def _prepare(self, block: Block, i: int) -> None:
+        """Begin round i of a block: with a new Adam where the method has one, or the checkpoint's."""
+        fresh = block.new_adam and i == 0 and self.progress.epoch == 0
+        self.learner.begin(block.frozen, at(block.lr, i), fresh)
+        if self._resumed is not None:
+            optimizer, stored = self.learner.optimizer, self._resumed.pop("optimizer")
+            for variable, value in zip(optimizer.variables, stored, strict=True):
+                variable.assign(value)
+            self._resumed = None
+            optimizer.learning_rate = at(block.lr, i)
+
+    def _round(self, block: Block, i: int) -> None:
+        """Mine with the present net, then train the round's epochs."""
+        here = self.progress
+        epochs = int(at(block.epochs, i))
+        if here.epoch >= epochs:
+            return  # killed between the last epoch and the validation
+        if here.epoch == 0:
+            self._mine(at(block.amplitude, i))
+        # An epoch's mismatches do not depend on what the epochs before teach: they are found meanwhile.
+        coming = self.feed.submit(mine_epoch, self._costs, here.mates)
+        while here.epoch < epochs:
+            begin = time.monotonic()
+            mismatched = coming.result()
+            here.mates.append(mismatched)
+            if here.epoch + 1 < epochs:
+                coming = self.feed.submit(mine_epoch, self._costs, here.mates)
+            measured, pairs = self._epoch(block, mismatched)
+            here.epoch += 1
+            self._log_epoch(block, i, at(block.lr, i), measured, pairs, begin)
+            self._checkpoint()
+
+    def _epoch(self, block: Block, mismatched: np.ndarray) -> tuple[dict[str, float], int]:
+        """Train one epoch on these mismatches and new matches; loss and accuracy, and the pairs."""
+        order = np.asarray(self.progress.order)
+        pairs, labels = epoch_pairs(matches(self.codes[order], self.rng), mismatched, self.rng)
+        batch = block.batch or self.plan.batch
+        if self.plan.steps:
+            pairs, labels = pairs[: self.plan.steps * batch], labels[: self.plan.steps * batch]
+        seeds = self.rng.integers(2**31, size=pairs.shape)
+        return self._fit(order[pairs], labels, seeds, batch), len(labels)
+
+    def _mine(self, amplitude: float) -> None:
+        """Shuffle the photos, score them by the present net and keep the round's costs."""
+        order = self.rng.permutation(len(self.photos))
+        self.progress.order = order.tolist()
+        names = [self.photos[index] for index in order]
+        features = branch_features(self.network, self.feed, names, "features")
+        head = head_weights(self.network.head)
+        parts = segments(len(names), self.plan.segments)
+        scores = [score_matrix(head, features[part], progress="mining") for part in parts]
+        keep_costs(self._costs, HardPairs(scores, self.codes[order], amplitude, self.rng))
+
+    def _fit(
+        self, pairs: np.ndarray, labels: np.ndarray, seeds: np.ndarray, batch: int
+    ) -> dict[str, float]:
+        """One epoch over `pairs` (n, 2) of photo indices: mean loss and accuracy."""
+        steps = -(-len(labels) // batch)
+        crops = self.feed.pair_batches(self.photos, pairs, seeds, batch)
+        preprocess = self.network.preprocess
+
+        with progress_bar("training", steps, "step") as bar:
+
+            def batches():
+                for step, (left, right) in enumerate(crops):
+                    part = labels[step * batch : step * batch + batch, None]
+                    yield (preprocess(left), preprocess(right)), part
+                    bar.update()
+
+            return self.learner.fit(batches, steps)
+
+    def _log_epoch(
+        self, block: Block, i: int, lr: float, measured: dict[str, float], pairs: int, begin: float
+    ) -> None:
+        here = self.progress
+        row = {
+            "block": here.block, "tag": block.tag, "round": i, "epoch": here.epoch, "lr": lr,
+            "loss": measured["loss"], "accuracy": measured["accuracy"], "pairs": pairs,
+            "seconds": round(time.monotonic() - begin, 1), "map5": "",
+        }  # fmt: skip
+        here.history.append(row)
+        log(
+            f"block {here.block} ({block.tag}) round {i} epoch {here.epoch}: "
+            f"loss {row['loss']:.4f}, accuracy {row['accuracy']:.4f}, {pairs} pairs, "
+            f"{row['seconds']:.1f} s"
+        )
+        self._write_history()
+        if self._tensorboard:
+            _tensorboard_scalars(self._tensorboard, len(here.history), measured)
+
+    def _validate_and_save(
+        self, block: Block, i: int, save_as: Callable[[str, float], Path]
+    ) -> None:
+        score = self.validate()
+        path = save_as(block.tag.format(i=i), score)
+        self.network.save_weights(path)
+        self.progress.saved.append((str(path), score))
+        self.progress.history[-1]["map5"] = f"{score:.6f}"
+        log(f"block {self.progress.block} round {i}: MAP@5 {score:.6f}, {path.name}")
+        self._write_history()
+        if self._tensorboard:
+            _tensorboard_scalars(self._tensorboard, len(self.progress.history), {"map5": score})
+
+    def _write_history(self) -> None:
+        header = list(self.progress.history[0])
+        rows = [[row.get(name, "") for name in header] for row in self.progress.history]
+        write_text(self._history_csv, csv_text(header, rows))
+
+    def _checkpoint(self) -> None:
+        from keras import ops
+
+        state = {
+            "description": dict(self.description.content),
+            "progress": vars(self.progress),
+            "rng": self.rng.bit_generator.state,
+            "weights": [ops.convert_to_numpy(variable) for variable in self.learner.weights],
+            "optimizer": [
+                ops.convert_to_numpy(variable) for variable in self.learner.optimizer.variables
+            ],
+        }
+        save(self._state, state)
+
+
+def _tensorboard_scalars(folder: Path, step: int, values: dict[str, float]) -> None:
+    import tensorflow as tf
+
+    with tf.summary.create_file_writer(str(folder)).as_default():
+        for key, value in values.items():
+            tf.summary.scalar(key, value, step=step)
