@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from whales.base.pickles import save
@@ -19,7 +21,7 @@ import sys
 sys.path.insert(0, {folder!r})
 from whales.training.plan import Block, Plan
 import snn_train_kernel_384_to_1024 as stage
-temp = lambda epochs, **more: Block("temp", 1e-4, 1, epochs, 1, **more)
+temp = lambda epochs, **more: Block("temp", {rate}, 1, epochs, 1, **more)
 stage.COLD_PLANS["smoke"] = (
     Plan(64, 8, 2, (temp(2), temp(2, frozen=True))),
     Plan(
@@ -49,9 +51,14 @@ def tiny_root(sample: Path, root: Path) -> Path:
     return root
 
 
-def start(root: Path, *folds: int, options: tuple[str, ...] = ()) -> subprocess.Popen:
-    """The tiny stage in a process of its own; fold 0 unless others are given."""
-    code = TINY.format(folder=str(HERE / "kernel_snn"))
+def start(
+    root: Path, *folds: int, options: tuple[str, ...] = (), rate: float = 1e-4
+) -> subprocess.Popen:
+    """The tiny stage in a process of its own; fold 0 unless others are given.
+
+    rate: learning rate of the first plan, as if it were edited on the page.
+    """
+    code = TINY.format(folder=str(HERE / "kernel_snn"), rate=rate)
     chosen = [str(fold) for fold in folds or (0,)]
     command = [sys.executable, "-c", code, "--RUN_FOLD", *chosen, "--profile", "smoke", *options]
     environment = {**os.environ, "WHALES_ROOT": str(root)}
@@ -70,3 +77,19 @@ def history(root: Path) -> list[dict[str, str]]:
     for path in sorted((root / "cache/history").glob("*.csv")):
         rows += list(csv.DictReader(open(path)))
     return [{key: value for key, value in row.items() if key != "seconds"} for row in rows]
+
+
+def finish(run: subprocess.Popen) -> str:
+    """Wait for a stage that must end well; what it said."""
+    output = run.communicate()[0]
+    assert run.returncode == 0, output
+    return output
+
+
+def kill_after(run: subprocess.Popen, root: Path, epochs: int) -> None:
+    """Kill a stage once so many epochs of its root are in the history, and a checkpoint is there."""
+    while len(history(root)) < epochs or not list(root.glob("cache/checkpoints/*/state.pkl")):
+        assert run.poll() is None, run.communicate()[0]
+        time.sleep(0.02)
+    run.send_signal(signal.SIGKILL)
+    run.wait()
