@@ -101,7 +101,7 @@ def main(argv=None):
     root = Path(args.root).resolve()
     sample = not (root / "data").exists() or (root / "sample.json").exists()
     if root.exists() and not sample and not (root / "data/train.csv").exists():
-        raise UserError(f"{root} has no data/train.csv; see README, 'The data'")
+        raise UserError(f"{root} has no data/train.csv; see docs/pipeline.md, 'The data'")
     os.environ["WHALES_ROOT"] = str(root)
     # Else the first of two stages side by side would take a GPU's whole memory.
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")

@@ -68,7 +68,9 @@ def _train_fold(
     if job.up_to_date():
         return
     if start is None:
-        log(f"{warm_start} is not there: the net starts from nothing (README, 'The data')")
+        log(
+            f"{warm_start} is not there: the net starts from nothing (docs/pipeline.md, 'The data')"
+        )
     names = Names(ws.file("models_kernel"), fold)
     for part, plan in zip(parts, chain, strict=True):
         first = part == parts[0]

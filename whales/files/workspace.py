@@ -10,8 +10,8 @@ from whales.base.errors import UserError
 from whales.files.digests import Digests
 from whales.files.settings import Settings, read_settings
 
-_DOWNLOAD = "download the competition's data (README, 'The data')"
-_OPTIONAL = "optional, see README, 'The data'"
+_DOWNLOAD = "download the competition's data (docs/pipeline.md, 'The data')"
+_OPTIONAL = "optional, see docs/pipeline.md, 'The data'"
 _V5 = "modified_data/seamese_net_v5_rgb_densenet121_512px"
 _V6 = "modified_data/seamese_net_v6_rgb_seresnext50_384px"
 
@@ -20,7 +20,7 @@ _FILES: dict[str, tuple[str, str]] = {
     "train_csv": ("data/train.csv", _DOWNLOAD),
     "sample_submission": ("data/sample_submission.csv", _DOWNLOAD),
     "import_table": ("data/import.csv", "tools/import_dataset.py"),
-    "settings": ("data/settings.json", "optional, see README, 'Your own photos in, results out'"),
+    "settings": ("data/settings.json", "optional, see docs/catalogue.md, 'Other species'"),
     "train_photos": ("data/train", _DOWNLOAD),
     "test_photos": ("data/test", _DOWNLOAD),
     "playground_train_csv": ("data/playground/train.csv", _DOWNLOAD),
