@@ -177,12 +177,19 @@ _PHOTO_FOLDERS = (
 )  # fmt: skip
 
 
+def _beside_checkout() -> Path:
+    """The parent of the project folder; `UserError` where the library is installed without one."""
+    project = Path(__file__).resolve().parents[2]
+    if not (project / "pyproject.toml").exists():
+        raise UserError("no work root is named; set WHALES_ROOT to the folder that holds data/")
+    return project.parent
+
+
 class Workspace:
     """A work root: `WHALES_ROOT`, else the parent of the project folder, never the current folder."""
 
     def __init__(self, root: Path | str | None = None) -> None:
-        default = Path(__file__).resolve().parents[3]
-        self.root = Path(root or os.environ.get("WHALES_ROOT") or default).resolve()
+        self.root = Path(root or os.environ.get("WHALES_ROOT") or _beside_checkout()).resolve()
         self.digests = Digests(self.root, self.file("digests"))
         self._photos: dict[str, Path] = {}
 
