@@ -15,10 +15,10 @@ from siamese_net_v5_densenet121 import a02_augmentation_v5 as v5
 from siamese_net_v5_densenet121.a00_net_v5 import NET as V5
 from siamese_net_v6_se_resnext import a02_augmentation_v6 as v6
 from siamese_net_v6_se_resnext.a00_net_v6 import NET as V6
+from whales.photos import augment
 from whales.photos.augment import Augmenter, ShiftScaleRotate
 from whales.photos.crops import crop_window
 from whales.photos.feeding import PhotoFeed
-from whales.photos.photos import augment
 
 BOX = (60, 30, 150, 80)
 

@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 import pytest
 
+from whales.photos import crop_store, feeding
 from whales.photos.crop_store import CropStore, key_of
 from whales.photos.crops import read_crop
 from whales.photos.feeding import PhotoFeed
-from whales.photos.photos import crop_store, feeding
 
 BOX = (10, 5, 70, 40)
 

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from whales.base.errors import UserError
+from whales.photos import photo_store
 from whales.photos.photo_store import PhotoStore
-from whales.photos.photos import photo_store, read_photo
+from whales.photos.photos import read_photo
 
 
 @pytest.fixture

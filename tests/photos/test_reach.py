@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from kernel_snn import a02_augmentation_kernel as kernel
 from siamese_net_v5_densenet121 import a02_augmentation_v5 as v5
+from whales.photos import augment, reach
 from whales.photos.augment import Augmenter, ShiftScaleRotate
-from whales.photos.photos import augment, reach
 
 WIDTH, HEIGHT = 300, 180
 BOX = (110, 60, 190, 110)

@@ -28,8 +28,8 @@ from scipy.special import ndtri
 
 from whales.files.boxes import Box
 from whales.files.settings import ANISOTROPY
+from whales.photos import reach
 from whales.photos.crops import crop_window, cut
-from whales.photos.photos import reach
 
 # Training crops leave this margin around the box, as a share of its sides.
 MARGIN_RANGE = (0.01, 0.09)

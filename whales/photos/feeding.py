@@ -106,8 +106,8 @@ class PhotoFeed:
             for photo, seed in zip(pairs.ravel(), seeds.ravel(), strict=True)
         ]
         chunks = [tasks[start : start + _CHUNK] for start in range(0, len(tasks), _CHUNK)]
-        ahead = 2 * self._workers + 4 * batch // _CHUNK
-        crops = chain.from_iterable(ahead(self._processes, _augmented, chunks, ahead))
+        most = 2 * self._workers + 4 * batch // _CHUNK
+        crops = chain.from_iterable(ahead(self._processes, _augmented, chunks, most))
         for both in _stacked(crops, 2 * batch):
             yield both[0::2], both[1::2]
 
