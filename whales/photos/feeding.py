@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 import cv2
 import numpy as np
 
-from whales.base.concurrency import ahead
+from whales.base.concurrency import map_ahead
 from whales.base.console import log
 from whales.base.errors import UserError
 from whales.files.boxes import Box
@@ -92,7 +92,7 @@ class PhotoFeed:
 
     def plain_batches(self, names: Sequence[str], batch: int) -> Iterator[np.ndarray]:
         """Unaugmented crops in order: (<= batch, size, size, 3) uint8."""
-        yield from _stacked(ahead(self._threads, self.plain, names, 2 * batch), batch)
+        yield from _stacked(map_ahead(self._threads, self.plain, names, 2 * batch), batch)
 
     def pair_batches(
         self, names: Sequence[str], pairs: np.ndarray, seeds: np.ndarray, batch: int
@@ -106,8 +106,8 @@ class PhotoFeed:
             for photo, seed in zip(pairs.ravel(), seeds.ravel(), strict=True)
         ]
         chunks = [tasks[start : start + _CHUNK] for start in range(0, len(tasks), _CHUNK)]
-        most = 2 * self._workers + 4 * batch // _CHUNK
-        crops = chain.from_iterable(ahead(self._processes, _augmented, chunks, most))
+        limit = 2 * self._workers + 4 * batch // _CHUNK
+        crops = chain.from_iterable(map_ahead(self._processes, _augmented, chunks, limit))
         for both in _stacked(crops, 2 * batch):
             yield both[0::2], both[1::2]
 
@@ -126,7 +126,7 @@ class PhotoFeed:
             return None
 
         kept, lost = [], 0
-        for name, reason in zip(names, ahead(self._threads, fault, names, 64), strict=True):
+        for name, reason in zip(names, map_ahead(self._threads, fault, names, 64), strict=True):
             if reason is None:
                 kept.append(name)
             else:
