@@ -79,7 +79,7 @@ def test_a_warp_is_opencvs_with_mirrored_borders(target):
         photo(), turned[:2], (WIDTH, HEIGHT), borderMode=cv2.BORDER_REFLECT_101
     )
     found = reach.warped(photo(), turned, whole_photo, target)
-    difference = np.abs(found.astype(int) - reach.part(expected, whole_photo, target))
+    difference = np.abs(found.astype(int) - reach.subregion(expected, whole_photo, target))
     assert difference.max() <= 8  # OpenCV rounds coordinates to 1/32 pixel
     assert difference.mean() < 0.1
 

@@ -1,4 +1,4 @@
-"""Work done ahead of whoever takes its results: in order, and only a few items ahead."""
+"""Work begun before its results are asked for: results in order, only a few items in advance."""
 
 from __future__ import annotations
 
@@ -11,15 +11,23 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def ahead(
-    pool: Executor, function: Callable[[Item], Result], items: Iterable[Item], most: int
+def map_ahead(
+    pool: Executor, function: Callable[[Item], Result], items: Iterable[Item], limit: int
 ) -> Iterator[Result]:
-    """Results in the order of items, at most `most` begun before they are wanted."""
+    """`function` of every item, in order, computed by `pool`.
+
+    limit: so many calls at most are begun before their results are asked for. A call's exception is
+    raised where its result would come; calls that have not begun by then are cancelled.
+
+    >>> with ThreadPoolExecutor(2) as pool:
+    ...     list(map_ahead(pool, abs, [-1, 2, -3], limit=2))
+    [1, 2, 3]
+    """
     waiting: deque[Future[Result]] = deque()
     try:
         for item in items:
             waiting.append(pool.submit(function, item))
-            if len(waiting) > most:
+            if len(waiting) > limit:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
@@ -31,6 +39,6 @@ def ahead(
 def read_ahead(
     read: Callable[[Item], Result], items: Iterable[Item], workers: int
 ) -> Iterator[Result]:
-    """`read` of every item, in order, by threads of their own that run only a few items ahead."""
+    """`read` of every item, in order, by `workers` threads that run two items each in advance."""
     with ThreadPoolExecutor(workers) as pool:
-        yield from ahead(pool, read, items, 2 * workers)
+        yield from map_ahead(pool, read, items, limit=2 * workers)

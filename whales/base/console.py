@@ -20,7 +20,7 @@ _output = _Output()
 
 
 def configure(quiet: bool) -> None:
-    """Begin a call of a stage or tool: heed its `--quiet`, and log to no file until `open_log`."""
+    """Set up the log of a stage or tool: `quiet` as its option says, and no file until `open_log`."""
     _output.quiet, _output.file = quiet, None
 
 
@@ -38,7 +38,7 @@ def is_quiet() -> bool:
 def log(text: str) -> None:
     """Print one line at once, so that a killed stage has said all it knew; to the log file as well."""
     if not _output.quiet:
-        print(f"{text}\n", end="", flush=True)  # in one, or lines of two threads would mix
+        print(f"{text}\n", end="", flush=True)  # one string, or lines of two threads would mix
     _write(text)
 
 

@@ -41,27 +41,32 @@ def new_folder(path: Path | str) -> Iterator[Path]:
 
 
 def unique_names(names: Sequence[str], taken: Iterable[str] = ()) -> list[str]:
-    """A different safe name for each: letters, digits, `_` and `-`, different without regard to case.
+    """A different safe name for each name: letters, digits, `_` and `-`, different in any case.
 
-    Names that are safe stay as they are, the first of equal ones at least; others get `_2`, `_3`, ...
-    No dot, since the tables' readers take what follows it for an extension.
+    Safe names stay as they are; among names equal but for case the first does, the others get `_2`,
+    `_3`, ... There is no dot, since readers of tables take what follows it for an extension.
+
+    names: of any characters; taken: safe names that are in use already.
+
+    >>> unique_names(["fluke 1", "a", "A"], taken=["b"])
+    ['fluke_1', 'a', 'A_2']
     """
     safe = [re.sub(r"[^\w-]+", "_", name) or "_" for name in names]
     used = {name.casefold() for name in taken}
     result: dict[int, str] = {}
     # First those that can stay, so that `a_2` keeps its name where `a` comes twice.
-    for i, (name, made) in enumerate(zip(names, safe, strict=True)):
-        if name == made and made.casefold() not in used:
-            used.add(made.casefold())
-            result[i] = made
+    for i, (name, safe_name) in enumerate(zip(names, safe, strict=True)):
+        if name == safe_name and safe_name.casefold() not in used:
+            used.add(safe_name.casefold())
+            result[i] = safe_name
     last: Counter[str] = Counter()
-    for i, made in enumerate(safe):
+    for i, safe_name in enumerate(safe):
         if i in result:
             continue
-        candidate = made
+        candidate = safe_name
         while candidate.casefold() in used:
-            last[made.casefold()] += 1
-            candidate = f"{made}_{last[made.casefold()] + 1}"
+            last[safe_name.casefold()] += 1
+            candidate = f"{safe_name}_{last[safe_name.casefold()] + 1}"
         used.add(candidate.casefold())
         result[i] = candidate
     return [result[i] for i in range(len(safe))]

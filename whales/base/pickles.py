@@ -1,4 +1,4 @@
-"""Read and write the files that stages pass to each other: whole or not at all, plain types only."""
+"""Read and write pickles that stages pass to each other: whole or not at all, plain types only."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ _ALLOWED_NAMES = {
 class _PlainUnpickler(pickle.Unpickler):
     """Refuses every class but NumPy's, SciPy's and the plain containers."""
 
-    def find_class(self, module: str, name: str) -> Any:
+    def find_class(self, module: str, name: str) -> object:
         top = module.split(".")[0]
-        known = top in ("numpy", "collections") or module.startswith("scipy.sparse")
-        if known and (name in _ALLOWED_NAMES or module == "numpy.dtypes"):
+        trusted = top in ("numpy", "collections") or module.startswith("scipy.sparse")
+        if trusted and (name in _ALLOWED_NAMES or module == "numpy.dtypes"):
             # SciPy keeps moving the private modules that old pickles name.
             home = "scipy.sparse" if top == "scipy" else module
             return getattr(importlib.import_module(home), name)
@@ -70,7 +70,7 @@ def write_text(path: Path | str, text: str) -> None:
         temporary.write_text(text, encoding="utf-8", newline="")
 
 
-def save(path: Path | str, content: Any) -> None:
+def save(path: Path | str, content: object) -> None:
     """Pickle `content` (protocol 4), gzip level 3 if the name ends in `.pklz`; atomic."""
     with atomic_path(path) as temporary:
         if Path(path).suffix == ".pklz":
@@ -85,7 +85,7 @@ def save(path: Path | str, content: Any) -> None:
                 pickle.dump(content, out, PROTOCOL)
 
 
-def load(path: Path | str) -> Any:
+def load(path: Path | str) -> Any:  # each caller knows, and checks, what its file holds
     """Read a `.pkl` or `.pklz` of plain types.
 
     Raises `UserError` where the file is missing, damaged, or holds anything but built-in types, NumPy
@@ -105,9 +105,9 @@ def load(path: Path | str) -> Any:
         # Damaged bytes can ask for any length, and NumPy has inner errors of its own.
         MemoryError, OverflowError, RuntimeError,
     ) as reason:  # fmt: skip
-        told = " ".join(str(reason).split()) or type(reason).__name__
+        fault = " ".join(str(reason).split()) or type(reason).__name__
         raise UserError(
-            f"{path} cannot be read as a pickle ({told}); delete it and run the stage that makes it"
+            f"{path} cannot be read as a pickle ({fault}); delete it and run the stage that makes it"
         ) from reason
 
 

@@ -1,25 +1,28 @@
-"""How far long work has come: a bar on a terminal, a line now and then where output goes to a file."""
+"""Progress of long work: a bar on a terminal, a line every half minute where output goes to a file."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from typing import Any
 
 from tqdm import tqdm
 
 from whales.base.console import is_quiet, log
 
-# Seconds between two lines where there is no terminal; shorter work says nothing there.
+# Seconds between two lines where there is no terminal; shorter work prints nothing there.
 _PAUSE = 30
 
 
 def progress_bar(
-    what: str | None, total: int, unit: str = "photo", items: Iterable[Any] | None = None
+    name: str | None, total: int, unit: str = "photo", items: Iterable[object] | None = None
 ) -> tqdm:
-    """A tqdm bar that counts to `total`, over `items` if given; silent without `what` or with --quiet."""
-    options = {"iterable": items, "total": total, "desc": what, "unit": unit, "leave": False}
-    if not what or is_quiet():
+    """A tqdm bar that counts to `total`.
+
+    name: what the work is called, None for a silent bar, as with --quiet; unit: the singular of what
+    is counted; items: what to pass through, for a bar that is a loop's iterable.
+    """
+    options = {"iterable": items, "total": total, "desc": name, "unit": unit, "leave": False}
+    if not name or is_quiet():
         return tqdm(**options, disable=True)
     if sys.stderr.isatty():
         return tqdm(**options)
@@ -29,8 +32,8 @@ def progress_bar(
 class _Lines(tqdm):
     """Plain lines in place of a bar that draws over itself."""
 
-    def display(self, *_: Any, **__: Any) -> bool:
-        """Say how many are done, unless none are."""
+    def display(self, *_: object, **__: object) -> bool:
+        """Log how many are done, unless none are."""
         if self.n:
             share = f" ({self.n / self.total:.0%})" if self.total else ""
             log(f"{self.desc}: {self.n:,} of {self.total:,} {self.unit}s{share}")
@@ -38,6 +41,5 @@ class _Lines(tqdm):
 
     def close(self) -> None:
         """End without the carriage return that clears a bar."""
-        if not self.disable:
-            self.disable = True
-            self._decr_instances(self)
+        self.sp = None  # tqdm's printer: it writes that character
+        super().close()

@@ -1,4 +1,4 @@
-"""Tables of any origin: read as text, whatever program wrote them, and CSV as the project writes it."""
+"""Tables: any program's read as text, and CSV as the project writes it."""
 
 from __future__ import annotations
 
@@ -14,28 +14,30 @@ from whales.base.errors import UserError
 
 
 def read_table(path: Path | str) -> tuple[pd.DataFrame, list[str]]:
-    """A table with a header, all text, without its blank rows; and of each row, file and line.
+    """Read a table with a header: all cells as text, blank rows left out.
 
-    .xlsx (first sheet), else UTF-8 text with commas, semicolons or tabs. `UserError` where it is none.
+    path: .xlsx (the first sheet is read), else UTF-8 text with commas, semicolons or tabs.
+    Returns the table, its index the rows' positions in the file, and for each row a text for
+    messages that names file and line. `UserError` where the file is missing or no table.
     """
     path = Path(path)
     try:
         if path.suffix.lower() == ".xlsx":
             frame = pd.read_excel(path, dtype=str, keep_default_na=False)
         else:
-            with open(path, encoding="utf-8-sig") as text:  # spreadsheets begin with a mark
-                header = text.readline()
-                text.seek(0)
+            with open(path, encoding="utf-8-sig") as source:  # spreadsheets begin with a mark
+                header = source.readline()
+                source.seek(0)
                 frame = pd.read_csv(
-                    text, dtype=str, keep_default_na=False, skip_blank_lines=False,
+                    source, dtype=str, keep_default_na=False, skip_blank_lines=False,
                     sep=max(",;\t", key=header.count),
                 )  # fmt: skip
     except FileNotFoundError:
         raise UserError(f"{path} is missing") from None
     except (ValueError, KeyError, OSError, zipfile.BadZipFile) as reason:
-        told = " ".join(str(reason).split())
+        fault = " ".join(str(reason).split())
         raise UserError(
-            f"{path} is not a table with a header ({told}); save it as UTF-8 CSV or .xlsx"
+            f"{path} is not a table with a header ({fault}); save it as UTF-8 CSV or .xlsx"
         ) from reason
     if not isinstance(frame.index, pd.RangeIndex):
         raise UserError(f"{path}, line 2: more fields than the header has; take them out")
@@ -48,18 +50,24 @@ def read_table(path: Path | str) -> tuple[pd.DataFrame, list[str]]:
 def require_columns(
     frame: pd.DataFrame, source: Path | str, names: Iterable[str], expected: str = ""
 ) -> None:
-    """Raise `UserError` for the first of `names` that the table lacks; `expected`: what it should be."""
+    """Raise `UserError` for the first of `names` that is no column of the table.
+
+    source: of the table, for the message; expected: the columns that it should have, in words.
+    """
     for name in names:
         if name not in frame.columns:
-            told = f"expected {expected}, " if expected else ""
+            wanted = f"expected {expected}, " if expected else ""
             received = ",".join(map(str, frame.columns))
-            raise UserError(f"{source}: column {name} is missing; {told}received {received}")
+            raise UserError(f"{source}: column {name} is missing; {wanted}received {received}")
 
 
 def csv_text(header: Sequence[str] | None, rows: Iterable[Sequence[object]]) -> str:
     """CSV as the project writes it: commas, quotes where needed, lines that end in a line feed alone.
 
-    header: None for none.
+    header: column names, or None for a text without a header.
+
+    >>> csv_text(["Image", "Id"], [["a.jpg", "w_1"], ["b, c.jpg", "w_2"]])
+    'Image,Id\\na.jpg,w_1\\n"b, c.jpg",w_2\\n'
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

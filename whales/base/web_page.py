@@ -1,4 +1,4 @@
-"""Pages that open without a network: shell, style, and pictures that the page itself holds."""
+"""Web pages that open without a network: skeleton, style, and photos kept in the page itself."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def page(title: str, body: str, style: str = "", script: str = "") -> str:
 
 
 def image(pixels: np.ndarray, text: str, quality: int = JPEG_QUALITY) -> str:
-    """An `img` of (h, w, 3) uint8 RGB, kept in the page as JPEG; `text` stands for it."""
+    """An `img` of (h, w, 3) uint8 RGB, kept in the page as JPEG; text: its alt text."""
     return picture(data_uri(pixels, quality), text, *pixels.shape[1::-1])
 
 
@@ -69,29 +69,30 @@ def data_uri(pixels: np.ndarray, quality: int = JPEG_QUALITY) -> str:
 
 
 def picture(uri: str, text: str, width: int, height: int) -> str:
-    """An `img` of an address; its size in pixels is told, so that nothing moves while it loads."""
+    """An `img` of an address, with alt text; width, height: pixels, so that nothing moves in loading."""
     return f'<img alt="{escape(text)}" width="{width}" height="{height}" src="{uri}">'
 
 
 def table(
     caption: str, header: Sequence[str], rows: Iterable[Sequence[object]], text: int = 1
 ) -> str:
-    """A table that scrolls on its own where it is wider than the page.
+    """A table that scrolls sideways where it is wider than the page.
 
-    rows: one value a column of `header`; text: so many first columns hold words, the others numbers.
+    rows: one value for each column of `header`; text: how many columns, from the first, hold words and
+    are set to the left; the others hold numbers.
     """
 
     def line(tag: str, values: Sequence[object]) -> str:
-        words = [' class="text"' if place < text else "" for place in range(len(values))]
-        cells = zip(words, values, strict=True)
+        classes = [' class="text"' if column < text else "" for column in range(len(values))]
+        cells = zip(classes, values, strict=True)
         return "".join(f"<{tag}{kind}>{escape(str(value))}</{tag}>" for kind, value in cells)
 
     body = "".join(f"<tr>{line('td', row)}</tr>" for row in rows)
     head = f"<thead><tr>{line('th', header)}</tr></thead>"
-    told = f"<caption>{escape(caption)}</caption>"
+    label = f"<caption>{escape(caption)}</caption>"
     # Focusable, so that the arrow keys can scroll it.
     frame = f'<div class="wide" tabindex="0" role="region" aria-label="{escape(caption)}">'
-    return f"{frame}<table>{told}{head}<tbody>{body}</tbody></table></div>"
+    return f"{frame}<table>{label}{head}<tbody>{body}</tbody></table></div>"
 
 
 def note(text: str) -> str:
@@ -99,7 +100,7 @@ def note(text: str) -> str:
     return f'<p class="note">{text}</p>'
 
 
-def side_by_side(drawn: Iterable[str]) -> str:
+def side_by_side(charts: Iterable[str]) -> str:
     """Charts (SVG elements) beside each other where there is room."""
-    figures = "".join(f"<figure>{svg}</figure>" for svg in drawn)
+    figures = "".join(f"<figure>{svg}</figure>" for svg in charts)
     return f'<div class="charts">{figures}</div>'

@@ -1,7 +1,7 @@
 """Boxes in plain NumPy: overlap, merging the detections of two views, averaging, precision.
 
-Every box is (x1, y1, x2, y2), x to the right and y down; pixels of the original photo, or shares of
-its sides where that is said.
+Every box is (x1, y1, x2, y2), x to the right and y down: in pixels of the original photo unless a
+docstring says shares of the sides.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Detections = tuple[np.ndarray, np.ndarray, np.ndarray]  # boxes (n, 4), scores (
 
 MIN_SCORE = 0.01  # below it lies only the detector's padding (-1)
 JOIN_IOU = 0.55
-VIEW_WEIGHT = 0.5  # of one of the two views
+VIEW_WEIGHT = 0.5  # of each of the two views
 MAX_MERGED = 4
 PRECISION_IOUS = tuple(step / 100 for step in range(50, 100, 5))
 MAX_DETECTIONS = 100
@@ -25,8 +25,11 @@ MAX_DETECTIONS = 100
 def iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Intersection over union of every pair.
 
-    first: (n, 4), second: (m, 4), one unit for both. Returns (n, m) float64 in [0, 1]; 0 where a
+    first: (n, 4), second: (m, 4), both in one unit. Returns (n, m) float64 in [0, 1]; 0 where a
     box is empty or inverted.
+
+    >>> iou([(0, 0, 4, 2)], [(0, 0, 4, 1), (2, 0, 6, 2), (9, 9, 10, 10)]).round(3).tolist()
+    [[0.5, 0.333, 0.0]]
     """
     first = np.asarray(first, np.float64).reshape(-1, 1, 4)
     second = np.asarray(second, np.float64).reshape(1, -1, 4)
@@ -42,7 +45,11 @@ def _area(boxes: np.ndarray) -> np.ndarray:
 
 
 def mirror(boxes: np.ndarray) -> np.ndarray:
-    """Boxes (n, 4), in shares of the photo's sides, as they lie in the photo's mirror image."""
+    """Boxes (n, 4), in shares of the photo's sides, as they lie in the photo's mirror image: float64.
+
+    >>> mirror([(0.0, 0.25, 0.5, 1.0)]).tolist()
+    [[0.5, 0.25, 1.0, 1.0]]
+    """
     boxes = np.asarray(boxes, np.float64).reshape(-1, 4)
     return np.stack([1 - boxes[:, 2], boxes[:, 1], 1 - boxes[:, 0], boxes[:, 3]], axis=1)
 
@@ -98,7 +105,13 @@ def _join(match: list[float], entry: list[float]) -> None:
 
 
 def to_pixels(box: ShareBox, width: int, height: int) -> tuple[int, int, int, int]:
-    """A box in shares of the sides, in pixels, truncated (not rounded) to whole numbers."""
+    """A box in shares of the sides, in pixels, truncated (not rounded) to whole numbers.
+
+    width, height: of the photo, pixels.
+
+    >>> to_pixels((0.1, 0.25, 0.5, 0.999), width=105, height=10)
+    (10, 2, 52, 9)
+    """
     sides = np.array([width, height, width, height])
     x1, y1, x2, y2 = (np.asarray(box, np.float64) * sides).astype(np.int32).tolist()
     return x1, y1, x2, y2
@@ -109,6 +122,9 @@ def average_boxes(first: Mapping[str, Box], second: Mapping[str, Box]) -> dict[s
 
     Halves go to the even neighbour (Python's `round`). A photo that only `first` has keeps its box;
     one that only `second` has is left out.
+
+    >>> average_boxes({"a": (0, 0, 9, 5), "b": (1, 2, 3, 4)}, {"a": (2, 1, 10, 6)})
+    {'a': (1, 0, 10, 6), 'b': (1, 2, 3, 4)}
     """
     return {
         name: _mean_box(box, second[name]) if name in second else box for name, box in first.items()
@@ -124,9 +140,13 @@ def mean_average_precision(
 ) -> float:
     """Average precision of one-box photos, averaged over IoU .50, .55, .. .95 (COCO's measure).
 
-    detections: one (boxes (n, 4), scores (n,)) a photo, of which the 100 best count; truths:
-    (photos, 4) in the same unit. Precision is made monotonous from the right and integrated over
-    recall. 0 without photos.
+    detections: for each photo its boxes (n, 4) and confidences (n,), of which the 100 best count;
+    truths: (photos, 4), the true boxes in the same unit. Precision is made monotonous from the right
+    and integrated over recall. 0 without photos.
+
+    >>> found = np.array([[0, 0, 4, 2], [5, 5, 6, 6]]), np.array([0.9, 0.3])
+    >>> mean_average_precision([found], np.array([[0, 0, 4, 2]]))
+    1.0
     """
     scores, overlaps, photos = [], [], []
     for photo, (boxes, photo_scores) in enumerate(detections):
@@ -145,11 +165,14 @@ def mean_average_precision(
 
 
 def _average_precision(hits: np.ndarray, photos: np.ndarray, truths: int) -> float:
-    """hits, photos: (n,), by falling score; only a photo's first hit is true."""
+    """Average precision at one IoU.
+
+    hits: (n,) bool, whether a detection overlaps its photo's box enough; photos: (n,) int; both by
+    falling confidence. Only a photo's first hit is true; truths: how many true boxes there are.
+    """
     true = np.zeros(len(hits), bool)
-    where = np.flatnonzero(hits)
-    true[where[np.unique(photos[where], return_index=True)[1]]] = True
-    found = np.cumsum(true)
-    precision = found / np.arange(1, len(hits) + 1)
+    indices = np.flatnonzero(hits)
+    true[indices[np.unique(photos[indices], return_index=True)[1]]] = True
+    precision = np.cumsum(true) / np.arange(1, len(hits) + 1)
     envelope = np.maximum.accumulate(precision[::-1])[::-1]
     return float(envelope[true].sum() / truths)

@@ -1,13 +1,13 @@
-"""Whom a stage trains on, validates with, and scores: photos by stem, with identities and boxes."""
+"""The photos that a stage trains on, validates with or scores: stems, with identities and boxes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from whales.base.errors import UserError
 from whales.base.pickles import load
+from whales.files.boxes import Box
 from whales.files.folds import require_fold
 from whales.files.labels import (
     NEW_WHALE,
@@ -21,27 +21,29 @@ from whales.files.labels import (
 from whales.files.workspace import Workspace
 
 
-def load_boxes(workspace: Workspace) -> dict[str, Any]:
+def load_boxes(workspace: Workspace) -> dict[str, Box]:
     """Final boxes of all photos, playground included: stem -> (x1, y1, x2, y2)."""
     playground = load(workspace.file("boxes_averaged_playground"))
     return {**playground, **load(workspace.file("boxes_averaged"))}
 
 
 def crop_tables(workspace: Workspace) -> list[Path]:
-    """What says how every photo is cut: the final boxes, and the root's settings where it has some."""
+    """Files that say how every photo is cut: the final boxes, and the root's settings if it has any."""
     keys = ["boxes_averaged", "boxes_averaged_playground"]
     keys += ["settings"] * workspace.file("settings").exists()
     return [workspace.file(key) for key in keys]
 
 
 def training_identities(workspace: Workspace) -> dict[str, str]:
-    """Stem -> identity (`new_whale` included) of every photo of train.csv."""
+    """Every photo of train.csv: stem -> identity, `new_whale` included."""
     return identities_of(read_labels(workspace.file("train_csv")))
 
 
-def known_photos(identity_of: dict[str, str], boxes: dict[str, Any]) -> list[str]:
+def known_photos(identity_of: dict[str, str], boxes: dict[str, Box]) -> list[str]:
     """Stems of photos with an identity and a box, sorted: the columns of every matrix."""
-    return sorted(name for name, who in identity_of.items() if who != NEW_WHALE and name in boxes)
+    return sorted(
+        name for name, identity in identity_of.items() if identity != NEW_WHALE and name in boxes
+    )
 
 
 def test_photos(workspace: Workspace) -> list[str]:
@@ -51,16 +53,21 @@ def test_photos(workspace: Workspace) -> list[str]:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Whom a training sees: stem -> identity to train on; the validation's rows, columns, labels."""
+    """The photos that a training sees, by stem.
+
+    train: stem -> identity to train on, each identity with two photos or more; rows, columns: of the
+    validation's score matrix, validation photos and known photos; identity_of: stem -> identity of
+    those; source: the table that names the photos to train on, for messages.
+    """
 
     train: dict[str, str]
     rows: list[str]
     columns: list[str]
     identity_of: dict[str, str]
-    source: Path  # the table that says whom to train on
+    source: Path
 
     def checked(self) -> TrainingData:
-        """The same; `UserError` where there is nothing to tell apart."""
+        """The same data; `UserError` where it has fewer than two identities to train on."""
         if len(set(self.train.values())) < 2:
             raise UserError(
                 f"{self.source}: training needs two identities or more with two readable, boxed photos each, "
@@ -69,8 +76,11 @@ class TrainingData:
         return self
 
     def only(self, names: set[str]) -> TrainingData:
-        """The same without photos outside `names`; identities left with a single photo go too."""
-        kept = {name: who for name, who in self.train.items() if name in names}
+        """The data without photos outside `names`, and without identities left with a single photo.
+
+        `UserError` as `checked`.
+        """
+        kept = {name: identity for name, identity in self.train.items() if name in names}
         return TrainingData(
             _with_mates(kept),
             [name for name in self.rows if name in names],
@@ -81,16 +91,17 @@ class TrainingData:
 
 
 def training_data(
-    workspace: Workspace, folds: str, fold: int | None, boxes: dict[str, Any]
+    workspace: Workspace, folds: str, fold: int | None, boxes: dict[str, Box]
 ) -> TrainingData:
     """Photos of one fold; without a fold the playground's, validated on fold 0 (warm starts).
 
-    folds: key of the splits in the work root; boxes: stem -> box.
+    folds: key of the splits in the work root; boxes: stem -> box. `UserError` where a table is missing
+    or damaged, the fold is absent, or there are fewer than two identities to train on.
     """
     identity_of = training_identities(workspace)
     path = workspace.file(folds)
     split = require_fold(load(path), fold or 0, path)
-    rows, columns = ([stem(name) for name in split[part]] for part in ("val", "train"))
+    rows, columns = ([stem(name) for name in split[key]] for key in ("val", "train"))
     check_labelled(rows + columns, identity_of, path)
     if fold is None:
         playground = identities_of(read_labels(workspace.file("playground_train_csv")))
@@ -103,9 +114,10 @@ def training_data(
 
 
 def _with_mates(train: dict[str, str]) -> dict[str, str]:
-    """The photos whose identity has another photo here."""
+    """The photos of `train` (stem -> identity) whose identity has another photo in it."""
     groups = photos_by_identity(train.items())
-    return {name: who for who, names in groups.items() if len(names) > 1 for name in names}
+    groups = {identity: names for identity, names in groups.items() if len(names) > 1}
+    return {name: identity for identity, names in groups.items() for name in names}
 
 
 def training_reads(workspace: Workspace, folds: str, fold: int | None) -> list[Path]:

@@ -1,4 +1,4 @@
-"""What people decided: a table that only grows, so that several people in turn lose no row."""
+"""Decisions of people on photos: a table that only grows, so that several people lose no row."""
 
 from __future__ import annotations
 
@@ -29,10 +29,11 @@ _WAIT = 10.0  # seconds for another process's lock file
 
 
 class Decision(NamedTuple):
-    """One row of the table, all text, and where it stands.
+    """One row of the table, all text, and its line.
 
-    when: UTC, ISO; candidate: the known photo that the query was held to show the same whale as, or
-    an identity; line: in the file, 0 for a row that is not written yet.
+    who: the person's name; when: UTC, ISO; query: the photo's name; decision: one of `DECISIONS`;
+    candidate: for `same`, the known photo of the same whale, or the identity; score: that the person
+    saw; line: in the file, from 1, 0 for a row that is not written yet.
     """
 
     who: str
@@ -50,7 +51,10 @@ def now() -> str:
 
 
 def checked_name(who: str) -> str:
-    """A person's name without spaces around it; `UserError` for none, or one that breaks the table."""
+    """A person's name without spaces around it.
+
+    `UserError` where it is empty, longer than 60 letters, or has letters that would break the table.
+    """
     name = who.strip()
     if not name or len(name) > 60 or not name.isprintable():
         raise UserError(
@@ -60,7 +64,7 @@ def checked_name(who: str) -> str:
 
 
 def login_name() -> str:
-    """The name of who is logged in; `UserError` where the system knows none."""
+    """The login name of the person at work; `UserError` where the system knows none."""
     try:
         return checked_name(getpass.getuser())
     except (ImportError, KeyError, OSError):
@@ -68,7 +72,10 @@ def login_name() -> str:
 
 
 def standing(rows: Sequence[Decision]) -> dict[str, list[Decision]]:
-    """Query (stem) -> its decisions that were not undone, oldest first; an undo takes back the last."""
+    """Query (stem) -> its decisions that were not undone, oldest first; an undo takes back the last.
+
+    rows: in file order. Queries whose decisions are all undone are left out.
+    """
     stacks: dict[str, list[Decision]] = {}
     for row in rows:
         stack = stacks.setdefault(stem(row.query), [])
@@ -87,11 +94,12 @@ def last_of_each(stack: Sequence[Decision]) -> dict[str, Decision]:
 def words_of(
     stack: Sequence[Decision], labels: Mapping[str, str], known: Collection[str], source: Path | str
 ) -> dict[str, str]:
-    """Person -> the identity or `new_whale` of their last decision on one photo; a skip is no word.
+    """Person -> the identity or `new_whale` that their last decision on one photo gives it.
 
-    People differ where there are two words. labels: stem -> identity of the training photos; known: the
-    identities among them; source: of the rows, for messages. Raises `UserError` naming the line of a
-    candidate who is nobody.
+    A person whose last decision is a skip is left out; two different values mean that people disagree.
+    stack: the photo's decisions, as in `standing`; labels: stem -> identity of the training photos;
+    known: the identities among them; source: the rows' file, for messages. `UserError` naming the line
+    of a candidate that is neither an identity nor a photo.
     """
     return {
         who: candidate_identity(row.candidate, labels, known, f"{source}, line {row.line}")
@@ -110,42 +118,41 @@ def candidate_identity(
     labels: stem -> identity of the training photos; known: the identities among them. Raises
     `UserError`, which begins with `where`, for anything else.
     """
-    of_photo = labels.get(stem(text))
-    if of_photo in (None, NEW_WHALE) and text not in known:
+    photo_identity = labels.get(stem(text))
+    if photo_identity in (None, NEW_WHALE) and text not in known:
         raise UserError(
             f"{where}: candidate {text or 'is empty and'} is neither an identity of train.csv nor "
             "one of its photos with an identity"
         )
     if text in known:
-        # `1` may be a photo and an identity; with its extension a photo is told from an identity.
-        if of_photo not in (None, text):
+        # `1` may be a photo and an identity; its extension marks the photo.
+        if photo_identity not in (None, text):
             raise UserError(
-                f"{where}: candidate {text} is an identity and a photo of {of_photo}; "
+                f"{where}: candidate {text} is an identity and a photo of {photo_identity}; "
                 f"write {with_jpg(text)} for the photo"
             )
         return text
-    return of_photo
+    return photo_identity
 
 
 class DecisionLog:
-    """The table of decisions, columns `DECISION_COLUMNS`; each call looks at the file as it is now."""
+    """The table of decisions, columns `DECISION_COLUMNS`; each call reads the file as it is now."""
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
-        self._told = False
+        self._torn_logged = False
 
     def rows(self) -> list[Decision]:
         """All whole rows, in file order; none where there is no file.
 
-        A last line that a power cut left half-written is passed over, and said so once. `UserError`
-        naming the line for anything else that is no row.
+        A last line that a power cut left half-written is passed over, and named in the log once.
+        `UserError` naming the line of any other fault.
         """
         try:
             with open(self.path, "rb") as source:
                 if fcntl is not None:
-                    fcntl.flock(
-                        source, fcntl.LOCK_SH
-                    )  # else a row that is being written looks torn
+                    # Without the lock a row that is being written looks torn.
+                    fcntl.flock(source, fcntl.LOCK_SH)
                 data = source.read()
         except FileNotFoundError:
             return []
@@ -159,22 +166,22 @@ class DecisionLog:
             self._append(file, row)
 
     def undo(self, who: str, queries: Collection[str]) -> Decision:
-        """Take back a person's last standing decision on one of `queries` (stems), by a row of its own.
+        """Take back a person's last standing decision on any of `queries` (stems).
 
-        Returns the decision taken back. `UserError` where there is none, or somebody else has decided
-        on that photo since.
+        It appends an `undo` row and returns the decision taken back. `UserError` where there is none,
+        or somebody else has decided on that photo since.
         """
         with self._locked() as file:
             stacks = standing(self._parsed(_read(file)))
-            known = [stack for query, stack in stacks.items() if query in queries]
-            mine = [row for stack in known for row in stack if row.who == who]
-            if not mine:
+            asked = [stack for query, stack in stacks.items() if query in queries]
+            rows = [row for stack in asked for row in stack if row.who == who]
+            if not rows:
                 raise UserError(f"{who} has no decision to undo")
-            row = max(mine, key=lambda one: one.line)
-            top = stacks[stem(row.query)][-1]
-            if top is not row:
+            row = max(rows, key=lambda decision: decision.line)
+            last = stacks[stem(row.query)][-1]
+            if last is not row:
                 raise UserError(
-                    f"{top.who} has decided on this photo after {who}; decide again instead of undoing"
+                    f"{last.who} has decided on this photo after {who}; decide again instead of undoing"
                 )
             self._append(file, row._replace(when=now(), decision=UNDO))
             return row
@@ -188,8 +195,8 @@ class DecisionLog:
 
     def _parsed(self, data: bytes) -> list[Decision]:
         whole, torn = _split(data)
-        if torn and not self._told:
-            self._told = True
+        if torn and not self._torn_logged:
+            self._torn_logged = True
             log(f"{self.path}: the last line is half-written and is passed over: {torn!r}")
         try:
             lines = csv.reader(io.StringIO(whole.decode("utf-8-sig"), newline=""))
@@ -257,7 +264,7 @@ class DecisionLog:
                     if fcntl is not None:
                         fcntl.flock(file, fcntl.LOCK_EX)
                     if _still_there(file, self.path):
-                        break  # else somebody put another file in its place while we waited
+                        break  # else somebody replaced the file during the wait for the lock
                 yield file
         except OSError as reason:
             raise self._fault(reason) from reason
@@ -267,9 +274,9 @@ class DecisionLog:
 
 
 def _split(data: bytes) -> tuple[bytes, bytes]:
-    """The whole lines of a table, the last one ended, and a half-written one behind them.
+    """The whole lines of a table, each with its line feed, and a half-written line behind them.
 
-    A last line with all its commas says all that a decision means, since the score comes last.
+    A last line with all its commas is whole: a decision's meaning comes before its last field, the score.
     """
     end = data.rfind(b"\n") + 1
     tail = data[end:]
@@ -283,10 +290,10 @@ def _split(data: bytes) -> tuple[bytes, bytes]:
 
 def _read(file: int) -> bytes:
     os.lseek(file, 0, os.SEEK_SET)
-    parts = []
-    while part := os.read(file, 1 << 20):
-        parts.append(part)
-    return b"".join(parts)
+    chunks = []
+    while chunk := os.read(file, 1 << 20):
+        chunks.append(chunk)
+    return b"".join(chunks)
 
 
 def _write(file: int, data: bytes) -> None:

@@ -1,7 +1,7 @@
-"""The fold recipe: four splits of the training photos into train and valid (method, section 2).
+"""The fold recipe: four splits of the training photos into train and validation (method, section 2).
 
-The legacy NumPy random stream is the contract here: NumPy guarantees `RandomState` for all time, so
-equal tables give equal folds on every machine.
+The legacy NumPy random stream is the contract here: NumPy guarantees that `RandomState` never changes,
+so equal tables give equal folds on every machine.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from whales.base.errors import UserError
 from whales.files.labels import NEW_WHALE
 
 FOLDS = 4
-# Share of `new_whale` in a fold's valid part, as on the public leaderboard.
+# Share of `new_whale` among a fold's validation photos, as on the public leaderboard.
 NEW_WHALE_SHARE = 0.276
 
-Fold = dict[str, list[str]]  # 'train' and 'val' photo names
+Fold = dict[str, list[str]]  # photo names under 'train' and 'val'
 
 
 class FoldRecipe:
-    """Shuffled photo lists of all identities, from which several families of folds can be made.
+    """Shuffled photo lists of all identities, from which several families of folds are made.
 
     Making folds shuffles the lists of identities with three photos in place; the next family made
     from the same recipe starts from those lists, as the published script did.
@@ -34,17 +34,17 @@ class FoldRecipe:
         self.new_whales = list(self.photos.get(NEW_WHALE, []))
         np.random.RandomState(1000).shuffle(self.new_whales)
         stream = np.random.RandomState(10000)
-        self.parts = {
+        self._part_order = {
             identity: stream.choice([0, 1, 2, 3], 4, replace=False)
             for identity, names in self.photos.items()
             if len(names) > 3
         }
 
     def make(self, counter: int) -> dict[str, Fold]:
-        """One family of folds, `fold_0` .. `fold_3` -> {'train', 'val'}.
+        """One family of folds: `fold_0` .. `fold_3` -> {'train': names, 'val': names}.
 
-        `counter`: start of the seeds that fold 3 gives to identities of three photos: 100 for v1, 200
-        for v2, 0 for the kernel net.
+        `counter`: number before the first seed that fold 3 gives to identities of three photos: 100
+        for v1, 200 for v2, 0 for the kernel net.
         """
         batch = len(self.new_whales) // FOLDS
         folds: dict[str, Fold] = {}
@@ -69,8 +69,8 @@ class FoldRecipe:
         return folds
 
     def _held_out(self, identity: str, fold: int) -> set[str]:
-        """Photos of one identity (two or more photos) that are valid in this fold."""
-        # Takes a second, and most who import this module split nothing.
+        """Photos of one identity (of two photos or more) that validate this fold."""
+        # This import takes a second, and most callers split nothing.
         from sklearn.model_selection import KFold
 
         names = self.photos[identity]
@@ -78,12 +78,16 @@ class FoldRecipe:
             return set()
         if len(names) == 3:
             return {names[fold if fold < 3 else 0]}
-        parts = list(KFold(FOLDS).split(names))
-        return {names[index] for index in parts[self.parts[identity][fold]][1]}
+        splits = list(KFold(FOLDS).split(names))
+        _, held_out = splits[self._part_order[identity][fold]]
+        return {names[index] for index in held_out}
 
 
 def require_fold(folds: dict[str, Fold], fold: int, source: object) -> Fold:
-    """The fold of that number; `UserError` where the file does not hold it or it is empty."""
+    """The fold of that number, from 0.
+
+    source: of the folds, for the message. `UserError` where the fold or one of its two lists is absent.
+    """
     key = f"fold_{fold}"
     if key not in folds or not {"train", "val"} <= set(folds[key]):
         raise UserError(f"{source} holds no {key} with 'train' and 'val'; run the fold stage again")

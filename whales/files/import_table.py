@@ -1,4 +1,4 @@
-"""`data/import.csv`: which photo of an imported work root came from where, and under which name."""
+"""`data/import.csv`: where each photo of an imported work root came from, and its original name."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from whales.files.labels import stem
 from whales.files.workspace import Workspace
 
 IMPORT_COLUMNS = ("Image", "original", "path", "Id", "identity", "date", "split")
-TRAIN, TEST, PLAYGROUND = PARTS = ("train", "test", "playground")  # what `split` says
-UNMATCHED = "unmatched"  # what exports call a photo of none of the known
+TRAIN, TEST, PLAYGROUND = PARTS = ("train", "test", "playground")  # values of `split`
+UNMATCHED = "unmatched"  # in exports, the identity of a photo of no known whale
 
 
 def imported(workspace: Workspace) -> dict[str, dict[str, str]]:
-    """Rows of `data/import.csv` by the photo's stem in the work root; none where nothing was imported."""
+    """Rows of `data/import.csv`, column -> text, by the photo's stem in the work root.
+
+    Empty where nothing was imported. `UserError` for a table without one of `IMPORT_COLUMNS`.
+    """
     path = workspace.file("import_table")
     if not path.exists():
         return {}
@@ -25,7 +28,10 @@ def imported(workspace: Workspace) -> dict[str, dict[str, str]]:
 
 
 def imported_identities(workspace: Workspace) -> set[str]:
-    """Identities that the import table names, in the work root and where it came from; none without it."""
+    """Identities that the import table names: in the work root and in the imported data set.
+
+    Empty where nothing was imported.
+    """
     path = workspace.file("import_table")
     if not path.exists():
         return set()

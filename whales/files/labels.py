@@ -13,12 +13,20 @@ NEW_WHALE = "new_whale"
 
 
 def stem(name: str) -> str:
-    """Photo name without folder and extension: `a/0a1b.jpg` -> `0a1b`; Windows paths too."""
+    """Photo name without folder and extension; Windows paths too.
+
+    >>> stem("data/train/0a1b.jpg"), stem(r"E:\\photos\\25e1.fluke.npy"), stem("0a1b")
+    ('0a1b', '25e1.fluke', '0a1b')
+    """
     return name.replace("\\", "/").rsplit("/", 1)[-1].rsplit(".", 1)[0]
 
 
 def with_jpg(name: str) -> str:
-    """Photo name with `.jpg`, whatever extension it had."""
+    """Photo name with `.jpg`, whatever extension and folder it had.
+
+    >>> with_jpg("0a1b.npy")
+    '0a1b.jpg'
+    """
     return f"{stem(name)}.jpg"
 
 
@@ -26,7 +34,8 @@ def read_labels(path: Path | str) -> pd.DataFrame:
     """Read a table `Image,Id`.
 
     Returns columns `Image` (file name) and `Id` (identity or `new_whale`), strings, in file order.
-    Raises `UserError` naming the row for a missing column, an empty field or a photo listed twice.
+    Raises `UserError` for a missing file or column and, naming the row, for an empty field or a photo
+    listed twice.
     """
     table = _read(path, ("Image", "Id"))
     for column in ("Image", "Id"):
@@ -37,17 +46,24 @@ def read_labels(path: Path | str) -> pd.DataFrame:
 
 
 def read_submission_names(path: Path | str) -> list[str]:
-    """Photo names of a submission table, in file order; a name listed twice is a `UserError`."""
+    """Photo names (file names) of a submission table, in file order.
+
+    Raises `UserError` for a missing file or column, or a name listed twice.
+    """
     return _read(path, ("Image",))["Image"].tolist()
 
 
 def identities_of(labels: pd.DataFrame) -> dict[str, str]:
-    """Dict from photo stem to identity, in file order."""
+    """Photo stem -> identity, in file order; labels: as `read_labels` returns."""
     return {stem(image): identity for image, identity in zip(labels.Image, labels.Id, strict=True)}
 
 
 def photos_by_identity(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
-    """Group (photo, identity) pairs: identities by first appearance, photos in the given order."""
+    """Group (photo, identity) pairs: identities by first appearance, photos in the given order.
+
+    >>> photos_by_identity([("a", "w_2"), ("b", "w_1"), ("c", "w_2")])
+    {'w_2': ['a', 'c'], 'w_1': ['b']}
+    """
     groups: dict[str, list[str]] = {}
     for photo, identity in pairs:
         groups.setdefault(identity, []).append(photo)
@@ -57,14 +73,15 @@ def photos_by_identity(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]
 def boxed_photos_by_identity(
     path: Path | str, boxes: Iterable[dict[str, object]]
 ) -> dict[str, list[str]]:
-    """Photo names of each identity (`new_whale` included) of a table `Image,Id`, all in file order.
+    """Identity (`new_whale` included) -> photo names in a table `Image,Id`, all in file order.
 
-    Photos with a box in none of the `boxes` dicts (keyed by stem) are left out.
+    boxes: tables stem -> box; photos with a box in none of them are left out. `UserError` as
+    `read_labels`.
     """
     boxed = set().union(*boxes)
     labels = read_labels(path)
     rows = zip(labels.Image, labels.Id, strict=True)
-    return photos_by_identity((name, who) for name, who in rows if stem(name) in boxed)
+    return photos_by_identity((name, identity) for name, identity in rows if stem(name) in boxed)
 
 
 def check_labelled(names: Iterable[str], identity_of: Mapping[str, str], source: object) -> None:
@@ -83,7 +100,7 @@ def _read(path: Path | str, columns: tuple[str, ...]) -> pd.DataFrame:
         raise UserError(f"{path} is missing") from None
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as reason:
         raise UserError(f"{path} is not a table with a header: {str(reason).strip()}") from reason
-    if not isinstance(table.index, pd.RangeIndex):  # else pandas takes the first field for an index
+    if not isinstance(table.index, pd.RangeIndex):  # pandas took the first field for an index
         raise UserError(f"{path}, line 2: more fields than the header has; take them out")
     missing = [column for column in columns if column not in table.columns]
     if missing:
@@ -92,9 +109,9 @@ def _read(path: Path | str, columns: tuple[str, ...]) -> pd.DataFrame:
             f"received {','.join(table.columns)}"
         )
     stems = table.Image.map(stem)
-    twice = stems[stems.duplicated(keep=False)]
-    if len(twice):
-        rows = table.index[stems == twice.iloc[0]] + 2
+    repeated = stems[stems.duplicated(keep=False)]
+    if len(repeated):
+        rows = table.index[stems == repeated.iloc[0]] + 2
         raise UserError(
             f"{path}: photo {table.Image[rows[0] - 2]} is listed twice "
             f"(lines {rows[0]} and {rows[1]}); keep one"

@@ -1,10 +1,10 @@
-"""Score matrices with their names: one type, aligned by name, in the forms that stages pass on."""
+"""Score matrices with the names of rows and columns: one type, aligned by name, and its files."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
@@ -13,98 +13,120 @@ from whales.base.errors import UserError
 from whales.base.pickles import load, save
 from whales.files.labels import stem, with_jpg
 
-DECIMALS = 6
-# Rows of a dense matrix that are looked at at once.
+DECIMALS = 6  # of scores in a dense file
+# Rows of a dense matrix that are cut at once, so that temporary arrays stay small.
 _ROWS = 512
+
+# (n, m) float32 pair scores; a CSR leaves out scores that count as 0.
+Scores = np.ndarray | sparse.csr_matrix
 
 
 class ScoreMatrix(NamedTuple):
-    """Pair scores (n, m), dense float32 or CSR, with photo stems of rows and columns."""
+    """Pair scores (n, m), dense float32 or CSR, with the photo stems of rows (n) and columns (m)."""
 
-    scores: Any
+    scores: Scores
     rows: list[str]
     columns: list[str]
 
-    def aligned(self, rows: Sequence[str], columns: Sequence[str], source: object) -> ScoreMatrix:
-        """The same scores for just these rows and columns, in their order.
+    def checked(self, source: object) -> ScoreMatrix:
+        """The same matrix; `UserError` naming `source` where its names do not fit its shape."""
+        if self.scores.shape != (len(self.rows), len(self.columns)):
+            raise UserError(
+                f"{source}: expected scores {(len(self.rows), len(self.columns))} by its names, "
+                f"received {self.scores.shape}; make it again"
+            )
+        return self
 
-        Raises `UserError` naming `source` and the first photo that the matrix does not have.
+    def aligned(self, rows: Sequence[str], columns: Sequence[str], source: object) -> ScoreMatrix:
+        """The scores of just these rows and columns (stems), in the order given.
+
+        source: of the matrix, for messages. Nothing is copied where rows or columns are the matrix's.
+        `UserError` naming `source` and the first photo that the matrix lacks.
+
+        >>> scores = np.array([[0.0, 0.25, 0.5], [0.125, 0.75, 1.0]], np.float32)
+        >>> matrix = ScoreMatrix(scores, ["p", "q"], ["a", "b", "c"])
+        >>> matrix.aligned(["q"], ["c", "a"], "example").scores.tolist()
+        [[1.0, 0.125]]
         """
-        row_places = _places(self.rows, rows, "row", source)
-        column_places = _places(self.columns, columns, "column", source)
+        row_indices = _indices(self.rows, rows, "row", source)
+        column_indices = _indices(self.columns, columns, "column", source)
         scores = self.scores
-        if not np.array_equal(row_places, np.arange(scores.shape[0])):
-            scores = scores[row_places]
-        if not np.array_equal(column_places, np.arange(scores.shape[1])):
-            scores = scores[:, column_places]
+        if not np.array_equal(row_indices, np.arange(scores.shape[0])):
+            scores = scores[row_indices]
+        if not np.array_equal(column_indices, np.arange(scores.shape[1])):
+            scores = scores[:, column_indices]
         return ScoreMatrix(scores, list(rows), list(columns))
 
 
-def _places(have: Sequence[str], want: Sequence[str], what: str, source: object) -> np.ndarray:
-    place_of = {name: place for place, name in enumerate(have)}
-    missing = [name for name in want if name not in place_of]
+def _indices(names: Sequence[str], wanted: Sequence[str], side: str, source: object) -> np.ndarray:
+    """Indices into `names` of the names `wanted`: (len(wanted),) int64."""
+    index_of = {name: index for index, name in enumerate(names)}
+    missing = [name for name in wanted if name not in index_of]
     if missing:
         raise UserError(
-            f"{source}: no {what} for photo {missing[0]} ({len(missing)} of {len(want)} are missing); "
+            f"{source}: no {side} for photo {missing[0]} ({len(missing)} of {len(wanted)} are missing); "
             "it was made from other tables or boxes: run the stage that makes it again"
         )
-    return np.array([place_of[name] for name in want], dtype=np.int64)
+    return np.array([index_of[name] for name in wanted], dtype=np.int64)
 
 
 def cut_small(scores: np.ndarray, least: float) -> sparse.csr_matrix:
-    """CSR of (n, m) float32 scores without those below `least` (above 0); in blocks of rows."""
+    """Dense scores (n, m) float32 as CSR float32, without those below `least`, a number above 0.
+
+    >>> cut_small(np.array([[0.125, 0.5], [0.75, 0.25]], np.float32), 0.25).toarray().tolist()
+    [[0.0, 0.5], [0.75, 0.25]]
+    """
     count, width = scores.shape
-    parts = []
+    blocks = []
     for start in range(0, count, _ROWS):
         block = scores[start : start + _ROWS]
         flat = np.ascontiguousarray(block).ravel()
         kept = np.flatnonzero(flat >= np.float32(least))
         starts = np.searchsorted(kept, width * np.arange(len(block) + 1))
         columns = (kept % max(width, 1)).astype(np.int32)
-        parts.append(sparse.csr_matrix((flat[kept], columns, starts), block.shape, np.float32))
+        blocks.append(sparse.csr_matrix((flat[kept], columns, starts), block.shape, np.float32))
     return (
-        sparse.vstack(parts, format="csr")
-        if parts
+        sparse.vstack(blocks, format="csr")
+        if blocks
         else sparse.csr_matrix((0, width), dtype=np.float32)
     )
 
 
 def save_tuple(path: Path, matrix: ScoreMatrix) -> None:
-    """Write (row names, column names, float32 array), names with `.jpg`, six decimals."""
+    """Pickle (row names, column names, float32 array): names with `.jpg`, scores of six decimals."""
     scores = np.round(np.asarray(matrix.scores, np.float32), DECIMALS)
     save(path, (_names(matrix.rows), _names(matrix.columns), scores))
 
 
 def load_tuple(path: Path) -> ScoreMatrix:
-    """Read what `save_tuple` wrote; `UserError` where names and scores do not fit together."""
+    """Read what `save_tuple` wrote.
+
+    `UserError` where the file is missing or damaged, or its names do not fit its scores.
+    """
     content = load(path)
     if not isinstance(content, tuple) or len(content) != 3:
         raise UserError(f"{path}: expected (row names, column names, scores); make it again")
-    return _checked(path, *content)
+    return _named(path, *content)
 
 
 def save_dict(path: Path, matrix: ScoreMatrix, scores_key: str, **more: object) -> None:
-    """Write a dict with `row_names`, `col_names` (with `.jpg`), the CSR under `scores_key`, and `more`."""
+    """Pickle a dict: `row_names`, `col_names` (with `.jpg`), the CSR under `scores_key`, and `more`."""
     names = {"row_names": _names(matrix.rows), "col_names": _names(matrix.columns)}
     save(path, {**names, **more, scores_key: matrix.scores})
 
 
 def load_dict(path: Path, scores_key: str) -> ScoreMatrix:
-    """Read what `save_dict` wrote; `UserError` where names and scores do not fit together."""
+    """Read what `save_dict` wrote; scores_key: the key of its scores. `UserError` as `load_tuple`."""
     content = load(path)
     if not isinstance(content, dict) or not {"row_names", "col_names", scores_key} <= set(content):
         raise UserError(f"{path}: expected row_names, col_names and {scores_key}; make it again")
-    return _checked(path, content["row_names"], content["col_names"], content[scores_key])
+    return _named(path, content["row_names"], content["col_names"], content[scores_key])
 
 
 def _names(stems: Sequence[str]) -> list[str]:
     return [with_jpg(name) for name in stems]
 
 
-def _checked(path: Path, rows: Sequence[str], columns: Sequence[str], scores: Any) -> ScoreMatrix:
-    if scores.shape != (len(rows), len(columns)):
-        raise UserError(
-            f"{path}: expected scores {(len(rows), len(columns))} by its names, "
-            f"received {scores.shape}; make it again"
-        )
-    return ScoreMatrix(scores, [stem(name) for name in rows], [stem(name) for name in columns])
+def _named(path: Path, rows: Sequence[str], columns: Sequence[str], scores: Scores) -> ScoreMatrix:
+    row_stems, column_stems = ([stem(name) for name in names] for names in (rows, columns))
+    return ScoreMatrix(scores, row_stems, column_stems).checked(path)

@@ -1,4 +1,4 @@
-"""What holds for a whole work root and may differ from the method: its `data/settings.json`."""
+"""Settings of a whole work root that may differ from the method: its `data/settings.json`."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class Settings:
 
 
 def read_settings(path: Path) -> Settings:
-    """The settings in a JSON file, the method's where it does not exist or does not name them.
+    """The settings in a JSON file; the method's numbers where it does not exist or does not name them.
 
-    Raises `UserError` for what is no object of known settings, each a number above 0.
+    Raises `UserError` where the file is not an object of known settings, each a number above 0.
     """
     try:
         given = json.loads(path.read_text(encoding="utf-8"))

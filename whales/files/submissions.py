@@ -1,4 +1,4 @@
-"""Submissions, tables `Image,Id` of answers: the one place that reads, checks and writes them."""
+"""Submissions, tables `Image,Id` of five answers a photo: read, checked and written here alone."""
 
 from __future__ import annotations
 
@@ -12,13 +12,17 @@ from whales.base.errors import UserError
 from whales.base.pickles import write_text
 from whales.files.labels import NEW_WHALE, read_labels, stem, with_jpg
 
-ANSWERS = 5  # of each photo, at most; the pipeline's own submissions have as many everywhere
+ANSWERS = 5  # of each photo, at most; a submission of the pipeline always has five
 COLUMNS = ["Image", "Id"]
 _NAMED = 5  # photos named in one message
 
 
 class Submission(NamedTuple):
-    """Answers of each photo (stem) in file order, and what the competition would refuse them for."""
+    """Anybody's submission.
+
+    answers: stem -> identities, best first, in file order; refusals: in words, the faults for which the
+    competition would refuse the file.
+    """
 
     answers: dict[str, list[str]]
     refusals: list[str]
@@ -27,10 +31,11 @@ class Submission(NamedTuple):
 def write_submission(path: Path, names: Sequence[str], answers: Mapping[str, list[str]]) -> None:
     """Write `Image,Id`, rows in the order of `names` (stems).
 
-    A photo without answers (it has no box) gets five times `new_whale`.
+    answers: stem -> identities, best first. A photo without answers (it has no box) gets five times
+    `new_whale`.
     """
-    without = [NEW_WHALE] * ANSWERS
-    rows = [f"{with_jpg(name)},{' '.join(answers.get(name, without))}" for name in names]
+    boxless = [NEW_WHALE] * ANSWERS
+    rows = [f"{with_jpg(name)},{' '.join(answers.get(name, boxless))}" for name in names]
     write_text(path, "\n".join([",".join(COLUMNS), *rows]) + "\n")
 
 
@@ -45,25 +50,25 @@ def read_answers(path: Path) -> dict[str, list[str]]:
 
 
 def read_known_answers(path: Path, identities: Collection[str]) -> dict[str, list[str]]:
-    """`read_answers` where each answer is one of `identities` or `new_whale`.
+    """`read_answers` of a file whose every answer must be one of `identities` or `new_whale`.
 
     `UserError` naming the row and the first answer that is neither.
     """
     answers, known = read_answers(path), {NEW_WHALE, *identities}
     for line, (name, row) in enumerate(answers.items(), start=2):
-        strange = [answer for answer in row if answer not in known]
-        if strange:
+        unknown = [answer for answer in row if answer not in known]
+        if unknown:
             raise UserError(
-                f"{path}, line {line}: {strange[0] or 'an empty answer'} of photo {name} is no "
+                f"{path}, line {line}: {unknown[0] or 'an empty answer'} of photo {name} is no "
                 "identity of train.csv; give the answers of this work root"
             )
     return answers
 
 
 def read_submission(path: Path, wanted: Sequence[str]) -> Submission:
-    """Read anybody's submission for the photos `wanted` (stems), collecting all that is wrong with it.
+    """Read anybody's submission for the photos `wanted` (stems), with all its faults.
 
-    `UserError` where the file is no table of `Image,Id` at all.
+    `UserError` where the file is not a table `Image,Id` at all.
     """
     try:
         with open(path, newline="", encoding="utf-8") as source:
@@ -86,18 +91,18 @@ def read_submission(path: Path, wanted: Sequence[str]) -> Submission:
     counts = Counter(stem(name) for name, _ in whole)
     refusals += _named("photos that stand twice", [name for name, n in counts.items() if n > 1])
     refusals += _named("photos without a line", [name for name in wanted if name not in counts])
-    asked = set(wanted)
+    expected = set(wanted)
     refusals += _named(
-        "photos that nobody asked for", [name for name in counts if name not in asked]
+        "photos that nobody asked for", [name for name in counts if name not in expected]
     )
     return Submission({stem(name): ids.split() for name, ids in whole}, refusals)
 
 
 def read_submission_of_any(path: Path, groups: Iterable[Sequence[str] | None]) -> Submission:
-    """Read a submission, held against that group of photos (stems) of which it has most.
+    """Read a submission, checked against the group of photos (stems) that it has most of.
 
-    groups: None or empty ones are passed over; without any the submission is held against its own photos.
-    `UserError` where it is no submission.
+    groups: None and empty ones are passed over; without any, the photos of the file itself are the ones
+    wanted. `UserError` as `read_submission`.
     """
     names = list(read_submission(path, []).answers)
     wanted = max(
@@ -109,12 +114,18 @@ def read_submission_of_any(path: Path, groups: Iterable[Sequence[str] | None]) -
 
 
 def unknown_identities(answers: Mapping[str, Sequence[str]], known: Collection[str]) -> list[str]:
-    """Identities answered that no training photo shows, sorted: always wrong, though not refused."""
-    return sorted({who for row in answers.values() for who in row} - {*known} - {NEW_WHALE})
+    """Identities answered that no training photo shows, sorted: always wrong, though not refused.
+
+    >>> unknown_identities({"a": ["w_1", "new_whale", "w_9"]}, known=["w_1", "w_2"])
+    ['w_9']
+    """
+    answered = {identity for row in answers.values() for identity in row}
+    return sorted(answered - {*known} - {NEW_WHALE})
 
 
-def _named(what: str, names: Sequence[str]) -> list[str]:
+def _named(fault: str, names: Sequence[str]) -> list[str]:
+    """The fault in words, with the first photos that have it; empty where none has."""
     if not names:
         return []
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return [f"{len(names)} {what}: {', '.join(names[:_NAMED])}{more}"]
+    return [f"{len(names)} {fault}: {', '.join(names[:_NAMED])}{more}"]

@@ -1,4 +1,4 @@
-"""The work root and the name of every file that stages pass to each other: each spelled once, here."""
+"""The work root, and the name of every file that stages pass to each other, spelled once, here."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _OPTIONAL = "optional, see docs/pipeline.md, 'The data'"
 _V5 = "modified_data/seamese_net_v5_rgb_densenet121_512px"
 _V6 = "modified_data/seamese_net_v6_rgb_seresnext50_384px"
 
-# key: (path under the root, who makes it). Fields in braces are given by the caller.
+# key: (path under the root, its maker). Fields in braces are given by the caller.
 _FILES: dict[str, tuple[str, str]] = {
     "train_csv": ("data/train.csv", _DOWNLOAD),
     "sample_submission": ("data/sample_submission.csv", _DOWNLOAD),
@@ -195,28 +195,33 @@ class Workspace:
 
     @property
     def settings(self) -> Settings:
-        """What holds for the whole root, as its file says now; `UserError` where that is damaged."""
+        """Settings of the whole root, read from its file anew; `UserError` where that is damaged."""
         return read_settings(self.file("settings"))
 
     def file(self, key: str, **fields: object) -> Path:
-        """Path of a file of the contract; `fields` fill the braces of its name."""
+        """Path of a file of the contract; `fields` fill the braces of its name.
+
+        >>> root = Workspace("/whales")
+        >>> root.file("history", stage="r11").relative_to(root.root).as_posix()
+        'cache/history/r11.csv'
+        """
         return self.root / _FILES[key][0].format(**fields)
 
     def found(self, key: str, **fields: object) -> list[Path]:
-        """Files of a key that are there, sorted; a field that is not given stands for anything."""
+        """Existing files of a key, sorted; a field that is not given may have any value."""
         pattern = re.sub(
             r"\{(\w+)[^}]*\}", lambda field: str(fields.get(field[1], "*")), _FILES[key][0]
         )
         return sorted(self.root.glob(pattern))
 
     def pickles_and_tables(self) -> list[Path]:
-        """Every pickle and table that is there, in the pipeline's order, but the detections' caches."""
+        """Every existing pickle and table, in the pipeline's order, without the cached detections."""
         kinds = (".pkl", ".pklz", ".csv")
         keys = [key for key, (name, _) in _FILES.items() if name.endswith(kinds)]
         return [path for key in keys if key != "detections_cache" for path in self.found(key)]
 
     def origin(self, path: Path | str) -> str:
-        """Say who makes `path`: a stage to run, or a download. Empty for an unknown path."""
+        """The maker of `path` as an advice: `run STAGE`, or a download. Empty for an unknown path."""
         # abspath, not resolve: `data` may be a link to another disk.
         absolute = Path(os.path.abspath(path))
         if not absolute.is_relative_to(self.root):
@@ -225,12 +230,12 @@ class Workspace:
         for pattern, maker in _FILES.values():
             fields = re.split(r"\{(\w+)[^}]*\}", pattern)
             parts = [
-                re.escape(part) if i % 2 == 0 else f"(?P<{part}>[^/]+?)"
-                for i, part in enumerate(fields)
+                re.escape(text) if i % 2 == 0 else f"(?P<{text}>[^/]+?)"
+                for i, text in enumerate(fields)
             ]
-            found = re.fullmatch("".join(parts), relative)
-            if found:
-                text = maker.format(**found.groupdict()) if "{" in maker else maker
+            match = re.fullmatch("".join(parts), relative)
+            if match:
+                text = maker.format(**match.groupdict()) if "{" in maker else maker
                 return f"run {text}" if text.endswith((".py", "}")) or ".py " in text else text
         return ""
 

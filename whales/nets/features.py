@@ -1,4 +1,4 @@
-"""Branch features of photos: what a net makes of each photo by itself."""
+"""Branch features of photos: the vectors that a net computes from each photo alone."""
 
 from __future__ import annotations
 
@@ -13,14 +13,18 @@ from whales.photos.feeding import PhotoFeed
 if TYPE_CHECKING:
     from whales.nets.network import SiameseNetwork
 
-# Photos of one call of a branch without gradients, by the crop's area: 64 at 224 px.
+# Pixels that one call of a branch takes without gradients: 64 photos at 224 px.
 _INFERENCE_PIXELS = 64 * 224 * 224
 
 
 def branch_features(
     network: SiameseNetwork, feed: PhotoFeed, names: Sequence[str], progress: str | None = None
 ) -> np.ndarray:
-    """Features of unaugmented photos: (n, d) float32, the branch's outputs after its last rectifier."""
+    """Features of unaugmented photos: (n, d) float32, the branch's outputs after its last rectifier.
+
+    names: stems, in the order of the rows; progress: name of a progress bar, None for none. `UserError`
+    where a photo is missing or unreadable.
+    """
     batch = max(1, min(256, _INFERENCE_PIXELS // feed.size**2))
     return _features(network, feed.plain_batches(names, batch), batch, progress, len(names))
 
@@ -39,16 +43,16 @@ def _features(
     progress: str | None,
     total: int,
 ) -> np.ndarray:
-    parts = []
+    rows = []
     bar = progress_bar(progress, total)
     for crops in batches:
         count = len(crops)
-        if count < batch:  # one shape only: another one would be traced anew
+        if count < batch:  # every call has one shape: another one would be traced anew
             crops = np.concatenate([crops, np.repeat(crops[-1:], batch - count, axis=0)])
         features = network.branch.predict_on_batch(network.preprocess(crops))
-        parts.append(np.asarray(features)[:count])
+        rows.append(np.asarray(features)[:count])
         bar.update(count)
     bar.close()
-    if not parts:
+    if not rows:
         return np.zeros((0, network.branch.output_shape[-1]), np.float32)
-    return np.concatenate(parts).astype(np.float32)
+    return np.concatenate(rows).astype(np.float32)

@@ -1,4 +1,4 @@
-"""A net's card: all that the library and the tools must know of one net, in one record."""
+"""A net's card: one record of all that the library and the tools must know about one net."""
 
 from __future__ import annotations
 
@@ -17,26 +17,29 @@ if TYPE_CHECKING:
     from whales.photos.augment import Augmenter, Transforms
 
 WEIGHTS_SUFFIX = ".model_weights"
-_SCORE = re.compile(r"_(\d\.\d{2,})(\.[a-z_0-9]+)?$")
+_MAP5 = re.compile(r"_(\d\.\d{2,})(\.[a-z_0-9]+)?$")
 
 
 @dataclass(frozen=True)
 class BestOf:
-    """The best-scoring weights of a stage, for the stage that goes on from them.
+    """A stage's weights of the best MAP@5, for the stage that continues from them.
 
-    prefixes: of the file names, `{fold}` filled in; maker: the script that writes them.
+    prefixes: of the file names, with `{fold}` for the fold; maker: the script that writes them.
     """
 
     prefixes: tuple[str, ...]
     maker: str
 
     def find(self, folder: Path, fold: int | None = None) -> Path:
-        """The file whose name ends in the best MAP@5; `UserError` naming the maker if there is none."""
+        """The file of `folder` whose name ends in the best MAP@5.
+
+        `UserError` naming the maker where there is none.
+        """
         prefixes = tuple(prefix.format(fold=fold) for prefix in self.prefixes)
         scored = [
-            (float(found[1]), path.name, path)
+            (float(match[1]), path.name, path)
             for path in (folder.iterdir() if folder.is_dir() else ())
-            if path.name.startswith(prefixes) and (found := _SCORE.search(path.name))
+            if path.name.startswith(prefixes) and (match := _MAP5.search(path.name))
         ]
         if not scored:
             maker = self.maker.format(fold=fold)
@@ -48,12 +51,16 @@ class BestOf:
 class Net:
     """A net's card.
 
-    name: as in the work root's keys; sizes: photo size that it scores at, pixels, by profile; folds: key
-    of its splits; weights: those that it scores with, of each fold; share: its weight in the ensemble's
-    blend; threshold: above which scores are summed in the submission of this net alone (None: it has
-    none); build: (size in pixels, weights, profile) -> a new network, see the net's own a01; transforms:
-    its augmentation, see its a02; extra_crop: whether training cuts a random part out of half of the
-    crops; first_weights: what `--weights imagenet` loads (None: there are none).
+    name: as in the work root's keys
+    sizes: profile -> side of the photos that it scores, pixels
+    folds: key of its splits in the work root
+    weights: of each fold, to score with
+    share: its weight in the ensemble's blend
+    build: (size in pixels, weights, profile) -> a new network, see its a01
+    transforms: makes its augmentation, see its a02
+    extra_crop: whether training cuts a random window out of half of the crops
+    threshold: pair scores above it are summed in this net's submission; None where it writes none
+    first_weights: loaded by `--weights imagenet`; None where there are none
     """
 
     name: str
@@ -70,14 +77,17 @@ class Net:
     def network(
         self, size: int, weights: Path | str | None, profile: str, precision: str | None = None
     ) -> SiameseNetwork:
-        """A new network; `precision`: Keras policy of the branch, None for float32."""
+        """A new network for photos of `size` pixels; `precision`: the branch's Keras policy or None.
+
+        weights: a file, "imagenet", or "none" and None for random ones; None for `precision` is float32.
+        """
         from whales.nets.network import computing_in
 
         with computing_in(precision or "float32"):
             return self.build(size, weights, profile)
 
     def augmenter(self, anisotropy: float = ANISOTROPY) -> Augmenter:
-        """A new `whales.photos.augment.Augmenter` with the net's transforms; `anisotropy` as there."""
+        """A new augmenter with the net's transforms; `anisotropy`: width : height of crops."""
         from whales.photos.augment import Augmenter
 
         return Augmenter(self.transforms, self.extra_crop, anisotropy)

@@ -1,4 +1,4 @@
-"""The Siamese network: head, and assembly of the two sides.
+"""The Siamese network: the head, and the assembly of two branches and a head.
 
 A branch turns a photo into d features, the head turns two feature vectors into the probability
 that both photos show the same whale.
@@ -32,7 +32,7 @@ class SiameseNetwork:
     head: two (n, d) -> (n, 1) probability of the same whale
     model: two (n, size, size, C) preprocessed float32 -> (n, 1); the branch runs once per side, so
         in training each side has batch statistics of its own
-    preprocess: (..., h, w, C) photos, 0-255, uint8 or float -> float32, as the branch wants them
+    preprocess: (..., h, w, C) photos, 0-255, uint8 or float -> float32 as the branch takes them
     size: side of the photos, pixels
     averaged_kernel: name of the layer whose one-channel kernel may be read into three channels
     """
@@ -62,23 +62,23 @@ class SiameseNetwork:
 
 @contextmanager
 def computing_in(policy: str) -> Iterator[None]:
-    """Layers made inside compute as Keras's policy `policy` says: "float32" or "mixed_bfloat16"."""
+    """Layers made in the `with` block compute by this Keras policy: "float32" or "mixed_bfloat16"."""
     import keras
 
-    before = keras.config.dtype_policy()
+    outer = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy)
     try:
         yield
     finally:
-        keras.config.set_dtype_policy(before)
+        keras.config.set_dtype_policy(outer)
 
 
 def build_head(d: int) -> keras.Model:
-    """Head over two (n, d) feature vectors: (n, 1) float32 probability of the same whale.
+    """Head over two (n, d) arrays of features: (n, 1) float32 probabilities of the same whale.
 
     Each feature gives four numbers (a*b, a+b, |a-b|, (a-b)^2); a small perceptron shared by all
-    features (4 -> 32 ReLU -> 1) turns them into one, and a logistic unit weighs the d results. The
-    layer names are those of the published weights.
+    features (4 -> 32 ReLU -> 1) turns them into one number, and a logistic unit weighs the d results.
+    The layer names are those of the published weights (method, section 3).
     """
     import keras
     from keras import layers, ops
@@ -97,8 +97,8 @@ def build_head(d: int) -> keras.Model:
     x = layers.Reshape((d, 32, 1), name="hm_reshape_2")(x)
     x = layers.Conv2D(1, (1, 32), name="hm_conv_2d_2")(x)  # (n, d, 1, 1)
     x = layers.Flatten(name="flatten")(x)
-    score = layers.Dense(1, activation="sigmoid", name="weighted-average")(x)
-    return keras.Model([left, right], score, name="head")
+    probability = layers.Dense(1, activation="sigmoid", name="weighted-average")(x)
+    return keras.Model([left, right], probability, name="head")
 
 
 def assemble(
@@ -109,12 +109,13 @@ def assemble(
 ) -> SiameseNetwork:
     """Join `branch` and a new head into a network for photos of `size` pixels a side.
 
-    The head computes in float32, whatever the branch's precision.
+    preprocess, averaged_kernel: as in `SiameseNetwork`. The head computes in float32, whatever the
+    branch's precision.
     """
     import keras
 
     photo = branch.input_shape[1:]
-    # Scores under 1e-5 count, which half precision would blur.
+    # Pair scores below 1e-5 count, and half precision would blur them.
     with computing_in("float32"):
         head = build_head(branch.output_shape[-1])
         left, right = keras.Input(photo, name="input_1"), keras.Input(photo, name="input_2")
@@ -123,18 +124,22 @@ def assemble(
 
 
 def imagenet_preprocess(photos: np.ndarray) -> np.ndarray:
-    """(..., 3) RGB, 0-255 -> float32 scaled to 0..1, minus ImageNet's mean, over its deviation."""
+    """(..., 3) RGB, 0-255 -> float32: scaled to 0..1, minus ImageNet's mean, over its deviation."""
     scaled = np.asarray(photos, np.float32) / np.float32(255)
     return (scaled - IMAGENET_MEAN) / IMAGENET_STD
 
 
 def symmetric_preprocess(photos: np.ndarray) -> np.ndarray:
-    """(..., C), 0-255 -> float32 in -1..1."""
+    """(..., C), 0-255 -> float32 in -1..1.
+
+    >>> symmetric_preprocess(np.array([0, 255], np.uint8)).tolist()
+    [-1.0, 1.0]
+    """
     return np.asarray(photos, np.float32) / np.float32(127.5) - np.float32(1)
 
 
 def check_size(size: int, smallest: int, net: str, reason: str) -> None:
-    """Raise `UserError` for photos of fewer than `smallest` pixels a side."""
+    """Raise `UserError` for photos of fewer than `smallest` pixels a side; net, reason: to name in it."""
     if size < smallest:
         raise UserError(
             f"{net} takes photos of at least {smallest} px a side ({reason}), received {size} px"

@@ -1,6 +1,6 @@
 """Weight files in the published layout: Keras 2.2.4 HDF5 ("weights only").
 
-They are read by saved order, never by name: the published files name the branch in several ways.
+They are read in saved order, never by name: the published files name the branch in several ways.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 # under 64 KiB.
 ATTRIBUTE_LIMIT = 64512
 
-# Which net a file fits, by its number of stored arrays and the number d of its branch features.
+# (number of stored arrays, number d of branch features) -> the net that such a file fits.
 KNOWN_NETS = {
     (610, 1024): "the v5 net (DenseNet121)",
     (332, 512): "the kernel net",
@@ -77,14 +77,14 @@ def _leaf_layers(model: keras.Model) -> Iterable[keras.layers.Layer]:
 
 
 def _entries(layer: keras.layers.Layer) -> tuple[list[_Entry], list[_Entry]]:
-    """(trained weights, moving statistics) of a layer, whatever its `trainable` flag says now."""
+    """Trained weights and moving statistics of a layer, whatever its `trainable` flag says now."""
     groups = getattr(layer, "groups", 1)
-    found = [
+    entries = [
         _Entry(layer.name, variable.name, variable, groups if variable.name == "kernel" else 1)
         for variable in layer.weights
     ]
-    moving = [entry for entry in found if entry.kind.startswith("moving_")]
-    return [entry for entry in found if entry not in moving], moving
+    moving = [entry for entry in entries if entry.kind.startswith("moving_")]
+    return [entry for entry in entries if entry not in moving], moving
 
 
 def _model_entries(model: keras.Model) -> tuple[list[_Entry], list[_Entry]]:
@@ -105,9 +105,10 @@ def load_weights(
     """Fill branch and head from a Keras 2 weight file in either published layout.
 
     Plain: groups of the inputs (empty), of the branch, of the head. Two-GPU: one group with every
-    trained weight of branch then head, then every moving statistic; other groups empty. Names do
-    not count, the order does; every shape is checked before anything is assigned. A one-channel kernel of
-    the layer `averaged_kernel` is read as a third of it in each channel.
+    trained weight of branch then head, then every moving statistic; the other groups are empty. Arrays
+    are taken in order, whatever their names; every shape is checked before anything is assigned.
+    averaged_kernel: a layer whose kernel the file may hold for one channel; a third of it is then read
+    into each of three channels.
 
     Raises `UserError` where the file is missing, damaged, or holds the weights of another net.
     """
@@ -115,20 +116,20 @@ def load_weights(
     branch_trained, branch_moving = _model_entries(branch)
     head_trained, head_moving = _model_entries(head)
     if len(groups) == 2:
-        parts = [
+        pairs = [
             (branch_trained + branch_moving, groups[0]),
             (head_trained + head_moving, groups[1]),
         ]
     elif len(groups) == 1:
-        everything = branch_trained + head_trained + branch_moving + head_moving
-        parts = [(everything, groups[0])]
+        entries = branch_trained + head_trained + branch_moving + head_moving
+        pairs = [(entries, groups[0])]
     else:
         raise UserError(
             f"{path}: no weights of a Siamese net: expected groups of a branch and a head, or one "
             f"group with both, received {len(groups)} groups with weights"
         )
     assignments = []
-    for entries, stored in parts:
+    for entries, stored in pairs:
         try:
             assignments += _match(entries, stored, averaged_kernel)
         except _MismatchError as mismatch:
@@ -146,7 +147,7 @@ def load_branch(branch: keras.Model, path: Path | str) -> None:
     `load_weights` does.
     """
     entries = [
-        entry for layer in _leaf_layers(branch) for part in _entries(layer) for entry in part
+        entry for layer in _leaf_layers(branch) for kind in _entries(layer) for entry in kind
     ]
     stored = [array for group in _read_groups(Path(path)) for array in group]
     try:
@@ -233,7 +234,9 @@ def _read_names(group: h5py.Group, attribute: str) -> list[str]:
         if not chunks:
             raise KeyError(f"no attribute {attribute} in {group.name}")
     return [
-        name.decode() if isinstance(name, bytes) else str(name) for part in chunks for name in part
+        name.decode() if isinstance(name, bytes) else str(name)
+        for chunk in chunks
+        for name in chunk
     ]
 
 
@@ -254,13 +257,13 @@ def save_weights(branch: keras.Model, head: keras.Model, path: Path | str) -> No
     """
     import h5py
 
-    parts = [("input_1", None), ("input_2", None)]
-    parts += [(branch.name, branch), (head.name, head)]
+    layers = [("input_1", None), ("input_2", None)]
+    layers += [(branch.name, branch), (head.name, head)]
     with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
         file.attrs["backend"] = b"tensorflow"
         file.attrs["keras_version"] = b"2.2.4"
-        _write_names(file, "layer_names", [name for name, _ in parts])
-        for name, model in parts:
+        _write_names(file, "layer_names", [name for name, _ in layers])
+        for name, model in layers:
             _write_group(file.create_group(name), model)
 
 
@@ -273,7 +276,7 @@ def _write_group(group: h5py.Group, model: keras.Model | None) -> None:
     for entry in trained + moving:
         value = np.asarray(ops.convert_to_numpy(entry.variable), np.float32)
         for name, piece in zip(entry.piece_names, np.split(value, entry.groups, -1), strict=True):
-            # track_times=False: no time of writing in the file.
+            # track_times=False: the file holds no time of writing, so equal weights give equal bytes.
             group.create_dataset(name, data=piece, track_times=False)
             names.append(name)
     _write_names(group, "weight_names", names)
@@ -281,16 +284,16 @@ def _write_group(group: h5py.Group, model: keras.Model | None) -> None:
 
 @dataclass(frozen=True)
 class FirstWeights:
-    """Weights of a branch that others trained on ImageNet: file name, address and md5 digest."""
+    """A branch's published ImageNet weights: file name, address and md5 digest."""
 
     name: str
     url: str
     md5: str
 
     def fetch(self) -> Path:
-        """Path of the file: from Keras's model folder, else downloaded into it.
+        """Path of the file in Keras's model folder, downloaded into it if need be.
 
-        Raises `UserError` where the file is neither there (with this digest) nor to be had.
+        Raises `UserError` where the folder has no file of this digest and it cannot be downloaded.
         """
         import keras
 
@@ -299,7 +302,7 @@ class FirstWeights:
             return Path(
                 keras.utils.get_file(self.name, self.url, file_hash=self.md5, cache_subdir="models")
             )
-        except Exception as reason:  # get_file raises bare Exception when the network is away
+        except Exception as reason:  # get_file raises plain Exception where there is no network
             raise UserError(
                 f"ImageNet weights {self.name} are not in {folder} and cannot be downloaded "
                 f"({_one_line(reason)}): put the file (md5 {self.md5}) of {self.url} there, "

@@ -44,14 +44,17 @@ _Step = tuple[A.BasicTransform, np.ndarray | None]
 
 
 class ShiftScaleRotate(A.Affine):
-    """Shift, scale and rotate with a mirrored border, moving a box once.
+    """Shift, scale and rotate with a mirrored border; a box moves without its mirror images.
 
-    With mirrored borders albumentations also returns the box's mirror images; the fluke's own box
-    alone is wanted here.
+    With mirrored borders albumentations returns those images as boxes too; here only the fluke's box
+    is returned.
     """
 
     def __init__(self, shift: float, scale: float, rotate: float, p: float) -> None:
-        """`shift`: share of the photo's sides, `scale`: share, `rotate`: degrees, all both ways."""
+        """Largest change either way: `shift` share of the sides, `scale` share, `rotate` degrees.
+
+        `p`: probability.
+        """
         super().__init__(
             translate_percent={"x": (-shift, shift), "y": (-shift, shift)},
             scale=(1 - scale, 1 + scale),
@@ -62,26 +65,34 @@ class ShiftScaleRotate(A.Affine):
         )
 
     def drawn(self, shape: Sequence[int], box: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """New random (3, 3) matrix of pixels for a photo of `shape` (h, w, ..), and the moved box.
+        """Draw a random move of a photo of `shape` (h, w, ..), and move a box by it.
 
-        `box`: (4,) in shares of the photo's sides.
+        `box`: (4,) in shares of the photo's sides. Returns the (3, 3) matrix that maps pixels, and the
+        moved box, (4,) in shares.
         """
         params = {"shape": tuple(shape)}
         params |= self.get_params_dependent_on_data(params, {})
         return params["matrix"], self.apply_to_bboxes(box[None], **params)[0]
 
-    def apply(self, img, matrix, **params):
-        """Move a whole photo."""
+    def apply(self, img: np.ndarray, matrix: np.ndarray, **params: object) -> np.ndarray:
+        """Move a whole photo (h, w, 3) uint8 by `matrix` (3, 3)."""
         whole = (0, 0, img.shape[1], img.shape[0])
         return reach.warped(img, matrix, whole, whole)
 
-    def apply_to_bboxes(self, bboxes, bbox_matrix, output_shape, **params):
-        """Move the boxes as if the border were constant."""
+    def apply_to_bboxes(
+        self,
+        bboxes: np.ndarray,
+        bbox_matrix: np.ndarray,
+        output_shape: Sequence[int],
+        shape: Sequence[int],
+        **params: object,
+    ) -> np.ndarray:
+        """Move boxes (n, 4), in shares of a photo of `shape`, as if the border were constant."""
         return geometric.bboxes_affine(
             bboxes,
             bbox_matrix,
             self.rotate_method,
-            params["shape"][:2],
+            shape[:2],
             cv2.BORDER_CONSTANT,
             output_shape,
         )
@@ -90,11 +101,13 @@ class ShiftScaleRotate(A.Affine):
 class GaussNoise(A.GaussNoise):
     """Albumentations' noise on uint8 photos, in a third of the time.
 
-    Albumentations drops the noise's fraction before adding it. What is left is drawn here: 16 random
-    bits find it in a table of quantiles, up to 4.2 standard deviations.
+    Albumentations cuts the noise to whole numbers before adding it. Those are drawn here directly: 16
+    random bits are the index into a table of quantiles, which ends at 4.2 standard deviations.
     """
 
-    def get_params_dependent_on_data(self, params, data):
+    def get_params_dependent_on_data(
+        self, params: dict[str, object], data: dict[str, np.ndarray]
+    ) -> dict[str, np.ndarray]:
         """Draw the noise: `noise_map` (h, w, 1 or 3) int16."""
         deviation = np.float32(255 * self.py_random.uniform(*self.std_range))
         steps = (_normal_quantiles() * deviation).astype(np.int16)
@@ -103,8 +116,8 @@ class GaussNoise(A.GaussNoise):
         drawn = self.random_generator.integers(0, 2**16, shape, np.uint16)
         return {"noise_map": steps.take(drawn, mode="clip")}
 
-    def apply(self, img, noise_map, **params):
-        """Add the noise, the same to all channels where there is one for all."""
+    def apply(self, img: np.ndarray, noise_map: np.ndarray, **params: object) -> np.ndarray:
+        """Add the noise to (h, w, 3) uint8; a noise of one channel is added to every channel."""
         if noise_map.shape[2] < img.shape[2]:
             noise_map = cv2.merge([noise_map[..., 0]] * img.shape[2])
         return cv2.add(img, noise_map, dtype=cv2.CV_8U)
@@ -112,12 +125,12 @@ class GaussNoise(A.GaussNoise):
 
 @cache
 def _normal_quantiles() -> np.ndarray:
-    """Of the standard normal distribution, in the middles of 2**16 equal parts: float32."""
+    """Quantiles of the standard normal distribution at (i + 0.5) / 2**16: (2**16,) float32."""
     return ndtri((np.arange(2**16) + 0.5) / 2**16).astype(np.float32)
 
 
 def noises() -> Transforms:
-    """The two Gaussian noises."""
+    """The two Gaussian noises: one for all channels together, one a channel."""
     return [
         GaussNoise(std_range=(0.01, 0.05), per_channel=False),
         GaussNoise(std_range=(math.sqrt(10) / 255, math.sqrt(50) / 255), per_channel=True),
@@ -125,7 +138,7 @@ def noises() -> Transforms:
 
 
 def blurs(each: float = 0.5) -> Transforms:
-    """Motion, median and box blur, the last two of 3 pixels."""
+    """Motion, median and box blur, the last two of 3 pixels; `each`: the probability of each."""
     return [
         A.MotionBlur(p=each),
         A.MedianBlur(blur_limit=(3, 3), p=each),
@@ -139,7 +152,7 @@ def details() -> Transforms:
 
 
 def colours(shift: int) -> Transforms:
-    """Shift of each channel by up to `shift` of 255, or hue and saturation."""
+    """A shift of each channel by at most `shift` of 255, and a change of hue and saturation."""
     return [
         A.RGBShift(r_shift_limit=shift, g_shift_limit=shift, b_shift_limit=shift),
         A.HueSaturationValue(),
@@ -147,12 +160,12 @@ def colours(shift: int) -> Transforms:
 
 
 def brightness(limit: float, p: float = 0.5) -> A.BasicTransform:
-    """Brightness alone, up to `limit` of the range."""
+    """A change of brightness alone, by at most `limit` of the range."""
     return A.RandomBrightnessContrast(brightness_limit=limit, contrast_limit=(0, 0), p=p)
 
 
 def contrast(limit: float, p: float = 0.5) -> A.BasicTransform:
-    """Contrast alone, up to `limit` of itself."""
+    """A change of contrast alone, by at most the share `limit`."""
     return A.RandomBrightnessContrast(brightness_limit=(0, 0), contrast_limit=limit, p=p)
 
 
@@ -162,7 +175,11 @@ def jpeg(lowest: int, p: float) -> A.BasicTransform:
 
 
 def fluke_transforms(flip: float, rotate: float, rgb: int, lowest_jpeg: int) -> Transforms:
-    """What nets v5 and v6 share (method, section 4); they differ in these four numbers."""
+    """The augmentation of nets v5 and v6 (method, section 4), which differ in these four numbers.
+
+    flip: probability of each flip and of a quarter turn; rotate: degrees; rgb: shift of 255;
+    lowest_jpeg: quality.
+    """
     return [
         A.HorizontalFlip(p=flip),
         A.VerticalFlip(p=flip),
@@ -178,10 +195,10 @@ def fluke_transforms(flip: float, rotate: float, rgb: int, lowest_jpeg: int) -> 
 
 
 class Augmenter:
-    """Augmented crops of photos: the whole photo and the crop box move together, then the crop is cut.
+    """Augmented crops of photos: photo and crop window move together, then the crop is cut.
 
-    Pixels are computed only where the crop can show them, see `whales.photos.reach`. Not safe to share
-    between threads: make one a thread.
+    Pixels are computed only where the crop can show them, see `whales.photos.reach`. It is not safe to
+    share between threads: each needs its own.
     """
 
     def __init__(
@@ -190,23 +207,24 @@ class Augmenter:
         extra_crop: bool = False,
         anisotropy: float = ANISOTROPY,
     ) -> None:
-        """`extra_crop`: half the time, cut a random 70-90% of each side out of the crop.
+        """`transforms`: makes the list of transforms; ValueError where albumentations refuses one.
 
-        `anisotropy`: width : height of crops, see `whales.photos.photos.crop_window`.
+        `extra_crop`: half the time, cut a random 70-90% of each side out of the crop. `anisotropy`:
+        width : height of crops, see `whales.photos.crops.crop_window`.
         """
-        # `Compose` checks the arguments; its care for lists of boxes would take half of the time.
+        # `Compose` checks the arguments; calling it would spend half of the time on lists of boxes.
         self._transforms = A.Compose(transforms(), strict=True).transforms
         self._extra_crop, self._anisotropy = extra_crop, anisotropy
-        # One stream for all transforms, set anew for each crop: seeding each of them takes longer.
+        # One stream for all transforms, seeded for each crop: seeding each transform takes longer.
         self._rng = np.random.default_rng(0)
         self._python_rng = random.Random(0)
         for transform in self._transforms:
             transform.set_random_state(self._rng, self._python_rng)
 
     def crop(self, pixels: np.ndarray, box: Box | None, size: int, seed: int) -> np.ndarray:
-        """One augmented crop: (size, size, 3) uint8, a function of its arguments alone.
+        """One augmented crop: (size, size, 3) uint8, which depends on the arguments alone.
 
-        `pixels`: (h, w, 3) uint8, `box`: x1, y1, x2, y2 in pixels or None for the whole frame.
+        `pixels`: (h, w, 3) uint8; `box`: x1, y1, x2, y2 in pixels, or None for the whole frame.
         """
         rng = self._rng
         rng.bit_generator.state = np.random.PCG64(seed).state
@@ -219,9 +237,9 @@ class Augmenter:
             moves = _moves(chosen, pixels.shape, window)
             if moves is not None:
                 steps, window = moves
-                return _cut_part(pixels, steps, self._last_window(window), size)
+                return _cut_reached(pixels, steps, self._last_window(window), size)
         else:
-            # Mirrored or turned: too rare to be clever.
+            # Mirrored or turned, which is too rare to be worth saving pixels.
             pixels, window = _all_moved(pixels, window, chosen) or (pixels, window)
         return cut(pixels, self._last_window(window), size)
 
@@ -236,18 +254,18 @@ class Augmenter:
                     yield transform
 
     def _last_window(self, window: Sequence[int]) -> Sequence[int]:
-        """The window, or half the time a part of it where the net has an extra crop."""
+        """The window, or half the time a smaller one inside it where the net has an extra crop."""
         if self._extra_crop and self._rng.random() < 0.5:
-            return _part_of(window, self._rng)
+            return _extra_window(window, self._rng)
         return window
 
 
 def _moves(
     transforms: Transforms, shape: Sequence[int], window: Sequence[int]
 ) -> tuple[list[_Step], tuple[int, ...]] | None:
-    """The transforms with what they draw of geometry, and where the window ends up.
+    """Each transform with the matrix that it draws, if it moves pixels, and the window after all moves.
 
-    None where it is lost on the way.
+    window: x1, y1, x2, y2 in a photo of `shape` (h, w, ..). None where the window leaves the photo.
     """
     steps: list[_Step] = []
     box = np.asarray(window, np.float32) / _sides(shape)
@@ -263,18 +281,18 @@ def _moves(
     return None if end is None else (steps, end)
 
 
-def _cut_part(
+def _cut_reached(
     pixels: np.ndarray,
     steps: Sequence[_Step],
     window: reach.Region,
     size: int,
 ) -> np.ndarray:
-    """The crop (size, size, 3) of a photo after `steps`, from the part of it that can reach the crop.
+    """The crop (size, size, 3) of a photo after `steps`, computed from the pixels that can reach it.
 
-    window: in the transformed photo.
+    pixels: (h, w, 3) uint8, the photo; window: in the transformed photo.
     """
     height, width = pixels.shape[:2]
-    # Backwards from the window, what each step reads; then forwards through the pixels.
+    # Backwards from the window, the region that each step reads; then forwards through the pixels.
     regions = [tuple(window)]
     for transform, matrix in reversed(steps):
         if matrix is None:
@@ -282,12 +300,12 @@ def _cut_part(
         else:
             regions.append(reach.reached_by_affine(matrix, regions[-1], width, height))
     source = regions.pop()
-    pixels = reach.part(pixels, (0, 0, width, height), source)
+    pixels = reach.subregion(pixels, (0, 0, width, height), source)
     for transform, matrix in steps:
         target = regions.pop()
         if matrix is None:
             pixels = transform(force_apply=True, image=np.ascontiguousarray(pixels))["image"]
-            pixels = reach.part(pixels, source, target)
+            pixels = reach.subregion(pixels, source, target)
         else:
             pixels = reach.warped(pixels, matrix, source, target)
         source = target
@@ -297,15 +315,15 @@ def _cut_part(
 def _all_moved(
     pixels: np.ndarray, window: Sequence[int], steps: Transforms
 ) -> tuple[np.ndarray, tuple[int, ...]] | None:
-    """Whole photo and window after all `steps`, None where the window was lost on the way."""
+    """The whole photo and the window after all `steps`; None where the window leaves the photo."""
     box = np.asarray(window, np.float32) / _sides(pixels.shape)
     data = {"image": pixels, "bboxes": box[None]}
     for step in steps:
-        before = data["bboxes"]
+        old_boxes = data["bboxes"]
         data = step(force_apply=True, **data)
-        if data["bboxes"] is not before:
-            left = data["bboxes"]
-            box = _visible(left[0], data["image"].shape) if len(left) else None
+        boxes = data["bboxes"]
+        if boxes is not old_boxes:
+            box = _visible(boxes[0], data["image"].shape) if len(boxes) else None
             if box is None:
                 return None
             data["bboxes"] = box[None]
@@ -319,9 +337,9 @@ def _visible(box: np.ndarray, shape: Sequence[int]) -> np.ndarray | None:
     None where less than a pixel or a tenth of it is left.
     """
     clipped = np.clip(box, 0, 1)
-    left = (clipped[2] - clipped[0]) * (clipped[3] - clipped[1])
+    visible = (clipped[2] - clipped[0]) * (clipped[3] - clipped[1])
     whole = (box[2] - box[0]) * (box[3] - box[1])
-    enough = left * shape[0] * shape[1] >= MIN_AREA and left >= MIN_VISIBILITY * whole
+    enough = visible * shape[0] * shape[1] >= MIN_AREA and visible >= MIN_VISIBILITY * whole
     return clipped if enough else None
 
 
@@ -337,7 +355,7 @@ def _sides(shape: Sequence[int]) -> np.ndarray:
     return np.array([shape[1], shape[0], shape[1], shape[0]], np.float32)
 
 
-def _part_of(window: Sequence[int], rng: np.random.Generator) -> tuple[int, ...]:
+def _extra_window(window: Sequence[int], rng: np.random.Generator) -> tuple[int, ...]:
     """A random window of 70-90% of each side inside `window` (x1, y1, x2, y2)."""
     low, high = [], []
     for start, end in ((window[0], window[2]), (window[1], window[3])):

@@ -1,8 +1,8 @@
 """Unaugmented crops kept on disk between stages, so that a photo is decoded once for each size.
 
-A process appends its crops to a shard of its own, raw uint8 that every process maps into memory; the
-shard's index, a pickle, appears only once the crops are written. A crop counts only while its photo's
-size, its modification time, its box and the crops' anisotropy are the same.
+Every process appends its crops to one shard, a file of raw uint8 that other processes map into memory;
+the shard's index, a pickle, appears only once the crops are written. A crop counts only while its
+photo's size and modification time, its box and the crops' anisotropy are the same.
 """
 
 from __future__ import annotations
@@ -21,28 +21,32 @@ from whales.base.pickles import load, save
 
 # Crops between two writes of the index.
 _PUBLISH = 2000
-# No more is kept once less than this share of the disk is free.
+# No more crops are kept once less than this share of the disk is free.
 _LEAST_FREE = 0.1
 
 Key = tuple[object, ...]
 
 
 def key_of(path: Path, box: Sequence[float] | None, anisotropy: float) -> Key:
-    """What a crop depends on besides its size: box, shape, the file's size and modification time."""
+    """What a crop depends on besides its side: box, anisotropy, the file's size and modification time.
+
+    path: of the photo; box: pixels, None for the whole frame. OSError where the file is missing.
+    """
     status = path.stat()
-    own = None if box is None else tuple(float(value) for value in box)
-    return own, anisotropy, status.st_size, status.st_mtime_ns
+    corners = None if box is None else tuple(float(value) for value in box)
+    return corners, anisotropy, status.st_size, status.st_mtime_ns
 
 
 class CropStore:
-    """Crops of one size, in pixels a side; safe to share between threads and between processes."""
+    """Crops of one size; safe to share between threads and between processes."""
 
     def __init__(self, folder: Path, size: int) -> None:
+        """`folder`: of all shards; `size`: of the crops, pixels a side."""
         self._shape = (size, size, 3)
         self._name = f"{size}px_{os.getpid()}_{uuid.uuid4().hex[:8]}"
         self._folder = folder
-        self._found: dict[tuple[str, Key], np.ndarray] = {}
-        self._own: dict[tuple[str, Key], int] = {}
+        self._crops: dict[tuple[str, Key], np.ndarray] = {}
+        self._written: dict[tuple[str, Key], int] = {}
         self._rows = self._published = 0
         self._file = None
         self._full = False
@@ -52,14 +56,14 @@ class CropStore:
             if index.exists():
                 self._read(index, data)
             elif not _alive(int(data.stem.split("_")[1])):
-                data.unlink(missing_ok=True)  # of a process that was killed
+                data.unlink(missing_ok=True)  # its process was killed
 
     def get(self, name: str, key: Key) -> np.ndarray | None:
-        """The crop of a photo (stem), (size, size, 3) uint8, or None; not to be written to."""
-        return self._found.get((name, key))
+        """The crop of a photo (stem), (size, size, 3) uint8, read-only; None where none is kept."""
+        return self._crops.get((name, key))
 
     def put(self, name: str, key: Key, crop: np.ndarray) -> None:
-        """Keep a crop for later processes."""
+        """Keep a crop (size, size, 3) uint8 of a photo (stem) for later processes."""
         with self._lock:
             if self._full:
                 return
@@ -67,13 +71,13 @@ class CropStore:
                 self._folder.mkdir(parents=True, exist_ok=True)
                 self._file = open(self._folder / f"{self._name}.u8", "wb")
             self._file.write(np.ascontiguousarray(crop).data)
-            self._own[name, key] = self._rows
+            self._written[name, key] = self._rows
             self._rows += 1
             if self._rows - self._published >= _PUBLISH:
                 self._publish()
 
     def close(self) -> None:
-        """Write what is not written yet."""
+        """Write what is not written yet; later crops are not kept."""
         with self._lock:
             if self._file is not None:
                 self._publish()
@@ -83,7 +87,7 @@ class CropStore:
 
     def _publish(self) -> None:
         self._file.flush()
-        save(self._folder / f"{self._name}.pkl", self._own)
+        save(self._folder / f"{self._name}.pkl", self._written)
         self._published = self._rows
         disk = shutil.disk_usage(self._folder)
         self._full = disk.free < _LEAST_FREE * disk.total
@@ -99,7 +103,7 @@ class CropStore:
         rows = data.stat().st_size // length
         if rows:
             crops = np.memmap(data, np.uint8, "r", shape=(rows, *self._shape))
-            self._found |= {own: crops[row] for own, row in entries.items() if row < rows}
+            self._crops |= {key: crops[row] for key, row in entries.items() if row < rows}
 
 
 def _alive(process: int) -> bool:
@@ -107,6 +111,6 @@ def _alive(process: int) -> bool:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:  # it lives, and is another user's
+    except PermissionError:  # it is alive, under another user
         return True
     return True

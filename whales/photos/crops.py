@@ -1,4 +1,4 @@
-"""Cut the fluke out of a photo: which window, squeezed to which size (method, section 4)."""
+"""Cut the fluke out of a photo: the window, and the size it is squeezed to (method, section 4)."""
 
 from __future__ import annotations
 
@@ -31,6 +31,11 @@ def crop_window(
     clipped, widened about its centre to width:height `anisotropy` on its too small side, clipped and
     truncated.
     Returns x1, y1, x2, y2, integers inside the photo, never empty.
+
+    >>> crop_window((100, 100, 300, 180), width=400, height=300)
+    (90, 89, 311, 191)
+    >>> crop_window(None, width=400, height=300)
+    (0, 0, 400, 300)
     """
     if box is None or box[2] <= box[0] or box[3] <= box[1]:
         box = (0, 0, width, height)
@@ -76,7 +81,7 @@ def read_crop(
 
 
 def check_boxes(boxes: Mapping[str, Box], photos: Sequence[str]) -> None:
-    """Name in the log the photos of `photos` whose box is inverted or empty: their whole frame is used."""
+    """Log every photo (stem) of `photos` whose box is inverted or empty: its whole frame is used."""
     for photo in photos:
         box = boxes.get(photo)
         if box is not None and (box[2] <= box[0] or box[3] <= box[1]):

@@ -1,6 +1,6 @@
-"""Feed a net with crops: workers that read, cut and augment photos ahead of it, in order.
+"""Feed a net with crops: workers read, cut and augment photos before the net asks for them.
 
-Plain crops are made by threads and kept; augmentation is mostly Python and so takes processes.
+Plain crops are made by threads and kept in memory; augmentation is mostly Python, so processes do it.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from itertools import chain
 from multiprocessing.connection import wait
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import cv2
 import numpy as np
 
-from whales.base.concurrency import ahead
+from whales.base.concurrency import map_ahead
 from whales.base.console import log
 from whales.base.errors import UserError
 from whales.files.boxes import Box
@@ -29,18 +29,21 @@ from whales.photos.crop_store import CropStore, key_of
 from whales.photos.crops import read_crop
 from whales.photos.photo_store import PhotoStore
 
+if TYPE_CHECKING:
+    from whales.photos.augment import Augmenter
+
 Result = TypeVar("Result")
 
 # Unaugmented crops are kept in memory up to this many bytes.
 KEPT_BYTES = 2 << 30
-# Augmented crops that travel between processes at a time.
+# Augmented crops that one call of a worker process makes.
 _CHUNK = 8
 
 
 class PhotoFeed:
     """Crops of named photos at one size, plain or augmented.
 
-    All that is random comes in as seeds, so the number of workers does not change a single pixel.
+    Random choices depend on the seeds given alone, so the number of workers does not change a pixel.
     """
 
     def __init__(
@@ -49,16 +52,17 @@ class PhotoFeed:
         boxes: dict[str, Box],
         size: int,
         workers: int = 1,
-        augmenter: Callable[[], Any] | None = None,
+        augmenter: Callable[[], Augmenter] | None = None,
         store: Path | None = None,
         decoded: Path | None = None,
         anisotropy: float = ANISOTROPY,
     ) -> None:
         """`path_of`: photo stem -> file; `boxes`: stem -> x1, y1, x2, y2 (absent: whole frame).
 
-        `augmenter` makes a `whales.photos.augment.Augmenter`, one in each of the worker processes.
-        `store`: folder that keeps unaugmented crops for other processes, `decoded`: folder that keeps
-        the photos that training looks at. `anisotropy`: width : height of plain crops.
+        `size`: of the crops, pixels a side; `augmenter`: makes an augmenter in each worker process, and
+        must be picklable, like `path_of`; `store`: folder that keeps unaugmented crops for other
+        processes; `decoded`: folder that keeps decoded photos for training; `anisotropy`:
+        width : height of plain crops.
         """
         self.size, self.boxes, self.anisotropy = size, boxes, anisotropy
         self._store = CropStore(store, size) if store else None
@@ -71,7 +75,7 @@ class PhotoFeed:
         self._kept: dict[str, np.ndarray] = {}
 
     def plain(self, name: str) -> np.ndarray:
-        """The unaugmented crop of a photo: (size, size, 3) uint8."""
+        """The unaugmented crop of a photo (stem): (size, size, 3) uint8; `UserError` as `read_photo`."""
         crop = self._kept.get(name)
         if crop is None:
             crop = self._stored(name)
@@ -91,32 +95,32 @@ class PhotoFeed:
         return crop
 
     def plain_batches(self, names: Sequence[str], batch: int) -> Iterator[np.ndarray]:
-        """Unaugmented crops in order: (<= batch, size, size, 3) uint8."""
-        yield from _stacked(ahead(self._threads, self.plain, names, 2 * batch), batch)
+        """Unaugmented crops of photos (stems) in order: batches (<= batch, size, size, 3) uint8."""
+        yield from _stacked(map_ahead(self._threads, self.plain, names, 2 * batch), batch)
 
     def pair_batches(
         self, names: Sequence[str], pairs: np.ndarray, seeds: np.ndarray, batch: int
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Augmented crops of both sides of pairs: two (<= batch, size, size, 3) uint8 a step.
+        """Augmented crops of both sides of pairs: two arrays (<= batch, size, size, 3) uint8 a step.
 
-        `pairs`: (n, 2) int indices into `names`, `seeds`: (n, 2) int.
+        `pairs`: (n, 2) int, indices into `names` (stems); `seeds`: (n, 2) int, of each crop.
         """
         tasks = [
             (names[photo], int(seed))
             for photo, seed in zip(pairs.ravel(), seeds.ravel(), strict=True)
         ]
         chunks = [tasks[start : start + _CHUNK] for start in range(0, len(tasks), _CHUNK)]
-        most = 2 * self._workers + 4 * batch // _CHUNK
-        crops = chain.from_iterable(ahead(self._processes, _augmented, chunks, most))
-        for both in _stacked(crops, 2 * batch):
-            yield both[0::2], both[1::2]
+        limit = 2 * self._workers + 4 * batch // _CHUNK
+        crops = chain.from_iterable(map_ahead(self._processes, _augmented, chunks, limit))
+        for sides in _stacked(crops, 2 * batch):
+            yield sides[0::2], sides[1::2]
 
-    def submit(self, function: Callable[..., Result], *args: Any) -> Future[Result]:
-        """Call another function in one of the worker processes, beside their crops."""
+    def submit(self, function: Callable[..., Result], *args: object) -> Future[Result]:
+        """Call a function in one of the worker processes, between their crops."""
         return self._processes.submit(function, *args)
 
     def readable(self, names: Sequence[str]) -> list[str]:
-        """The photos among `names` that can be read; the others are named in the log and counted."""
+        """The photos (stems) among `names` that can be read; the log names and counts the others."""
 
         def fault(name: str) -> str | None:
             try:
@@ -126,7 +130,7 @@ class PhotoFeed:
             return None
 
         kept, lost = [], 0
-        for name, reason in zip(names, ahead(self._threads, fault, names, 64), strict=True):
+        for name, reason in zip(names, map_ahead(self._threads, fault, names, 64), strict=True):
             if reason is None:
                 kept.append(name)
             else:
@@ -137,7 +141,7 @@ class PhotoFeed:
         return kept
 
     def close(self) -> None:
-        """End the workers, and keep the crops that were made."""
+        """End the workers, and write crops that the store does not have yet."""
         self._threads.shutdown(cancel_futures=True)
         self._processes.shutdown(cancel_futures=True)
         if self._store:
@@ -146,21 +150,21 @@ class PhotoFeed:
 
 @dataclass
 class _Source:
-    """What a worker process augments from."""
+    """What a worker process needs to augment photos: the feed's arguments, and its augmenter."""
 
     path_of: Callable[[str], Path]
     boxes: dict[str, Box]
     size: int
-    make_augmenter: Callable[[], Any] | None
+    make_augmenter: Callable[[], Augmenter] | None
     photos: PhotoStore
-    augmenter: Any = None
+    augmenter: Augmenter | None = None
 
 
 _source: _Source | None = None  # of this worker process
 
 
 def _processes(workers: int, source: _Source) -> ProcessPoolExecutor:
-    """A pool whose processes stem from a fresh one: a copy of a process with TensorFlow can hang."""
+    """A pool of processes that start from a fresh one: a fork of a process with TensorFlow can hang."""
     context = multiprocessing.get_context("forkserver" if os.name == "posix" else "spawn")
     if os.name == "posix":
         context.set_forkserver_preload(["whales.photos.augment", "whales.training.mining"])
@@ -168,7 +172,7 @@ def _processes(workers: int, source: _Source) -> ProcessPoolExecutor:
 
 
 def _begin(source: _Source) -> None:
-    """Set up a worker process, which ends with its parent even if that is killed."""
+    """Set up a worker process, and let it end with its parent even if the parent is killed."""
     global _source
     _source = source
     cv2.setNumThreads(1)  # the cores are shared out among the processes
@@ -181,7 +185,7 @@ def _begin(source: _Source) -> None:
     if sys.platform == "linux":
         import fcntl
 
-        # The thread waits for as long as an assignment holds the interpreter: the kernel does not.
+        # While an assignment holds the interpreter the thread cannot run; a signal ends the process.
         fcntl.fcntl(sentinel, fcntl.F_SETOWN, os.getpid())
         flags = fcntl.fcntl(sentinel, fcntl.F_GETFL)
         fcntl.fcntl(sentinel, fcntl.F_SETFL, flags | os.O_ASYNC)
@@ -201,6 +205,7 @@ def _augmented(tasks: Sequence[tuple[str, int]]) -> list[np.ndarray]:
 
 
 def _stacked(items: Iterable[np.ndarray], batch: int) -> Iterator[np.ndarray]:
+    """Items of one shape in batches, the last one shorter."""
     waiting: list[np.ndarray] = []
     for item in items:
         waiting.append(item)

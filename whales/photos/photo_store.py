@@ -1,7 +1,7 @@
 """Decoded photos kept on disk, so that training decodes a photo once, not four times an epoch.
 
-One file of raw pixels a photo, which every worker of every stage maps into memory: only the rows that a
-crop looks at are read. A file counts only while its photo's size and modification time are the same.
+Each photo's pixels are one file that the workers of every stage map into memory: only the rows that a
+crop needs are read. A file counts only while its photo's size and modification time are the same.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from whales.base.pickles import atomic_path
 from whales.photos.photos import read_photo
 
-# No more is kept once less than this share of the disk is free.
+# No more photos are kept once less than this share of the disk is free.
 LEAST_FREE = 0.1
 
 
@@ -23,14 +23,14 @@ class PhotoStore:
     """Reads photos through a folder of decoded ones; safe to share between threads and processes."""
 
     def __init__(self, folder: Path | None) -> None:
-        """`folder`: where decoded photos are kept; None: nowhere, every photo is decoded."""
+        """`folder`: keeps the decoded photos; None: nothing is kept, every photo is decoded."""
         self._folder = folder
 
     def read(self, path: Path) -> np.ndarray:
-        """The pixels of a photo, as from `read_photo`: (h, w, 3) uint8, not to be written to."""
+        """The pixels of a photo, as from `read_photo`: (h, w, 3) uint8, read-only. `UserError` as there."""
         if self._folder is None or not path.exists():
             return read_photo(path)
-        kept = self._place(path)
+        kept = self._kept_file(path)
         try:
             return np.asarray(np.load(kept, mmap_mode="r"))
         except (OSError, EOFError, ValueError):  # not there yet, or damaged
@@ -45,8 +45,8 @@ class PhotoStore:
                 np.save(out, pixels)
         return pixels
 
-    def _place(self, path: Path) -> Path:
+    def _kept_file(self, path: Path) -> Path:
         status = path.stat()
-        what = f"{path.resolve()} {status.st_size} {status.st_mtime_ns}"
-        digest = hashlib.blake2b(what.encode(), digest_size=8).hexdigest()
+        key = f"{path.resolve()} {status.st_size} {status.st_mtime_ns}"
+        digest = hashlib.blake2b(key.encode(), digest_size=8).hexdigest()
         return self._folder / f"{path.stem}_{digest}.npy"

@@ -1,4 +1,4 @@
-"""Decode photos: every format to one array, and what cannot be read is told in one line."""
+"""Decode photos of every format to one kind of array; an unreadable one is an error of one line."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from whales.base.errors import UserError
 def read_photo(path: Path | str, upright: bool = False) -> np.ndarray:
     """Decode a photo to (h, w, 3) uint8 RGB.
 
-    One- and two-channel photos repeat their first channel, more than three channels lose the rest; no
-    colour conversion and no rotation, since boxes are given in the stored pixels. `upright`: turned
-    as the camera's EXIF note says.
+    Photos of one or two channels repeat the first, those of more than three lose the rest. Colours are
+    not converted; the photo is not turned, since boxes are in the stored pixels, unless `upright` asks
+    for the rotation that the camera noted in its EXIF data.
     Raises `UserError` with path and reason where the file cannot be read to its end.
     """
     access = "random" if upright else "sequential"  # turning needs the pixels in any order
@@ -39,7 +39,7 @@ def read_photo(path: Path | str, upright: bool = False) -> np.ndarray:
 
 
 def photo_size(path: Path | str) -> tuple[int, int]:
-    """(width, height) in pixels, from the file's header alone."""
+    """(width, height) in pixels, from the file's header alone; `UserError` as `read_photo`."""
     try:
         image = pyvips.Image.new_from_file(str(path))
     except pyvips.Error as error:

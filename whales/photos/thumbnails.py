@@ -1,4 +1,4 @@
-"""Thumbnails: the fluke of a photo, small and in its own shape."""
+"""Thumbnails: the fluke of a photo, small, with the anisotropy of the work root."""
 
 from __future__ import annotations
 
@@ -15,13 +15,16 @@ HEIGHT = 100  # of a thumbnail, pixels
 
 
 def thumbnail(workspace: Workspace, boxes: Mapping[str, Box], name: str) -> np.ndarray:
-    """The fluke of a photo (stem), in its own shape: (100, w, 3) uint8."""
+    """The fluke of a photo (stem), squeezed as `fluke` does: (100, w, 3) uint8 RGB.
+
+    boxes: stem -> box; `UserError` where the photo is missing or unreadable.
+    """
     pixels = read_photo(workspace.photo(name))
     return fluke(pixels, boxes.get(name), workspace.settings.anisotropy)
 
 
 def fluke(pixels: np.ndarray, box: Box | None, anisotropy: float) -> np.ndarray:
-    """The fluke of (h, w, 3) uint8, in its own shape: (100, 100 * anisotropy, 3).
+    """The fluke in a photo (h, w, 3) uint8: (100, 100 * anisotropy, 3) uint8.
 
     `box` and `anisotropy` as in `crop_window`.
     """
@@ -30,5 +33,9 @@ def fluke(pixels: np.ndarray, box: Box | None, anisotropy: float) -> np.ndarray:
 
 
 def thumbnail_size(anisotropy: float) -> tuple[int, int]:
-    """(width, height) of a thumbnail, pixels."""
+    """(width, height) of a thumbnail, pixels.
+
+    >>> thumbnail_size(2.15)
+    (215, 100)
+    """
     return max(1, round(HEIGHT * anisotropy)), HEIGHT
