@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,7 +89,7 @@ STAGES = tuple(stage for chain in CHAINS for stage in chain.stages)
 LEAST_MAP5, LEAST_IOU = 0.60, 0.70
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--root", default="demo_root", help="work root (default: demo_root)")
     parser.add_argument("--profile", choices=PROFILE_CHOICES, default="smoke")
