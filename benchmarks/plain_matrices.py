@@ -41,7 +41,7 @@ def r20(workspace: Workspace) -> None:
     table = pd.read_csv(workspace.file("train_csv"))
     identity_of = dict(zip(table.Image, table.Id, strict=True))
     for net in ("v5", "v6"):
-        rows, parts, precisions = [], [], []
+        rows, matrices, precisions = [], [], []
         for fold in range(4):
             names, columns, scores = load(workspace.file(f"valid_matrix_{net}", fold=fold))
             identities = [identity_of[name] for name in columns]
@@ -56,10 +56,10 @@ def r20(workspace: Workspace) -> None:
                 precisions.append(1 / (answers.index(identity) + 1) if right else 0.0)
             scores[scores < 1e-5] = 0
             rows += names
-            parts.append(scores)
+            matrices.append(scores)
         mean = float(np.mean(precisions))
         content = {"row_names": rows, "col_names": columns, "overall_score": mean}
-        content["val_vs_train_mat_sparse"] = sparse.csr_matrix(np.concatenate(parts))
+        content["val_vs_train_mat_sparse"] = sparse.csr_matrix(np.concatenate(matrices))
         _save_beside(workspace.file(f"features_{net}"), content)
         names, columns, scores = load(workspace.file(f"test_matrix_{net}"))
         scores[scores < 1e-5] = 0

@@ -47,9 +47,8 @@ SMOKE_3RD = (
     temp(2e-5, 2, 5, 3),
     Block("final", lambda i: (1e-5, 5e-6)[i], 2, 2, 3, each_round=True),
 )
-
-# From nothing the net stays at chance for longer than a smoke test can wait. The head alone comes last:
-# batch normalization's moving statistics lag behind, and it learns to live with them.
+# From random weights the net stays at chance for longer than a smoke test can wait. The head alone comes
+# last: batch normalization's moving statistics lag behind, and it learns to live with them.
 COLD_1ST = (temp(1e-4, 1, 1, 1000),)
 COLD_2ND = (temp(1e-3, 1, 1, 1000, frozen=True), temp(1e-4, 1, 1, 1000, new_adam=True))
 COLD_3RD = (temp(1e-4, 1, 1, 20), Block("final", 1e-3, 1, 3, 1000, frozen=True, each_round=True))

@@ -152,13 +152,13 @@ class DetectorRun:
         _copy(self.last, self.checkpoint)
 
 
-def former_key(plan: DetectorPlan, detector: Detector, *parts: object) -> str:
+def former_key(plan: DetectorPlan, detector: Detector, *values: object) -> str:
     """The digest by which versions before 0.2 told one training from another.
 
-    parts: seed, path of the snapshot or None, content of the fold's two tables. The records enter as
+    values: seed, path of the snapshot or None, content of the fold's two tables. The records enter as
     text, under the class names that they had then.
     """
-    texts = [_text_as(plan, "Settings"), _text_as(detector, "Detector"), *map(repr, parts)]
+    texts = [_text_as(plan, "Settings"), _text_as(detector, "Detector"), *map(repr, values)]
     return hashlib.sha256(f"({', '.join(texts)})".encode()).hexdigest()
 
 
