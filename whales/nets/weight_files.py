@@ -15,6 +15,7 @@ import numpy as np
 
 from whales.base.errors import UserError
 from whales.base.pickles import atomic_path
+from whales.base.plain_hdf5 import array_of, finite_floats, group_of, names_of, open_hdf5
 
 if TYPE_CHECKING:
     import h5py
@@ -61,10 +62,14 @@ class _Entry:
 
 @dataclass(frozen=True)
 class _Stored:
-    """One array of a weight file."""
+    """One array of a weight file that is open."""
 
     name: str
-    value: np.ndarray
+    dataset: h5py.Dataset
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.dataset.shape
 
 
 def _leaf_layers(model: keras.Model) -> Iterable[keras.layers.Layer]:
@@ -112,32 +117,35 @@ def load_weights(
 
     Raises `UserError` where the file is missing, damaged, or holds the weights of another net.
     """
-    groups = [group for group in _read_groups(Path(path)) if group]
-    branch_trained, branch_moving = _model_entries(branch)
-    head_trained, head_moving = _model_entries(head)
-    if len(groups) == 2:
-        pairs = [
-            (branch_trained + branch_moving, groups[0]),
-            (head_trained + head_moving, groups[1]),
-        ]
-    elif len(groups) == 1:
-        entries = branch_trained + head_trained + branch_moving + head_moving
-        pairs = [(entries, groups[0])]
-    else:
-        raise UserError(
-            f"{path}: no weights of a Siamese net: expected groups of a branch and a head, or one "
-            f"group with both, received {len(groups)} groups with weights"
-        )
-    assignments = []
-    for entries, stored in pairs:
-        try:
-            assignments += _match(entries, stored, averaged_kernel)
-        except _MismatchError as mismatch:
+    path = Path(path)
+    with open_hdf5(path, "weight file") as file:
+        groups = [group for group in _stored_groups(file) if group]
+        branch_trained, branch_moving = _model_entries(branch)
+        head_trained, head_moving = _model_entries(head)
+        if len(groups) == 2:
+            pairs = [
+                (branch_trained + branch_moving, groups[0]),
+                (head_trained + head_moving, groups[1]),
+            ]
+        elif len(groups) == 1:
+            entries = branch_trained + head_trained + branch_moving + head_moving
+            pairs = [(entries, groups[0])]
+        else:
             raise UserError(
-                f"{path}: weights of another net than {branch.name}: {mismatch}{_guess(groups)}"
-            ) from None
-    for variable, value in assignments:
-        variable.assign(value)
+                f"{path}: no weights of a Siamese net: expected groups of a branch and a head, or one "
+                f"group with both, received {len(groups)} groups with weights"
+            )
+        matched = []
+        for entries, stored in pairs:
+            try:
+                matched += _match(entries, stored, averaged_kernel)
+            except _MismatchError as mismatch:
+                raise UserError(
+                    f"{path}: weights of another net than {branch.name}: {mismatch}{_guess(groups)}"
+                ) from None
+        values = [_value(entry, arrays) for entry, arrays in matched]
+    for (entry, _), value in zip(matched, values, strict=True):
+        entry.variable.assign(value)
 
 
 def load_branch(branch: keras.Model, path: Path | str) -> None:
@@ -149,13 +157,16 @@ def load_branch(branch: keras.Model, path: Path | str) -> None:
     entries = [
         entry for layer in _leaf_layers(branch) for kind in _entries(layer) for entry in kind
     ]
-    stored = [array for group in _read_groups(Path(path)) for array in group]
-    try:
-        assignments = _match(entries, stored, None)
-    except _MismatchError as mismatch:
-        raise UserError(f"{path}: not ImageNet weights of {branch.name}: {mismatch}") from None
-    for variable, value in assignments:
-        variable.assign(value)
+    path = Path(path)
+    with open_hdf5(path, "weight file") as file:
+        stored = [array for group in _stored_groups(file) for array in group]
+        try:
+            matched = _match(entries, stored, None)
+        except _MismatchError as mismatch:
+            raise UserError(f"{path}: not ImageNet weights of {branch.name}: {mismatch}") from None
+        values = [_value(entry, arrays) for entry, arrays in matched]
+    for (entry, _), value in zip(matched, values, strict=True):
+        entry.variable.assign(value)
 
 
 class _MismatchError(Exception):
@@ -164,80 +175,54 @@ class _MismatchError(Exception):
 
 def _match(
     entries: list[_Entry], stored: list[_Stored], averaged_kernel: str | None
-) -> list[tuple[keras.Variable, np.ndarray]]:
-    """Pair weights with arrays by order; raise `_MismatchError` at the first that does not fit."""
+) -> list[tuple[_Entry, list[_Stored]]]:
+    """Pair weights with arrays by order, by their shapes alone: nothing is read yet.
+
+    Raises `_MismatchError` at the first that does not fit.
+    """
     wanted = [(entry, name) for entry in entries for name in entry.piece_names]
-    pieces: list[np.ndarray] = []
-    for (entry, name), array in zip(wanted, stored, strict=False):
-        value, shape = array.value, entry.piece_shape
-        if entry.layer == averaged_kernel and value.shape == (*shape[:2], 1, *shape[3:]):
-            # A grey photo is R=G=B: a third in each channel gives the same response.
-            value = np.repeat(value / np.float32(shape[2]), shape[2], axis=2)
-        if value.shape != shape:
+    for number, ((entry, name), array) in enumerate(zip(wanted, stored, strict=False), start=1):
+        shape = entry.piece_shape
+        grey = (*shape[:2], 1, *shape[3:]) if entry.layer == averaged_kernel else shape
+        if array.shape not in (shape, grey):
             raise _MismatchError(
-                f"array {len(pieces) + 1} ({name}): expected {shape}, "
-                f"received {array.name} {value.shape}"
+                f"array {number} ({name}): expected {shape}, received {array.name} {array.shape}"
             )
-        pieces.append(value)
     if len(stored) != len(wanted):
         raise _MismatchError(f"expected {len(wanted)} arrays, received {len(stored)}")
-    remaining = iter(pieces)
-    return [
-        (entry.variable, np.concatenate([next(remaining) for _ in range(entry.groups)], axis=-1))
-        for entry in entries
-    ]
+    remaining = iter(stored)
+    return [(entry, [next(remaining) for _ in range(entry.groups)]) for entry in entries]
+
+
+def _value(entry: _Entry, arrays: list[_Stored]) -> np.ndarray:
+    """The numbers of a weight: its arrays joined; all must be finite."""
+    pieces = []
+    for array in arrays:
+        value, shape = finite_floats(array.dataset), entry.piece_shape
+        if value.shape != shape:
+            # A grey photo is R=G=B: a third in each channel gives the same response.
+            value = np.repeat(value / np.float32(shape[2]), shape[2], axis=2)
+        pieces.append(value)
+    return np.concatenate(pieces, axis=-1)
 
 
 def _guess(groups: list[list[_Stored]]) -> str:
     """Name the known net that a file fits, if any."""
     arrays = [array for group in groups for array in group]
-    widths = [array.value.shape[0] for array in arrays if array.value.ndim == 2]
+    widths = [array.shape[0] for array in arrays if len(array.shape) == 2]
     net = KNOWN_NETS.get((len(arrays), widths[-1] if widths else 0))
     return f"; the file fits {net}" if net else ""
 
 
-def _read_groups(path: Path) -> list[list[_Stored]]:
-    """The arrays of a Keras 2 weight file, one list per layer group, in saved order."""
-    import h5py
-
-    if not path.is_file():
-        raise UserError(f"{path}: weight file is missing")
-    try:
-        with h5py.File(path, "r") as file:
-            root = file.get("model_weights", file)
-            return [
-                [
-                    _Stored(name, np.asarray(root[layer][name], np.float32))
-                    for name in _read_names(root[layer], "weight_names")
-                ]
-                for layer in _read_names(root, "layer_names")
-            ]
-    except (OSError, KeyError, RuntimeError, ValueError, TypeError) as reason:
-        raise UserError(
-            f"{path}: not a whole Keras 2 HDF5 weight file ({_one_line(reason)})"
-        ) from reason
-
-
-def _one_line(reason: Exception) -> str:
-    return " ".join(str(reason).split()) or type(reason).__name__
-
-
-def _read_names(group: h5py.Group, attribute: str) -> list[str]:
-    """A list of names kept in one attribute, or cut into `attribute`0, `attribute`1, ..."""
-    if attribute in group.attrs:
-        chunks = [group.attrs[attribute]]
-    else:
-        chunks, number = [], 0
-        while f"{attribute}{number}" in group.attrs:
-            chunks.append(group.attrs[f"{attribute}{number}"])
-            number += 1
-        if not chunks:
-            raise KeyError(f"no attribute {attribute} in {group.name}")
-    return [
-        name.decode() if isinstance(name, bytes) else str(name)
-        for chunk in chunks
-        for name in chunk
-    ]
+def _stored_groups(file: h5py.File) -> list[list[_Stored]]:
+    """The arrays of a Keras 2 weight file, one list per layer group, in saved order; not read yet."""
+    root = group_of(file, "model_weights") if "model_weights" in file else file
+    groups = []
+    for layer in names_of(root, "layer_names"):
+        group = group_of(root, layer)
+        names = names_of(group, "weight_names")
+        groups.append([_Stored(name, array_of(group, name)) for name in names])
+    return groups
 
 
 def _write_names(group: h5py.Group, attribute: str, names: list[str]) -> None:
@@ -305,6 +290,6 @@ class FirstWeights:
         except Exception as reason:  # get_file raises plain Exception where there is no network
             raise UserError(
                 f"ImageNet weights {self.name} are not in {folder} and cannot be downloaded "
-                f"({_one_line(reason)}): put the file (md5 {self.md5}) of {self.url} there, "
+                f"({' '.join(str(reason).split())}): put the file (md5 {self.md5}) of {self.url} there, "
                 "or start with --weights none or --weights FILE"
             ) from reason
