@@ -13,7 +13,7 @@ import pandas as pd
 
 from whales.base.console import log
 from whales.base.errors import UserError
-from whales.base.folders import new_folder, unique_names
+from whales.base.folders import new_folder, require_new, unique_names
 from whales.base.pickles import atomic_path, load, write_text
 from whales.files.dataset import test_photos, training_identities
 from whales.files.decisions import SKIP, DecisionLog, standing, words_of
@@ -25,6 +25,35 @@ from whales.photos.photos import photo_size
 
 # A date is cut to so many characters.
 OCCASIONS = {"year": 4, "month": 7, "day": 10}
+
+
+@dataclass(frozen=True)
+class Exports:
+    """What is to be written, and where; None for what is not asked for.
+
+    csv, xlsx: tables of photos, individuals, boxes and answers; coco: COCO JSON; capture_histories:
+    individual x occasion; folders: a new folder with one for each individual, photos as links if `link`;
+    with_labelled: the labelled photos as well, in all but the captures, which always have them;
+    occasions: one of `OCCASIONS`, None for the finest that all dates have. Raises `UserError` for
+    nothing, for a workbook of another suffix, and for a folder that is there and not empty.
+    """
+
+    csv: Path | None = None
+    xlsx: Path | None = None
+    coco: Path | None = None
+    capture_histories: Path | None = None
+    folders: Path | None = None
+    with_labelled: bool = False
+    occasions: str | None = None
+    link: bool = False
+
+    def __post_init__(self) -> None:
+        if not (self.csv or self.xlsx or self.coco or self.capture_histories or self.folders):
+            raise UserError("nothing to write; give --csv, --xlsx, --coco, --folders or another")
+        if self.xlsx and self.xlsx.suffix.lower() != ".xlsx":
+            raise UserError(f"--xlsx {self.xlsx}: the name must end in .xlsx")
+        if self.folders:
+            require_new(self.folders)
 
 
 @dataclass(frozen=True)
@@ -45,6 +74,32 @@ class Sighting:
     date: str = ""
     box: tuple[int, ...] | None = None
     answers: tuple[str, ...] = ()
+
+
+def export(exports: Exports, sightings: Sequence[Sighting], workspace: Workspace) -> None:
+    """Write what is asked for of the sightings of `read_sightings`; says how many photos that are.
+
+    All is computed, and all photos are found, before the first file is written.
+    """
+    chosen = [s for s in sightings if exports.with_labelled or s.split == TEST]
+    table = sightings_table(chosen)
+    content = coco(chosen, workspace) if exports.coco else {}
+    histories = None
+    if exports.capture_histories:
+        histories, left_out = capture_histories(sightings, exports.occasions)
+        for reason, photos in left_out.items():
+            log(f"capture histories: {photos} photos {reason} capture nobody")
+    if exports.folders:
+        write_folders(exports.folders, chosen, workspace, exports.link)
+    for path in filter(None, (exports.csv, exports.xlsx)):
+        write_table(path, table)
+    if exports.coco:
+        write_coco(exports.coco, content)
+    if exports.capture_histories and histories is not None:
+        write_histories(exports.capture_histories, histories)
+    matched = sum(s.individual != UNMATCHED for s in chosen)
+    decided = sum(s.source == "decision" for s in chosen)
+    log(f"{len(chosen)} photos, {matched} matched, {decided} of them decided by people")
 
 
 def read_sightings(

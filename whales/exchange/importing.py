@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
-import contextlib
 import math
 import shutil
 from collections import Counter
@@ -31,22 +29,6 @@ from whales.photos.photos import read_photo
 _QUALITY = 95  # of photos that must be encoded anew; from 90 on libvips keeps the full colour
 _TURNED = (5, 6, 7, 8)  # EXIF orientations whose upright photo has its sides exchanged
 _OVERHANG = 0.05  # of the photo's side: boxes drawn a little too far are clipped, others refused
-
-
-def share(text: str) -> float:
-    """Parser of an argument that is a share, above 0 and below 1."""
-    with contextlib.suppress(ValueError):
-        if 0 < float(text) < 1:
-            return float(text)
-    raise argparse.ArgumentTypeError(f"expected a share between 0 and 1, received {text}")
-
-
-def ratio(text: str) -> float:
-    """Parser of an argument that is a number above 0."""
-    with contextlib.suppress(ValueError):
-        if 0 < float(text) < math.inf:
-            return float(text)
-    raise argparse.ArgumentTypeError(f"expected a number above 0, received {text}")
 
 
 def draw_test(records: Sequence[Record], share: float, rng: np.random.Generator) -> list[Record]:

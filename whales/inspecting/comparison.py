@@ -19,13 +19,13 @@ from whales.inspecting import contents
 from whales.inspecting.contents import Content, read
 from whales.inspecting.findings import Finding, Panel, Percent, Range
 from whales.inspecting.matrix_checks import MATCHES, ROWS, matches, tell_matches, without_own
-from whales.inspecting.tables import Tables, subject
+from whales.inspecting.root_tables import RootTables, subject
 
 _IOUS = (0.5, 0.75, 0.9)  # where the IoU's table is divided
 _WITHIN = (5, 10, 100)  # ranks that rank changes are counted to
 
 
-def compare(first: Content, second: Content, tables: Tables, head: int = 0) -> Finding:
+def compare(first: Content, second: Content, tables: RootTables, head: int = 0) -> Finding:
     """Differences of two files of one kind, with the `head` photos that differ most.
 
     `UserError` for files of unlike kinds, of a kind that is not compared, or without a common photo.
@@ -53,7 +53,9 @@ def _common(finding: Finding, first: Iterable[str], second: Iterable[str], what:
     return common
 
 
-def _boxes(finding: Finding, first: Content, second: Content, tables: Tables, head: int) -> None:
+def _boxes(
+    finding: Finding, first: Content, second: Content, tables: RootTables, head: int
+) -> None:
     one, other = first.value, second.value
     if first.kind == contents.DETECTIONS:  # a photo's own box is its first
         one, other = ({n: e[0][2:] for n, e in c.value.items() if e} for c in (first, second))
@@ -74,7 +76,9 @@ def _boxes(finding: Finding, first: Content, second: Content, tables: Tables, he
         finding.head.append((name, f"IoU {overlaps[place]:.4f}: {sides[0]} and {sides[1]}"))
 
 
-def _folds(finding: Finding, first: Content, second: Content, tables: Tables, head: int) -> None:
+def _folds(
+    finding: Finding, first: Content, second: Content, tables: RootTables, head: int
+) -> None:
     total: Counter[str] = Counter()
     everyone = [
         {n for parts in c.value.values() for part in parts for n in part} for c in (first, second)
@@ -110,7 +114,9 @@ def _move(before: str | None, after: str | None) -> str:
     return "join" if before is None else f"{before} to {after}"
 
 
-def _matrices(finding: Finding, first: Content, second: Content, tables: Tables, head: int) -> None:
+def _matrices(
+    finding: Finding, first: Content, second: Content, tables: RootTables, head: int
+) -> None:
     pair = [content.value.matrix for content in (first, second)]
     for matrix in pair:
         if matrix.scores.shape != (len(matrix.rows), len(matrix.columns)):
@@ -145,7 +151,7 @@ def _matrices(finding: Finding, first: Content, second: Content, tables: Tables,
 
 
 def _submissions(
-    finding: Finding, first: Content, second: Content, tables: Tables, head: int
+    finding: Finding, first: Content, second: Content, tables: RootTables, head: int
 ) -> None:
     pair = [read_submission_of_any(c.path, tables.test_groups) for c in (first, second)]
     one, other = (submission.answers for submission in pair)
@@ -166,7 +172,7 @@ def _submissions(
         finding.head.append((name, f"{' '.join(one[name])}\n{' '.join(other[name])}"))
 
 
-_COMPARED: dict[str, Callable[[Finding, Content, Content, Tables, int], None]] = {
+_COMPARED: dict[str, Callable[[Finding, Content, Content, RootTables, int], None]] = {
     contents.BOXES: _boxes,
     contents.DETECTIONS: _boxes,
     contents.FOLDS: _folds,
@@ -180,7 +186,7 @@ _COMPARED: dict[str, Callable[[Finding, Content, Content, Tables, int], None]] =
 
 
 def photo_finding(
-    photo: str, paths: Iterable[Path], tables: Tables, count: int = MATCHES
+    photo: str, paths: Iterable[Path], tables: RootTables, count: int = MATCHES
 ) -> tuple[Finding, list[UserError]]:
     """What the tables and files know of a photo, with its `count` best matches in each matrix.
 
@@ -212,13 +218,13 @@ def photo_finding(
     return finding, errors
 
 
-def caches_of(photo: str, tables: Tables) -> list[Path]:
+def caches_of(photo: str, tables: RootTables) -> list[Path]:
     """The detector's cache entries of a photo."""
     names = (stem(photo), f"{stem(photo)}_fold_*")
     return [path for n in names for path in tables.workspace.found("detections_cache", name=n)]
 
 
-def _of_tables(name: str, tables: Tables) -> dict[str, str]:
+def _of_tables(name: str, tables: RootTables) -> dict[str, str]:
     told = {}
     if name in (tables.train or {}):
         told["training photo"] = tables.train[name]
@@ -231,7 +237,7 @@ def _of_tables(name: str, tables: Tables) -> dict[str, str]:
     return told
 
 
-def _box_of(content: Content, name: str, tables: Tables, count: int) -> str:
+def _box_of(content: Content, name: str, tables: RootTables, count: int) -> str:
     return f"box {_box_text(content.value[name])}" if name in content.value else ""
 
 
@@ -240,21 +246,21 @@ def _box_text(box: Any) -> str:
     return f"{x1:g} {y1:g} {x2:g} {y2:g} ({x2 - x1:g} x {y2 - y1:g})"
 
 
-def _detections_of(content: Content, name: str, tables: Tables, count: int) -> str:
+def _detections_of(content: Content, name: str, tables: RootTables, count: int) -> str:
     return "\n".join(
         f"{entry[1]:.4f} at {' '.join(f'{side:.3f}' for side in entry[2:])}"
         for entry in content.value.get(name, [])
     )
 
 
-def _cache_of(content: Content, name: str, tables: Tables, count: int) -> str:
+def _cache_of(content: Content, name: str, tables: RootTables, count: int) -> str:
     if content.path.stem.partition("_fold_")[0] != name:
         return ""
     scores = [f"{view.max():.4f}" for view in content.value[1]]
     return f"best scores of the two views {' and '.join(scores)}"
 
 
-def _folds_of(content: Content, name: str, tables: Tables, count: int) -> str:
+def _folds_of(content: Content, name: str, tables: RootTables, count: int) -> str:
     found: dict[str, list[str]] = {}
     for fold, (train, valid) in content.value.items():
         for part, names in (("train", train), ("valid", valid)):
@@ -263,7 +269,7 @@ def _folds_of(content: Content, name: str, tables: Tables, count: int) -> str:
     return ", ".join(f"{part} in {' '.join(folds)}" for part, folds in found.items())
 
 
-def _matches_of(content: Content, name: str, tables: Tables, count: int) -> str:
+def _matches_of(content: Content, name: str, tables: RootTables, count: int) -> str:
     """Best columns of the photo's rows; where it is only a column, its best rows."""
     matrix = content.value.matrix
     if matrix.scores.shape != (len(matrix.rows), len(matrix.columns)):
@@ -284,19 +290,19 @@ def _column(scores: Any, column: int) -> np.ndarray:
     return (found.toarray() if sparse.issparse(found) else found).T
 
 
-def _answers_of(content: Content, name: str, tables: Tables, count: int) -> str:
+def _answers_of(content: Content, name: str, tables: RootTables, count: int) -> str:
     return " ".join(read_submission(content.path, []).answers.get(name, []))
 
 
-def _identity_of(content: Content, name: str, tables: Tables, count: int) -> str:
+def _identity_of(content: Content, name: str, tables: RootTables, count: int) -> str:
     return identities_of(read_labels(content.path)).get(name, "")
 
 
-def _nothing(content: Content, name: str, tables: Tables, count: int) -> str:
+def _nothing(content: Content, name: str, tables: RootTables, count: int) -> str:
     return ""
 
 
-_PHOTO: dict[str, Callable[[Content, str, Tables, int], str]] = {
+_PHOTO: dict[str, Callable[[Content, str, RootTables, int], str]] = {
     contents.BOXES: _box_of,
     contents.DETECTIONS: _detections_of,
     contents.DETECTION_CACHE: _cache_of,

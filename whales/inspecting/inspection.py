@@ -18,7 +18,7 @@ from whales.inspecting import contents
 from whales.inspecting.contents import Content
 from whales.inspecting.findings import Finding, Panel, Percent, Range, Share
 from whales.inspecting.matrix_checks import check_matrix, twice
-from whales.inspecting.tables import Tables, subject
+from whales.inspecting.root_tables import RootTables, subject
 from whales.scores.metrics import mapk
 
 _ROUNDING = 1e-6  # by which a share may pass 1
@@ -29,7 +29,7 @@ _MEASURED = {
 _EVERY_EPOCH = ("loss", "accuracy")
 
 
-def inspect(content: Content, tables: Tables, head: int = 0) -> Finding:
+def inspect(content: Content, tables: RootTables, head: int = 0) -> Finding:
     """What a file is and whether it is sound, with its first `head` entries."""
     name = subject(tables.workspace, content.path)
     finding = Finding(name, content.kind, faults=list(content.faults))
@@ -38,7 +38,7 @@ def inspect(content: Content, tables: Tables, head: int = 0) -> Finding:
 
 
 def inspect_all(
-    paths: Iterable[Path], tables: Tables, head: int = 0
+    paths: Iterable[Path], tables: RootTables, head: int = 0
 ) -> tuple[list[Finding], list[UserError]]:
     """`inspect` of files, one in memory at a time; those that cannot be read are the second list."""
     findings, errors = [], []
@@ -53,7 +53,7 @@ def inspect_all(
 # --- boxes ----------------------------------------------------------------------------------------
 
 
-def _boxes(finding: Finding, content: Content, tables: Tables, head: int) -> None:
+def _boxes(finding: Finding, content: Content, tables: RootTables, head: int) -> None:
     names = list(content.value)
     boxes = np.array(list(content.value.values()), np.float64).reshape(-1, 4)
     finding.facts["photos"] = len(names)
@@ -95,7 +95,7 @@ def _sound_boxes(finding: Finding, names: Sequence[str], boxes: np.ndarray) -> n
     return finite & filled
 
 
-def _detections(finding: Finding, content: Content, tables: Tables, head: int) -> None:
+def _detections(finding: Finding, content: Content, tables: RootTables, head: int) -> None:
     owners = [name for name, entries in content.value.items() for _ in entries]
     rows = [entry for entries in content.value.values() for entry in entries]
     rows = np.array(rows, np.float64).reshape(-1, 6)
@@ -132,7 +132,7 @@ def _check_detections(
         finding.panel = Panel("histogram", "score of a detection", scores)
 
 
-def _detection_cache(finding: Finding, content: Content, tables: Tables, head: int) -> None:
+def _detection_cache(finding: Finding, content: Content, tables: RootTables, head: int) -> None:
     boxes, scores, labels = map(np.asarray, content.value)
     if boxes.shape != (*scores.shape, 4) or labels.shape != scores.shape:
         shapes = ", ".join(str(np.shape(part)) for part in content.value)
@@ -156,7 +156,7 @@ def _detection_cache(finding: Finding, content: Content, tables: Tables, head: i
 # --- folds ----------------------------------------------------------------------------------------
 
 
-def _folds(finding: Finding, content: Content, tables: Tables, head: int) -> None:
+def _folds(finding: Finding, content: Content, tables: RootTables, head: int) -> None:
     valid = [name for _, part in content.value.values() for name in part]
     everyone = {name for parts in content.value.values() for part in parts for name in part}
     finding.facts["photos"] = len(everyone)
@@ -182,7 +182,7 @@ def _folds(finding: Finding, content: Content, tables: Tables, head: int) -> Non
 # --- tables ---------------------------------------------------------------------------------------
 
 
-def _submission(finding: Finding, content: Content, tables: Tables, head: int) -> None:
+def _submission(finding: Finding, content: Content, tables: RootTables, head: int) -> None:
     answers, refusals = read_submission_of_any(content.path, tables.test_groups)
     finding.facts["photos"] = len(answers)
     finding.faults += [f"it would be refused: {reason}" for reason in refusals]
@@ -210,7 +210,7 @@ def _submission(finding: Finding, content: Content, tables: Tables, head: int) -
     finding.head = [(name, " ".join(ids)) for name, ids in list(answers.items())[:head]]
 
 
-def _labels(finding: Finding, content: Content, tables: Tables, head: int) -> None:
+def _labels(finding: Finding, content: Content, tables: RootTables, head: int) -> None:
     try:
         labels = identities_of(read_labels(content.path))
     except UserError as reason:
@@ -227,7 +227,7 @@ def _labels(finding: Finding, content: Content, tables: Tables, head: int) -> No
     finding.head = list(labels.items())[:head]
 
 
-def _history(finding: Finding, content: Content, tables: Tables, head: int) -> None:
+def _history(finding: Finding, content: Content, tables: RootTables, head: int) -> None:
     table = content.value
     finding.facts["epochs"] = len(table)
     numbers = {}
@@ -258,7 +258,7 @@ def _history(finding: Finding, content: Content, tables: Tables, head: int) -> N
         finding.head.append((str(place), text))
 
 
-def _decisions(finding: Finding, content: Content, tables: Tables, head: int) -> None:
+def _decisions(finding: Finding, content: Content, tables: RootTables, head: int) -> None:
     stacks = standing(content.value)
     last = Counter(stack[-1].decision for stack in stacks.values())
     finding.facts |= {"rows": len(content.value), "photos": len(stacks), "last words": dict(last)}
@@ -281,7 +281,7 @@ def _decisions(finding: Finding, content: Content, tables: Tables, head: int) ->
         finding.head.append((query, told))
 
 
-def _other(finding: Finding, content: Content, tables: Tables, head: int) -> None:
+def _other(finding: Finding, content: Content, tables: RootTables, head: int) -> None:
     if tables.workspace.origin(content.path):
         finding.kind = "file of the pipeline that is not looked into"
     finding.facts["type"] = content.described
@@ -294,7 +294,7 @@ def _range(values: np.ndarray, whole: bool = False) -> Range:
     return Range(int(low), int(high)) if whole else Range(low, high)
 
 
-_KINDS: dict[str, Callable[[Finding, Content, Tables, int], None]] = {
+_KINDS: dict[str, Callable[[Finding, Content, RootTables, int], None]] = {
     contents.BOXES: _boxes,
     contents.DETECTIONS: _detections,
     contents.DETECTION_CACHE: _detection_cache,

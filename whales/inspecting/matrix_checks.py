@@ -14,7 +14,7 @@ from whales.files.folds import FOLDS
 from whales.files.matrices import ScoreMatrix
 from whales.inspecting.contents import Content, Scores
 from whales.inspecting.findings import Finding, Panel, Percent, Range, Share
-from whales.inspecting.tables import Tables
+from whales.inspecting.root_tables import RootTables
 from whales.scores.best_photos import mark_own, own_columns
 from whales.scores.ranking import validation_map
 from whales.scores.root_scores import known_score
@@ -24,7 +24,7 @@ _ROUNDING = 1e-6  # by which a mean of float32 scores may pass 1
 MATCHES = 3  # best matches of a photo that are told
 
 
-def check_matrix(finding: Finding, content: Content, tables: Tables, head: int) -> None:
+def check_matrix(finding: Finding, content: Content, tables: RootTables, head: int) -> None:
     """Add to `finding` what a score matrix is, its faults, and the best matches of its first rows."""
     matrix, key, stated = content.value
     scores, rows, columns = matrix
@@ -51,7 +51,7 @@ def _names(
     rows: Sequence[str],
     columns: Sequence[str],
     parts: Sequence[slice],
-    tables: Tables,
+    tables: RootTables,
 ) -> None:
     """Rows are valid or test photos; columns are the known photos, those with an identity and a box."""
     finding.facts["size"] = f"{len(rows):,} x {len(columns):,}"
@@ -128,7 +128,7 @@ def fold_parts(rows: Sequence[str]) -> list[slice]:
     return [slice(*ends) for ends in zip([0, *breaks], [*breaks, len(rows)], strict=True)]
 
 
-def _map5(finding: Finding, content: Scores, parts: Sequence[slice], tables: Tables) -> None:
+def _map5(finding: Finding, content: Scores, parts: Sequence[slice], tables: RootTables) -> None:
     """MAP@5 of valid photos by fold; of test photos, where the root has their answers, of known whales."""
     scores, rows, columns = content.matrix
     labels = tables.train or {}
@@ -155,7 +155,9 @@ def matches(matrix: ScoreMatrix, row: int, count: int) -> list[tuple[str, float]
     return [(matrix.columns[place], float(scores[place])) for place in order if scores[place] >= 0]
 
 
-def tell_matches(found: Sequence[tuple[str, float]], tables: Tables, between: str = ", ") -> str:
+def tell_matches(
+    found: Sequence[tuple[str, float]], tables: RootTables, between: str = ", "
+) -> str:
     """Matches as text: score, photo, identity."""
     labels = tables.train or {}
     told = (f"{score:.4f} {name} {labels.get(name, '')}".rstrip() for name, score in found)

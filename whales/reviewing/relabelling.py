@@ -8,14 +8,23 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
+from whales.base.console import log
 from whales.base.errors import UserError
 from whales.base.pickles import write_text
 from whales.base.tables import csv_text
-from whales.files.decisions import SKIP, UNDO, Decision, last_of_each, standing, words_of
+from whales.files.decisions import (
+    SKIP,
+    UNDO,
+    Decision,
+    DecisionLog,
+    last_of_each,
+    standing,
+    words_of,
+)
 from whales.files.import_table import imported_identities
 from whales.files.labels import NEW_WHALE, identities_of, read_labels, stem
 from whales.files.workspace import Workspace
-from whales.reviewing.review_results import Query
+from whales.reviewing.review_results import Query, Results
 
 NEW_IDENTITY = "new_{:04}"
 
@@ -40,6 +49,33 @@ class Relabelling:
     undecided: int = 0
     undone: int = 0
     people: Counter[str] = field(default_factory=Counter)
+
+
+def apply_decisions(
+    out: Path,
+    workspace: Workspace,
+    results: Results,
+    decisions: DecisionLog,
+    write: bool = False,
+    table: Path | None = None,
+) -> None:
+    """Say what the new labels table `out` would hold, and `write` it.
+
+    table: that the results come from, if any, which `out` must not be. Raises `UserError` as
+    `checked_out` and `relabel`.
+    """
+    reads = [path for path in (decisions.path, table) if path]
+    out = checked_out(out, workspace, reads)
+    taken = taken_identities(workspace)
+    rows = decisions.rows()
+    relabelling = relabel(rows, results.queries, results.labels, taken, decisions.path)
+    lines = summary(relabelling, len(results.labels), decisions.path)
+    log("\n".join(lines))
+    if write:
+        write_labels(out, workspace, relabelling, lines)
+        log(f"wrote {out} and {summary_path(out)}")
+    else:
+        log(f"nothing is written; add --yes to write {out}")
 
 
 def relabel(

@@ -314,6 +314,27 @@ def _own_name(name: str, hosts: set[str]) -> bool:
     return True  # only a name can be made to lead elsewhere
 
 
+def review(
+    workspace: Workspace,
+    results: Results,
+    decisions: DecisionLog,
+    reviewer: str,
+    host: str = "127.0.0.1",
+    port: int = 8765,
+    browser: bool = True,
+) -> None:
+    """Serve the page until it is stopped; `port` 0 for any free one.
+
+    reviewer: name that the page proposes; browser: open the page. Raises `UserError` for broken
+    matrices and tables, and for an address that cannot be had.
+    """
+    results.candidates(next(iter(results.nets)))  # what is broken is said now, not on the page
+    decisions.mend()
+    listening = open_socket(host, port)
+    app = review_app(workspace, results, decisions, reviewer, (host, socket.gethostname()))
+    serve(app, listening, browser)
+
+
 def open_socket(host: str, port: int) -> socket.socket:
     """A listening socket; port 0 for any free one. `UserError` where it cannot be had."""
     try:

@@ -71,6 +71,11 @@ class Results:
             return self._found[net]
 
 
+def results_of(workspace: Workspace, parts: Sequence[Part], table: Path | None = None) -> Results:
+    """What is to be decided on: `results_of_table` of a table if there is one, else `results_of_root`."""
+    return results_of_table(workspace, table) if table else results_of_root(workspace, parts)
+
+
 def results_of_root(workspace: Workspace, parts: Sequence[Part]) -> Results:
     """The root's test photos, ranked by the blend of all nets and by each net, as far as there are matrices.
 

@@ -22,7 +22,7 @@ _TABLES = ("train_csv", "sample_submission", "playground_train_csv", "playground
 
 
 @dataclass
-class Tables:
+class RootTables:
     """What the work root's tables and photos say; a table that cannot be read is None, and noted.
 
     `train`, `playground`: stem -> identity; `test`, `playground_test`: stems in file order; `missing`:
@@ -39,7 +39,7 @@ class Tables:
     _broken: set[str] = field(default_factory=set)
 
     @classmethod
-    def read(cls, workspace: Workspace) -> Tables:
+    def read(cls, workspace: Workspace) -> RootTables:
         """Read the four tables of the work root, those that are there."""
         readers: tuple[Callable[[Path], Any], ...] = (
             lambda _: training_identities(workspace),
