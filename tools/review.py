@@ -17,10 +17,10 @@ from pathlib import Path
 from whales_tools.nets import NETS
 
 from whales.base.console import configure
-from whales.base.errors import UserError
-from whales.files.decisions import DecisionLog, checked_name, login_name
+from whales.files.decisions import DecisionLog
 from whales.files.workspace import Workspace
 from whales.reviewing.relabelling import apply_decisions
+from whales.reviewing.review_app import review
 from whales.reviewing.review_results import results_of
 from whales.scores.ensemble import test_parts
 from whales.stages.options import ArgumentParser
@@ -41,17 +41,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     configure(quiet=False)
     if args.yes and not args.apply:
-        raise UserError("--yes is for --apply OUT.csv")
+        parser.error("--yes is for --apply OUT.csv")
     ws = Workspace()
     results = results_of(ws, test_parts(NETS), args.results)
     decisions = DecisionLog(args.decisions or ws.file("decisions"))
     if args.apply:
         apply_decisions(args.apply, ws, results, decisions, args.yes, args.results)
     else:
-        from whales.reviewing.review_app import review
-
-        reviewer = checked_name(args.who) if args.who is not None else login_name()
-        review(ws, results, decisions, reviewer, args.host, args.port, not args.no_browser)
+        review(ws, results, decisions, args.who, args.host, args.port, not args.no_browser)
 
 
 def command() -> None:

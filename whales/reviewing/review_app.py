@@ -28,6 +28,7 @@ from whales.files.decisions import (
     DecisionLog,
     checked_name,
     last_of_each,
+    login_name,
     now,
     standing,
 )
@@ -318,16 +319,17 @@ def review(
     workspace: Workspace,
     results: Results,
     decisions: DecisionLog,
-    reviewer: str,
+    reviewer: str | None = None,
     host: str = "127.0.0.1",
     port: int = 8765,
     browser: bool = True,
 ) -> None:
     """Serve the page until it is stopped; `port` 0 for any free one.
 
-    reviewer: name that the page proposes; browser: open the page. Raises `UserError` for broken
-    matrices and tables, and for an address that cannot be had.
+    reviewer: name that the page proposes, None for the login name; browser: open the page. Raises
+    `UserError` for a name that will not do, broken matrices and tables, and an address that cannot be had.
     """
+    reviewer = checked_name(reviewer) if reviewer is not None else login_name()
     results.candidates(next(iter(results.nets)))  # what is broken is said now, not on the page
     decisions.mend()
     listening = open_socket(host, port)
