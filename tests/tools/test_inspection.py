@@ -15,9 +15,9 @@ from whales.files.workspace import Workspace
 from whales.inspecting import contents
 from whales.inspecting.comparison import compare, photo_finding
 from whales.inspecting.contents import read
-from whales.inspecting.findings import Range, Share, tell
+from whales.inspecting.findings import Range, Share, value_text
 from whales.inspecting.inspection import inspect
-from whales.inspecting.matrix_checks import fold_parts
+from whales.inspecting.matrix_checks import fold_slices
 from whales.inspecting.root_tables import RootTables
 
 NEW = "new_whale"
@@ -347,10 +347,10 @@ def test_map5_of_valid_matrices_by_fold(look):
     assert facts["zeros"] == 1 / 12
 
 
-def test_fold_parts():
-    assert fold_parts(list("abcabdacb")) == [slice(0, 3), slice(3, 6), slice(6, 8), slice(8, 9)]
-    assert fold_parts(list("edcba")) == [slice(0, 5)]  # sorted by another rule
-    assert fold_parts(list("abc")) == [slice(0, 3)]
+def test_fold_slices():
+    assert fold_slices(list("abcabdacb")) == [slice(0, 3), slice(3, 6), slice(6, 8), slice(8, 9)]
+    assert fold_slices(list("edcba")) == [slice(0, 5)]  # sorted by another rule
+    assert fold_slices(list("abc")) == [slice(0, 3)]
 
 
 @pytest.mark.parametrize(
@@ -749,7 +749,7 @@ def test_script_in_an_empty_root(work_root, run_python, repository):
 
 
 def test_texts():
-    assert tell(Share(1, 2000)) == "1 of 2,000"
-    assert tell(Share(1, 2000), short=True) == "1/2,000"
-    assert tell(Range(0.25, 0.5)) == "0.2500 to 0.5000"
-    assert tell({"train": 2, "valid": 1}) == "2 train, 1 valid"
+    assert value_text(Share(1, 2000)) == "1 of 2,000"
+    assert value_text(Share(1, 2000), short=True) == "1/2,000"
+    assert value_text(Range(0.25, 0.5)) == "0.2500 to 0.5000"
+    assert value_text({"train": 2, "valid": 1}) == "2 train, 1 valid"
