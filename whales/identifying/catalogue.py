@@ -119,8 +119,8 @@ class Catalogue:
         crops: photo size -> (n, size, size, 3) uint8, for the size of every judge.
         """
         shares = sum(judge.net.share for judge in self.judges)
-        parts = [judge.scores(crops[judge.size]) * judge.net.share for judge in self.judges]
-        return np.asarray(sum(parts) / shares, np.float32)
+        weighted = [judge.scores(crops[judge.size]) * judge.net.share for judge in self.judges]
+        return np.asarray(sum(weighted) / shares, np.float32)
 
 
 def trained(workspace: Workspace, nets: Sequence[Net]) -> list[TrainedNet]:

@@ -41,18 +41,18 @@ def compare(first: Content, second: Content, tables: RootTables, head: int = 0) 
     return finding
 
 
-def _common(finding: Finding, first: Iterable[str], second: Iterable[str], what: str) -> list[str]:
-    """Names that both have, in the order of `first`; counted among the facts. `what`: the names are.
+def _common(finding: Finding, first: Iterable[str], second: Iterable[str], noun: str) -> list[str]:
+    """Names that both have, in the order of `first`; counted among the facts. `noun`: for what they name.
 
     `UserError` where there are none.
     """
     names, others = list(dict.fromkeys(first)), dict.fromkeys(second)
     common = [name for name in names if name in others]
-    finding.facts[f"{what} in both"] = len(common)
-    finding.facts[f"{what} only in the first"] = len(names) - len(common)
-    finding.facts[f"{what} only in the second"] = len(others) - len(common)
+    finding.facts[f"{noun} in both"] = len(common)
+    finding.facts[f"{noun} only in the first"] = len(names) - len(common)
+    finding.facts[f"{noun} only in the second"] = len(others) - len(common)
     if not common:
-        raise UserError(f"{finding.subject} have no {what} in common")
+        raise UserError(f"{finding.subject} have no {noun} in common")
     return common
 
 

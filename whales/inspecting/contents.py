@@ -1,4 +1,4 @@
-"""What kind of file of the pipeline a file is, told by its content, and the content in one form a kind."""
+"""The kind of a file, recognized by its content, and the content in one form for each kind."""
 
 from __future__ import annotations
 

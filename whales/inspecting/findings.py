@@ -83,12 +83,12 @@ class Finding:
     head: list[tuple[str, str]] = field(default_factory=list)
     panel: Panel | None = None
 
-    def blame(self, what: str, names: Iterable[str]) -> None:
-        """Add the fault `what` of the photos or identities `names`, if any; it names the first of them."""
+    def blame(self, fault: str, names: Iterable[str]) -> None:
+        """Add a fault of the photos or identities `names`, if there are any; it names the first of them."""
         names = list(names)
         if names:
             more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
-            self.faults.append(f"{len(names):,} {what}: {', '.join(names[:_NAMED])}{more}")
+            self.faults.append(f"{len(names):,} {fault}: {', '.join(names[:_NAMED])}{more}")
 
 
 def count_faults(findings: Sequence[Finding]) -> int:

@@ -221,7 +221,7 @@ def _submission(finding: Finding, content: Content[None], tables: RootTables, he
         finding.facts["MAP@5"] = mapk(truths, list(answers.values()))
     bars = {str(rank): new_ranks[rank] for rank in range(1, 6)}
     bars["none"] = len(answers) - sum(new_ranks.values())
-    finding.panel = Panel("bars", "place of new_whale", bars)
+    finding.panel = Panel("bars", "rank of new_whale", bars)
     finding.head = [(name, " ".join(ids)) for name, ids in list(answers.items())[:head]]
 
 

@@ -59,16 +59,16 @@ def _names(
         labels = tables.train
         known = known_photos(labels, labels if tables.boxed is None else tables.boxed)
         finding.facts["known columns"] = Share(len({*known} & {*columns}), len(known))
-        everyone = {*labels, *(tables.test or columns)}
-        finding.blame("columns that no table has", sorted({*columns} - everyone))
+        listed = {*labels, *(tables.test or columns)}
+        finding.blame("columns that no table has", sorted({*columns} - listed))
     for fold in folds:
         twice(finding, "rows", rows[fold])
     twice(finding, "columns", columns)
 
 
-def twice(finding: Finding, what: str, names: Sequence[str]) -> None:
-    """Add the fault that `names` hold some of them more than once."""
-    finding.blame(f"{what} twice", [name for name, count in Counter(names).items() if count > 1])
+def twice(finding: Finding, noun: str, names: Sequence[str]) -> None:
+    """Add the fault that some of `names` come more than once; `noun`: for what they name."""
+    finding.blame(f"{noun} twice", [name for name, count in Counter(names).items() if count > 1])
 
 
 def _best(matrix: ScoreMatrix) -> np.ndarray:

@@ -35,7 +35,7 @@ class Question:
 
     @property
     def checks(self) -> bool:
-        """Whether files are checked for faults, so that the number of faults is to be told."""
+        """Whether files are checked for faults, so that their number is shown."""
         return self.compare is None and self.photo is None
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _SIZE = (5.4, 3.0)  # inches; scaled to the page, so that letters stay readable on a phone
-# Dark enough on white, and told apart by dashes as well as by colour.
+# Dark enough on white, and different in dashes as well as in colour.
 _COLOURS = ("#004a8f", "#b33c00", "#1b7a3d", "#7a2a8f", "#5c4a00", "#14202b")
 _DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)))
 

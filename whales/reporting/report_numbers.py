@@ -69,7 +69,7 @@ def _curves(stage: str, runs: Sequence[Training]) -> str:
 
 
 def results(sources: Sources) -> str:
-    """MAP@5, top 1 to 5 and how new whales are told, by net, fold and number of known photos."""
+    """MAP@5, top 1 to 5 and how well new whales are recognized, by net, fold and number of known photos."""
     judged, absent = sources.tested
     if sources.truth is None:
         absent = [*absent, "the true identities of the test photos (test_labels.csv)"]

@@ -148,14 +148,14 @@ def summary(result: Relabelling, labelled: int, source: Path) -> list[str]:
     for name, words in result.conflicts.items():
         said = ", ".join(f"{person} says {word}" for person, word in words.items())
         lines.append(f"  {name}: {said}")
-    for names, why in (
+    for names, reason in (
         (result.skipped, "skipped"),
         (result.shared, "left out, since their photo shows several flukes and has one label"),
         (result.labelled, "left out, since train.csv has a photo of their name"),
         (result.elsewhere, "decided that are not among those under review"),
     ):
         if names:
-            lines.append(f"{len(names)} photos {why}: {', '.join(names)}")
+            lines.append(f"{len(names)} photos {reason}: {', '.join(names)}")
     lines.append(f"{result.undecided} photos not decided; {result.undone} decisions undone")
     return lines
 
