@@ -7,53 +7,42 @@ Run    python3 tools/evaluate.py SUBMISSION TRUTH
 
 from __future__ import annotations
 
-import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from whales.base.console import log
+from whales.base.console import configure, log
 from whales.base.errors import UserError
 from whales.base.pickles import write_text
 from whales.files.labels import identities_of, read_labels
-from whales.files.submissions import read_submission, unknown_identities
 from whales.files.workspace import Workspace
+from whales.inspecting.questions import valid_answers
 from whales.scores.evaluation import CONFIDENCE, measures
-from whales.stages.options import positive
+from whales.stages.options import ArgumentParser, positive
 from whales.stages.stage import run
 
 
-def main(argv=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = ArgumentParser(__doc__)
     parser.add_argument("submission", type=Path, metavar="SUBMISSION")
     parser.add_argument("truth", type=Path, metavar="TRUTH", help="the right answer of each photo")
     parser.add_argument("--samples", type=positive, default=2000, help="of the bootstrap (2000)")
     parser.add_argument("--seed", type=int, default=0, help="of the bootstrap (0)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers here as well")
     args = parser.parse_args(argv)
+    configure(quiet=False)
     truth = identities_of(read_labels(args.truth))
     if not truth:
         raise UserError(f"{args.truth} has no photos")
-    answers, refusals = read_submission(args.submission, list(truth))
-    if refusals:
-        log("\n".join(f"the competition would refuse it: {reason}" for reason in refusals))
-        raise UserError(f"{args.submission} is not a valid submission ({len(refusals)} faults)")
-    log(f"{args.submission}: valid, {len(answers)} photos")
-    train = Workspace().file("train_csv")
-    if train.exists():
-        known = set(identities_of(read_labels(train)).values())
-        strange = unknown_identities(answers, known)
-        if strange:
-            log(f"{len(strange)} identities are none of train.csv's, such as {strange[0]}")
-    found = measures(truth, answers, args.samples, np.random.default_rng(args.seed))
+    answers = valid_answers(args.submission, list(truth), Workspace())
+    table = measures(truth, answers, args.samples, np.random.default_rng(args.seed))
     log(f"{'':36} value  {CONFIDENCE:.0%} interval  photos")
-    for name, value, low, high, photos in found:
+    for name, value, low, high, photos in table:
         log(f"{name:36} {value:.4f}  {low:.4f}-{high:.4f}  {photos:6}")
     if args.json:
-        rows = [measure._asdict() for measure in found]
+        rows = [measure._asdict() for measure in table]
         write_text(args.json, json.dumps(rows, indent=1) + "\n")
 
 

@@ -8,58 +8,47 @@ Run    python3 tools/identify.py PHOTO ..
 Each row is an identity, with the known photo most like the query. "probability" is that of being this
 whale, learnt from photos that the nets had not seen; each row answers its own question, so that the
 rows of one photo need not add up to 1. Photos are held upright as their EXIF notes say.
+From Python `open_identifier(root).identify(photos)` gives the same answers.
 """
 
-import time
+from __future__ import annotations
+
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from whales_tools.nets import NETS
 
-from whales.base.console import is_quiet, log
-from whales.stages.options import parse_arguments, positive
+from whales.files.workspace import Workspace
+from whales.identifying.request import add_request_options, request_of
+from whales.stages.options import RunOptions, parse_arguments
 from whales.stages.stage import run
 
-CHUNK = 64  # photos whose crops are in memory at a time
+if TYPE_CHECKING:
+    from whales.identifying.identifier import Identifier
 
 
-def add_options(parser):
-    parser.add_argument("photos", nargs="+", type=Path, metavar="PHOTO", help="files or folders")
-    parser.add_argument("--top", type=positive, default=5, metavar="K", help="identities (5)")
-    parser.add_argument("--all-flukes", action="store_true", help="all flukes of a photo")
-    parser.add_argument("--box", metavar="x1,y1,x2,y2", help="the fluke of a single photo, pixels")
-    parser.add_argument("--csv", type=Path, metavar="FILE", help="write the rows here as well")
-    parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with pictures")
-    parser.add_argument("--why", type=Path, metavar="FOLDER", help="draw where both flukes agree")
+def open_identifier(root: Path | str, profile: str = "full", **options: object) -> Identifier:
+    """A work root's nets, ready to say who is on photos; `options`: further fields of `RunOptions`.
+
+    `UserError` where no net has weights. The known photos are loaded at the first question.
+    """
+    return _opened(RunOptions(Workspace(root), profile, **options))
 
 
-def main(argv=None):
-    options, args = parse_arguments(__doc__, argv, extra=add_options)
+def _opened(options: RunOptions) -> Identifier:
     from retinanet.detector.find_flukes import boxes_of
-    from whales.identifying import agreement, catalogue, identification, result_page
+    from whales.identifying.catalogue import trained
+    from whales.identifying.identifier import Identifier
 
-    ws = options.workspace
-    photos, faults = identification.photo_files(args.photos)
-    if not photos:
-        identification.tell(faults, left_out=False)
-    nets = catalogue.trained(ws, NETS)
-    boxes = identification.box_by_hand(args.box, photos)
-    boxes = boxes or boxes_of(photos, options, args.all_flukes)
-    known = catalogue.open_catalogue(options, nets)
-    answers, begin = [], time.monotonic()
-    for start in range(0, len(photos), CHUNK):
-        some = {photo: boxes[photo] for photo in photos[start : start + CHUNK]}
-        for answer in identification.answers(known, some, args.top, faults):
-            if not is_quiet():
-                result_page.show(answer)
-            answers.append(answer)
-    log(f"flukes compared: {len(answers)}, in {time.monotonic() - begin:.1f} s after loading")
-    if args.csv:
-        result_page.write_csv(args.csv, answers)
-    if args.html:
-        result_page.write_html(args.html, answers, ws, known.boxes)
-    for answer in answers if args.why else ():
-        log(f"wrote {agreement.draw_agreement(known, answer, ws, args.why)}")
-    identification.tell(faults, options.skip_broken_photos)
+    return Identifier(options, trained(options.workspace, NETS), boxes_of)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    options, args = parse_arguments(__doc__, argv, extra=add_request_options)
+    from whales.identifying.answering import answer_request
+
+    answer_request(request_of(args), lambda: _opened(options))
 
 
 def command() -> None:

@@ -8,27 +8,29 @@ Run    python3 tools/report.py [--root FOLDER] [--out FILE]
 A section whose files are missing says which stage makes them.
 """
 
-import argparse
+from __future__ import annotations
+
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from whales_tools.nets import NETS
 
-from whales.base.console import log
+from whales.base.console import configure, log
 from whales.base.errors import UserError
 from whales.files.workspace import Workspace
+from whales.stages.options import ArgumentParser
 from whales.stages.stage import run
 
 LARGEST = 15e6  # bytes; a page that is larger is slow on a phone
 
 
-def main(argv=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = ArgumentParser(__doc__)
     parser.add_argument("--root", type=Path, help="work root (default: as for the stages)")
     parser.add_argument("--out", type=Path, help="page to write (default: report/report.html)")
     args = parser.parse_args(argv)
+    configure(quiet=False)
     workspace = Workspace(args.root)
     if not workspace.root.is_dir():
         raise UserError(f"{workspace.root} is no folder; name a work root with --root")
@@ -40,7 +42,7 @@ def main(argv=None):
         log(f"it is larger than {LARGEST / 1e6:.0f} MB")
 
 
-def page(workspace, path=None):
+def page(workspace: Workspace, path: Path | None = None) -> Path:
     """Write the page, and say where it lies."""
     from whales.reporting.report_page import write_report
 

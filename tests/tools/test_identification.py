@@ -5,7 +5,6 @@ import csv
 import html.parser
 import json
 import os
-from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,6 +14,7 @@ import numpy as np
 import pytest
 import pyvips
 from rich.console import Console
+from small_root import IDENTITY_OF, SIZE, V5, draw
 
 from retinanet.detector import find_flukes
 from retinanet.detector.find_flukes import boxes_of, converted_detector, fluke_boxes
@@ -23,7 +23,7 @@ from whales.base.errors import UserError
 from whales.base.pickles import load, save
 from whales.files.workspace import Workspace
 from whales.identifying import catalogue
-from whales.identifying.agreement import PARTS, PLACES, agreement, occluded, spread
+from whales.identifying.agreement import CELLS, POSITIONS, agreement, occluded, spread
 from whales.identifying.catalogue import (
     Catalogue,
     FoldNet,
@@ -41,7 +41,6 @@ from whales.identifying.identification import (
     photo_files,
 )
 from whales.identifying.result_page import COLUMNS, show, write_csv, write_html
-from whales.nets.net import Net
 from whales.photos.crops import read_crop
 from whales.photos.photos import read_photo
 from whales.scores import calibration
@@ -52,8 +51,6 @@ from whales.scores.pair_scores import gallery_scorer, score_matrix
 from whales.stages.options import RunOptions
 from whales.stages.stage import run
 
-V5 = "models/Res_v5_densenet121/ft_v5_512px_finetune_{fold}_final_v2_{score}.model_weights"
-SIZE = 72  # of the v5 net in the smoke profile
 BOX = (6, 4, 90, 44)
 
 
@@ -178,16 +175,6 @@ def test_a_prepared_gallery_scores_as_the_matrix_does(count):
 
 
 # --- photos ---------------------------------------------------------------------------------------
-
-
-def draw(path, seed, size=(100, 60)):
-    """A photo of coloured noise in large squares, so that JPEG keeps it."""
-    rng = np.random.default_rng(seed)
-    pixels = rng.integers(0, 255, (5, 8, 3), dtype=np.uint8)
-    pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_NEAREST)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(path), pixels)
-    return pixels[..., ::-1]
 
 
 def save_turned(path, pixels):
@@ -430,15 +417,15 @@ def test_the_square_visits_every_place():
     crop = np.zeros((16, 16, 3), np.uint8)
     crop[:8] = 100
     hidden = occluded(crop)
-    assert hidden.shape == (PLACES**2, 16, 16, 3)
+    assert hidden.shape == (POSITIONS**2, 16, 16, 3)
     assert (hidden[0, :4, :4] == 50).all()
     changed = (hidden != crop).any(axis=(0, 3))
     assert changed.all()
     np.testing.assert_array_equal(np.argwhere((hidden[-1] != crop).any(2)).min(0), [12, 12])
-    drops = np.zeros(PLACES**2)
+    drops = np.zeros(POSITIONS**2)
     drops[0] = 4
     shares = spread(drops)
-    assert shares.shape == (PARTS, PARTS)
+    assert shares.shape == (CELLS, CELLS)
     # The corner is covered by the first square alone, its neighbours by two and by four.
     np.testing.assert_allclose(shares[:3, :3], [[4, 2, 0], [2, 1, 0], [0, 0, 0]])
 
@@ -475,56 +462,9 @@ def test_agreement_lies_where_both_crops_have_what_the_score_needs():
 # --- a whole work root ----------------------------------------------------------------------------
 
 
-IDENTITY_OF = {
-    "a1": "w_a", "a2": "w_a", "a3": "w_a", "b1": "w_b", "b2": "w_b", "b3": "w_b", "c1": "w_c",
-    "n1": "new_whale", "n2": "new_whale",
-}  # fmt: skip
-VALID = {0: ["a1", "b1", "n1"], 1: ["a2", "b2"], 2: ["a3", "n2"], 3: ["b3"]}
-
-
-@pytest.fixture(scope="module")
-def trained_root(tmp_path_factory):
-    """A work root whose v5 net has random weights for folds 0 and 2."""
-    from siamese_net_v5_densenet121.a00_net_v5 import NET
-
-    root = tmp_path_factory.mktemp("trained")
-    for seed, name in enumerate(IDENTITY_OF):
-        draw(root / f"data/train/{name}.jpg", seed)
-    lines = [f"{name}.jpg,{who}" for name, who in IDENTITY_OF.items()]
-    (root / "data/train.csv").write_text("Image,Id\n" + "\n".join(lines) + "\n")
-    boxes = {name: (5 + place, 3, 90, 50) for place, name in enumerate(IDENTITY_OF)}
-    save(root / "modified_data/p2bb_averaged_v1.pkl", boxes)
-    save(root / "modified_data/p2bb_averaged_playground_v1.pkl", {})
-    folds = {
-        f"fold_{fold}": {
-            "train": [f"{name}.npy" for name in IDENTITY_OF if name not in names],
-            "val": [f"{name}.npy" for name in names],
-        }
-        for fold, names in VALID.items()
-    }
-    save(root / "modified_data/kfold/new_4_folds_split_train_val_v1.pkl", folds)
-    import keras
-
-    for fold in (0, 2):
-        keras.utils.set_random_seed(fold)
-        NET.network(SIZE, None, "smoke").save_weights(root / V5.format(fold=fold, score="0.900000"))
-    (root / V5.format(fold=0, score="0.800000")).write_text("not the best")
-    return root
-
-
-@cache
-def build_once(*arguments):
-    """A net built and traced once for all tests; a catalogue gives it weights before it uses it."""
-    return build(*arguments)
-
-
-build = Net.network
-
-
 @pytest.fixture
-def root(trained_root, monkeypatch):
+def root(trained_root, small_nets, monkeypatch):
     monkeypatch.setenv("WHALES_ROOT", str(trained_root))
-    monkeypatch.setattr(Net, "network", build_once)
     return trained_root
 
 
@@ -707,7 +647,7 @@ def test_without_any_weights_the_stages_are_named(work_root, script, tmp_path, c
         assert stage in line
 
 
-def test_help_is_there_before_any_framework(repository, run_python):
+def test_help_is_there_before_any_framework(run_python):
     code = (
         "import sys\nimport whales_tools.identify as identify\n"
         "try: identify.main(['--help'])\n"
@@ -718,7 +658,6 @@ def test_help_is_there_before_any_framework(repository, run_python):
     assert done.returncode == 0, done.stderr
     assert "need not add up to 1" in done.stdout
     assert done.stdout.splitlines()[-1] == "[]"
-    assert len((repository / "tools/identify.py").read_text().splitlines()) <= 80
 
 
 def test_the_nets_of_the_ensemble_in_its_order(script):

@@ -32,7 +32,7 @@ from whales.reporting.report_parts import (
     BINS,
     by_photos,
     changes,
-    detection,
+    detector_check,
     judge,
     quality,
     score_counts,
@@ -87,12 +87,12 @@ def test_trainings(tmp_path):
         (folder / f"{name}.csv").write_text(text)
     detector, warm, kernel = trainings(Workspace(tmp_path))
     assert (detector.stage, detector.fold) == ("retinanet/r30_kfold", "1")
-    assert (detector.measure, detector.scores) == ("mean average precision", [0.125])
+    assert (detector.measure, detector.measured) == ("mean average precision", [0.125])
     assert (warm.stage, warm.fold, warm.losses) == ("siamese_x/r10_warmstart", "", [2.0])
-    assert math.isnan(warm.scores[0])
+    assert math.isnan(warm.measured[0])
     assert (kernel.stage, kernel.fold, kernel.measure) == ("kernel_snn/k", "0", "MAP@5")
     assert kernel.losses == [1.0, 0.5, 0.25]
-    assert kernel.scores[1:] == [0.25, 0.5]
+    assert kernel.measured[1:] == [0.25, 0.5]
 
 
 def test_judge_and_together():
@@ -280,10 +280,10 @@ def test_queries():
         [Candidate("w_b", "b1", pytest.approx(0.9)), Candidate("w_a", "a1", pytest.approx(0.8))],
         None,
     )  # fmt: skip
-    assert (first.place, second.place, third.place) == (2, 6, 1)
+    assert (first.rank, second.rank, third.rank) == (2, 6, 1)
     assert second.candidates[1] == Candidate(NEW_WHALE, None, None)
-    assert second.own == Candidate("w_b", "b1", pytest.approx(0.1))
-    assert third.sure == pytest.approx(0.75)
+    assert second.missed == Candidate("w_b", "b1", pytest.approx(0.1))
+    assert third.best_score == pytest.approx(0.75)
 
 
 def query(name, place, sure=0.5):
@@ -578,7 +578,7 @@ def test_empty_root(tmp_path):
 
 def test_detection_against_true_boxes(root):
     save(root.root / "reference_boxes.pkl", {"t0": (10, 10, 50, 50), "t2": (0, 0, 5, 5)})
-    found = detection(root)
+    found = detector_check(root)
     assert found.reference == "reference_boxes.pkl"
     assert found.overlaps == {"t0": 1.0, "t2": 0.0}
     assert found.missed == {"t2"}

@@ -38,7 +38,7 @@ from whales.identifying.result_page import COLUMNS, write_csv
 from whales.reviewing.relabelling import relabel, summary_path
 from whales.reviewing.review_app import PAGE, open_socket, review_app
 from whales.reviewing.review_results import (
-    Query,
+    ReviewQuery,
     results_of_root,
     results_of_table,
 )
@@ -656,7 +656,7 @@ def test_logic_of_the_page():
 
 
 def query(name, shared=False):
-    return Query(f"{name}.jpg", Path(f"{name}.jpg"), None, shared=shared)
+    return ReviewQuery(f"{name}.jpg", Path(f"{name}.jpg"), None, shared=shared)
 
 
 def test_relabelling_by_hand():

@@ -13,8 +13,9 @@ import pandas as pd
 
 from whales.base.console import log
 from whales.base.errors import UserError
-from whales.base.folders import new_folder, unique_names
+from whales.base.folders import new_folder, require_new, unique_names
 from whales.base.pickles import atomic_path, load, write_text
+from whales.files.boxes import Box
 from whales.files.dataset import test_photos, training_identities
 from whales.files.decisions import SKIP, DecisionLog, standing, words_of
 from whales.files.import_table import PLAYGROUND, TEST, TRAIN, UNMATCHED, imported
@@ -28,8 +29,37 @@ OCCASIONS = {"year": 4, "month": 7, "day": 10}
 
 
 @dataclass(frozen=True)
+class Exports:
+    """What is to be written, and where; None for what is not asked for.
+
+    csv, xlsx: tables of photos, individuals, boxes and answers; coco: COCO JSON; capture_histories:
+    individual x occasion; folders: a new folder with one for each individual, photos as links if `link`;
+    with_labelled: the labelled photos as well, in all but the captures, which always have them;
+    occasions: one of `OCCASIONS`, None for the finest that all dates have. Raises `UserError` for
+    nothing, for a workbook of another suffix, and for a folder that is there and not empty.
+    """
+
+    csv: Path | None = None
+    xlsx: Path | None = None
+    coco: Path | None = None
+    capture_histories: Path | None = None
+    folders: Path | None = None
+    with_labelled: bool = False
+    occasions: str | None = None
+    link: bool = False
+
+    def __post_init__(self) -> None:
+        if not (self.csv or self.xlsx or self.coco or self.capture_histories or self.folders):
+            raise UserError("nothing to write; give --csv, --xlsx, --coco, --folders or another")
+        if self.xlsx and self.xlsx.suffix.lower() != ".xlsx":
+            raise UserError(f"--xlsx {self.xlsx}: the name must end in .xlsx")
+        if self.folders:
+            require_new(self.folders)
+
+
+@dataclass(frozen=True)
 class Sighting:
-    """One photo and the individual in it.
+    """One photo and the individual on it.
 
     image: file name in the work root; photo: name in the data it was imported from (without
     `data/import.csv`, the path below `data/`); individual: its name there, `unmatched` if none of
@@ -43,8 +73,34 @@ class Sighting:
     source: str
     split: str
     date: str = ""
-    box: tuple[int, ...] | None = None
+    box: tuple[int, int, int, int] | None = None
     answers: tuple[str, ...] = ()
+
+
+def export(exports: Exports, sightings: Sequence[Sighting], workspace: Workspace) -> None:
+    """Write what is asked for of the sightings of `read_sightings`; says how many photos that are.
+
+    All is computed, and all photos are found, before the first file is written.
+    """
+    chosen = [s for s in sightings if exports.with_labelled or s.split == TEST]
+    table = sightings_table(chosen)
+    content = coco(chosen, workspace) if exports.coco else {}
+    histories = None
+    if exports.capture_histories:
+        histories, left_out = capture_histories(sightings, exports.occasions)
+        for reason, photos in left_out.items():
+            log(f"capture histories: {photos} photos {reason} capture nobody")
+    if exports.folders:
+        write_folders(exports.folders, chosen, workspace, exports.link)
+    for path in filter(None, (exports.csv, exports.xlsx)):
+        write_table(path, table)
+    if exports.coco:
+        write_coco(exports.coco, content)
+    if exports.capture_histories and histories is not None:
+        write_histories(exports.capture_histories, histories)
+    matched = sum(s.individual != UNMATCHED for s in chosen)
+    decided = sum(s.source == "decision" for s in chosen)
+    log(f"{len(chosen)} photos, {matched} matched, {decided} of them decided by people")
 
 
 def read_sightings(
@@ -77,17 +133,18 @@ def read_sightings(
         )
     boxes = _boxes(workspace)
 
-    def sighting(name: str, who: str, source: str, split: str) -> Sighting:
+    def sighting(name: str, identity: str, source: str, split: str) -> Sighting:
         row = rows.get(name, {})
         photo = row.get("original") or f"{split}/{with_jpg(name)}"
-        box = tuple(int(value) for value in boxes[name]) if name in boxes else None
-        given = tuple(names.get(answer, answer) for answer in ranked[name]) if split == TEST else ()
-        date = row.get("date", "")
-        return Sighting(with_jpg(name), photo, names.get(who, who), source, split, date, box, given)
+        individual, date = names.get(identity, identity), row.get("date", "")
+        box = _whole_pixels(boxes[name]) if name in boxes else None
+        answers = ranked[name] if split == TEST else []
+        named = tuple(names.get(answer, answer) for answer in answers)
+        return Sighting(with_jpg(name), photo, individual, source, split, date, box, named)
 
-    found = [sighting(name, who, "label", TRAIN) for name, who in labels.items()]
+    sightings = [sighting(name, identity, "label", TRAIN) for name, identity in labels.items()]
     # Identities lent to the playground are individuals all the same.
-    found += [
+    sightings += [
         sighting(name, row["Id"], "label", PLAYGROUND)
         for name, row in rows.items()
         if row["split"] == PLAYGROUND
@@ -95,8 +152,13 @@ def read_sightings(
     for name, best in ranked.items():
         if name in decided or best:
             source = "decision" if name in decided else "answer"
-            found.append(sighting(name, decided.get(name) or best[0], source, TEST))
-    return found
+            sightings.append(sighting(name, decided.get(name) or best[0], source, TEST))
+    return sightings
+
+
+def _whole_pixels(box: Box) -> tuple[int, int, int, int]:
+    x1, y1, x2, y2 = (int(value) for value in box)
+    return x1, y1, x2, y2
 
 
 def read_decisions(
@@ -104,8 +166,8 @@ def read_decisions(
 ) -> dict[str, str]:
     """Query (stem) -> identity or `new_whale` that people settled on.
 
-    Left out are queries that were skipped last, and those on which people differ (named in the log).
-    queries: keyed by stem; labels: stem -> identity of the training photos. Raises `UserError` naming
+    Left out are queries whose last decision is a skip, and those on which people differ (named in the
+    log). queries: keyed by stem; labels: stem -> identity of the training photos. Raises `UserError` naming
     the line.
     """
     rows = DecisionLog(path).rows()
@@ -129,15 +191,15 @@ def read_decisions(
     return settled
 
 
-def _boxes(workspace: Workspace) -> dict[str, Sequence[float]]:
-    """The boxes that the nets saw, else the first ones; of as many photos as there are files for."""
+def _boxes(workspace: Workspace) -> dict[str, Box]:
+    """Stem -> box: the final boxes, else the first ones; none where there is no file of either."""
     pairs = (
         ("boxes_averaged_playground", "boxes_playground_v2"), ("boxes_averaged", "boxes_v5")
     )  # fmt: skip
-    boxes: dict[str, Sequence[float]] = {}
+    boxes: dict[str, Box] = {}
     for keys in pairs:
-        there = [path for path in map(workspace.file, keys) if path.exists()]
-        boxes |= load(there[0]) if there else {}
+        present = [path for path in map(workspace.file, keys) if path.exists()]
+        boxes |= load(present[0]) if present else {}
     return boxes
 
 
@@ -150,7 +212,7 @@ def sightings_table(sightings: Sequence[Sighting]) -> pd.DataFrame:
         answers = [*s.answers, *[""] * ANSWERS][:ANSWERS]
         rows.append((s.photo, s.image, s.individual, s.source, s.date, s.split, *box, *answers))
     columns = ["photo", "image", "identity", "source", "date", "split", "x", "y", "w", "h"]
-    columns += [f"answer_{place}" for place in range(1, ANSWERS + 1)]
+    columns += [f"answer_{rank}" for rank in range(1, ANSWERS + 1)]
     return pd.DataFrame(rows, columns=columns, dtype=object)
 
 
@@ -165,31 +227,31 @@ def write_table(path: Path | str, table: pd.DataFrame) -> None:
         write_text(path, text.getvalue())
 
 
-def coco(sightings: Sequence[Sighting], workspace: Workspace) -> dict[str, list[dict]]:
+def coco(sightings: Sequence[Sighting], workspace: Workspace) -> dict[str, list[dict[str, object]]]:
     """COCO's images, annotations and categories: an individual is a category, `unmatched` is one too.
 
     A photo of several animals is one image with several annotations. Without a box the whole frame is
     the box. bbox is [x, y, width, height] in pixels of the photo in the work root.
     """
     individuals = sorted({s.individual for s in sightings})
-    categories = {who: number for number, who in enumerate(individuals, start=1)}
-    images: dict[str, dict] = {}
-    annotations = []
+    categories = {name: number for number, name in enumerate(individuals, start=1)}
+    images: dict[str, dict[str, object]] = {}
+    sizes: dict[str, tuple[int, int]] = {}
+    annotations: list[dict[str, object]] = []
     for number, s in enumerate(sightings, start=1):
         if s.photo not in images:
-            width, height = photo_size(workspace.photo(stem(s.image)))
+            width, height = sizes[s.photo] = photo_size(workspace.photo(stem(s.image)))
             images[s.photo] = {
                 "id": len(images) + 1, "file_name": s.photo, "width": width, "height": height,
                 "date_captured": s.date, "split": s.split,
             }  # fmt: skip
-        image = images[s.photo]
-        x1, y1, x2, y2 = s.box or (0, 0, image["width"], image["height"])
+        x1, y1, x2, y2 = s.box or (0, 0, *sizes[s.photo])
         annotations.append({
-            "id": number, "image_id": image["id"], "category_id": categories[s.individual],
+            "id": number, "image_id": images[s.photo]["id"], "category_id": categories[s.individual],
             "bbox": [x1, y1, x2 - x1, y2 - y1], "area": (x2 - x1) * (y2 - y1), "iscrowd": 0,
             "source": s.source,
         })  # fmt: skip
-    named = [{"id": number, "name": who} for who, number in categories.items()]
+    named = [{"id": number, "name": name} for name, number in categories.items()]
     return {"images": list(images.values()), "annotations": annotations, "categories": named}
 
 
@@ -241,14 +303,14 @@ def capture_histories(
             f"photo {coarsest.photo}: date {coarsest.date} has no {occasions}; "
             "choose coarser occasions or complete data/import.csv"
         )
-    when = sorted({s.date[:length] for s in dated})
-    seen = [s for s in dated if s.individual != UNMATCHED]
-    who = sorted({s.individual for s in seen})
-    table = pd.DataFrame(0, index=pd.Index(who, name="individual"), columns=when)
-    for s in seen:
+    columns = sorted({s.date[:length] for s in dated})
+    matched = [s for s in dated if s.individual != UNMATCHED]
+    individuals = sorted({s.individual for s in matched})
+    table = pd.DataFrame(0, index=pd.Index(individuals, name="individual"), columns=columns)
+    for s in matched:
         table.loc[s.individual, s.date[:length]] = 1
     undated = len(sightings) - len(dated)
-    return table, {"without a date": undated, UNMATCHED: len(dated) - len(seen)}
+    return table, {"without a date": undated, UNMATCHED: len(dated) - len(matched)}
 
 
 def write_histories(path: Path | str, table: pd.DataFrame) -> None:
@@ -259,7 +321,7 @@ def write_histories(path: Path | str, table: pd.DataFrame) -> None:
     lines = [f"/* occasions: {' '.join(table.columns)} */"]
     lines += [
         # MARK ends a comment at the first */.
-        f"/* {who.replace('*/', '* /')} */ {''.join(map(str, row))} 1;"
-        for who, row in zip(table.index, table.to_numpy().tolist(), strict=True)
+        f"/* {individual.replace('*/', '* /')} */ {''.join(map(str, row))} 1;"
+        for individual, row in zip(table.index, table.to_numpy().tolist(), strict=True)
     ]
     write_text(path, "\n".join(lines) + "\n")

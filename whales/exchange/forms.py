@@ -1,6 +1,6 @@
 """Other people's forms of a data set: a folder per identity, tables, COCO; all become `Record`s.
 
-Whatever follows knows no form any more.
+The steps that follow know nothing of the forms.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -117,26 +116,26 @@ class Record:
 
 
 def read_source(
-    source: Path | str, form: Form, photos: Path | str | None = None, part: str = ""
+    source: Path | str, form: Form, photos: Path | str | None = None, split: str = ""
 ) -> list[Record]:
     """Records of a folder per identity, a COCO file (.json) or a table (.csv, .tsv, .xlsx).
 
-    photos: where the names of a table or COCO file begin (default: the file's folder); part: the
-    split of all of them, whatever a split column says. Raises `UserError` naming file and row.
+    photos: where the names of a table or COCO file begin (default: the file's folder); split: of all
+    the records, whatever a split column says. Raises `UserError` naming file and row.
     """
     source = Path(source)
     folder = Path(photos) if photos else source.parent
     if source.is_dir():
-        folder, (frame, places) = source, _folder_table(source)
+        folder, (frame, positions) = source, _folder_table(source)
         # The options that name columns are for the tables beside it.
         form = replace(form, photo="photo", identity="identity", box=(), date="", split="")
     elif source.suffix.lower() == ".json":
-        frame, places = _coco_table(source)
+        frame, positions = _coco_table(source)
     else:
-        frame, places = read_table(source)
+        frame, positions = read_table(source)
     if frame.empty:
         raise UserError(f"{source} has no photos; name a folder per identity, a table or COCO JSON")
-    return records_of(frame, source, form, folder, part, places)
+    return records_of(frame, source, form, folder, split, positions)
 
 
 def records_of(
@@ -144,20 +143,20 @@ def records_of(
     source: Path | str,
     form: Form,
     folder: Path | str,
-    part: str = "",
-    places: Sequence[str] | None = None,
+    split: str = "",
+    positions: Sequence[str] | None = None,
 ) -> list[Record]:
     """Records of a table in memory, such as the metadata frame of wildlife-datasets.
 
-    source: what messages call it; folder: where photo names begin; part: as in `read_source`;
-    places: of each row, for messages. Raises `UserError` naming source and row.
+    source: name of the table in messages; folder: where photo names begin; split: as in `read_source`;
+    positions: file and line of each row, for messages. Raises `UserError` naming source and row.
     """
     columns = {name: _column(frame, source, form, name) for name in USUAL}
-    if part:
+    if split:
         columns["split"] = ""
     for name in ("photo", "identity"):
         # Queries need no identities.
-        if not columns[name] and not (name == "identity" and part == TEST):
+        if not columns[name] and not (name == "identity" and split == TEST):
             raise UserError(
                 f"{source}: no column of the {name}; name it with --{name}-column, "
                 f"received {','.join(map(str, frame.columns))}"
@@ -167,11 +166,11 @@ def records_of(
         used = {**columns, "box": " ".join(box)}
         log(f"{source}: " + ", ".join(f"{key} = {value}" for key, value in used.items() if value))
     box_format = form.box_format or ("xyxy" if box == _CORNERS else "xywh")
-    places = places or [f"{source}, row {label}" for label in frame.index]
+    positions = positions or [f"{source}, row {label}" for label in frame.index]
     rows = frame.to_dict("records")
     return [
-        _record(row, where, columns, box, box_format, form, Path(folder), part)
-        for row, where in zip(rows, places, strict=True)
+        _record(row, where, columns, box, box_format, form, Path(folder), split)
+        for row, where in zip(rows, positions, strict=True)
     ]
 
 
@@ -182,8 +181,10 @@ def _folder_table(folder: Path) -> tuple[pd.DataFrame, list[str]]:
     photos = [path for path in files if path.suffix.lower() in _SUFFIXES]
     if len(files) > len(photos):
         log(f"{folder}: {len(files) - len(photos)} files that are no photos are left out")
-    parts = [path.relative_to(folder).parts for path in photos]
-    rows = [("/".join(part), part[0] if len(part) > 1 else "") for part in parts]
+    rows = []
+    for path in photos:
+        names = path.relative_to(folder).parts
+        rows.append(("/".join(names), names[0] if len(names) > 1 else ""))
     return pd.DataFrame(rows, columns=["photo", "identity"]), [str(path) for path in photos]
 
 
@@ -204,7 +205,7 @@ def _coco_table(path: Path) -> tuple[pd.DataFrame, list[str]]:
             f"{path} is not COCO JSON: expected images with an id, categories with id and name "
             f"({type(reason).__name__}: {reason})"
         ) from reason
-    rows, places, seen = [], [], set()
+    rows, positions, seen = [], [], set()
     for number, entry in enumerate(annotations):
         where = f"{path}, annotation {entry.get('id', number)}"
         image, category = entry.get("image_id"), entry.get("category_id")
@@ -213,18 +214,19 @@ def _coco_table(path: Path) -> tuple[pd.DataFrame, list[str]]:
         if category is not None and category not in names:
             raise UserError(f"{where}: there is no category {category}; add it")
         seen.add(image)
-        who = {"identity": names.get(category, "")}
-        rows.append({**who, **images[image], **entry, "photo": images[image].get("file_name")})
-        places.append(where)
+        identity = {"identity": names.get(category, "")}
+        photo = {"photo": images[image].get("file_name")}
+        rows.append({**identity, **images[image], **entry, **photo})
+        positions.append(where)
     for key, image in images.items():
         if key not in seen:
             rows.append({"identity": "", **image, "photo": image.get("file_name")})
-            places.append(f"{path}, image {key}")
-    return pd.DataFrame(rows), places
+            positions.append(f"{path}, image {key}")
+    return pd.DataFrame(rows), positions
 
 
 def _column(frame: pd.DataFrame, source: Path | str, form: Form, name: str) -> str:
-    """The column of `name`: the one the form names, else the first usual one there is, else ""."""
+    """The column for `name`: that which the form names, else the first usual one there is, else ""."""
     given = getattr(form, name)
     if given is None:
         return next((column for column in USUAL[name] if column in frame.columns), "")
@@ -243,8 +245,8 @@ def _box_columns(frame: pd.DataFrame, source: Path | str, form: Form) -> tuple[s
     return names
 
 
-def _text(value: Any) -> str:
-    """A cell as text; nothing of any kind is "". Whole numbers that became floats lose their `.0`."""
+def _text(value: object) -> str:
+    """A cell as text, "" for an empty one of any kind; whole numbers that became floats lose their `.0`."""
     if value is None or (pd.api.types.is_scalar(value) and pd.isna(value)):
         return ""
     whole = isinstance(value, float) and value.is_integer()
@@ -252,14 +254,14 @@ def _text(value: Any) -> str:
 
 
 def _record(
-    row: Mapping[str, Any],
+    row: Mapping[str, object],
     where: str,
     columns: Mapping[str, str],
     box: Sequence[str],
     box_format: str,
     form: Form,
     folder: Path,
-    part: str,
+    split: str,
 ) -> Record:
     cells = {name: _text(row[column]) if column else "" for name, column in columns.items()}
     if not cells["photo"]:
@@ -280,15 +282,15 @@ def _record(
         NEW_WHALE if unknown else cells["identity"],
         _box([row[column] for column in box], box_format, where),
         _date(cells["date"], where),
-        _split(cells["split"], where, form) if columns["split"] else part,
+        _split(cells["split"], where, form) if columns["split"] else split,
     )
 
 
 def _split(text: str, where: str, form: Form) -> str:
     words = {TRAIN: form.train_words, TEST: form.test_words, PLAYGROUND: (PLAYGROUND,)}
-    for part, known in words.items():
+    for split, known in words.items():
         if text.casefold() in {word.casefold() for word in known}:
-            return part
+            return split
     raise UserError(
         f"{where}: split is {text or 'empty'}, expected one of "
         f"{', '.join(word for known in words.values() for word in known)}; "
@@ -300,10 +302,11 @@ def _date(text: str, where: str) -> str:
     """ISO text cut to YYYY, YYYY-MM or YYYY-MM-DD."""
     if text.casefold() in _NOTHING:
         return ""
-    found = _DATE.fullmatch(text)
+    match = _DATE.fullmatch(text)
+    year, *rest = [number for number in match.groups() if number] if match else [""]
+    month, day = [*rest, "1", "1"][:2]
     try:
-        year, *rest = [part for part in found.groups() if part] if found else [""]
-        date(int(year), *(int(part) for part in (*rest, "1", "1")[:2]))
+        date(int(year), int(month), int(day))
     except ValueError:
         raise UserError(
             f"{where}: date is {text}; expected ISO, such as 2019, 2019-07 or 2019-07-30"
@@ -312,7 +315,7 @@ def _date(text: str, where: str) -> str:
 
 
 def _box(
-    cells: Sequence[Any], box_format: str, where: str
+    cells: Sequence[object], box_format: str, where: str
 ) -> tuple[float, float, float, float] | None:
     """(x1, y1, x2, y2) of one cell with four numbers or of four cells; None where all are empty."""
     if len(cells) == 1 and isinstance(cells[0], (list, tuple, np.ndarray)):

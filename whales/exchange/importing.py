@@ -1,13 +1,11 @@
-"""Records of photos from elsewhere: parts drawn, everything checked, and laid out as a work root."""
+"""Records of photos from elsewhere: splits drawn, everything checked, and laid out as a work root."""
 
 from __future__ import annotations
 
-import argparse
-import contextlib
 import math
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -22,8 +20,9 @@ from whales.base.pickles import save, write_text
 from whales.base.progress import progress_bar
 from whales.base.tables import csv_text
 from whales.exchange.forms import Record
+from whales.files.boxes import Box
 from whales.files.import_table import IMPORT_COLUMNS, PARTS, PLAYGROUND, TEST, TRAIN, UNMATCHED
-from whales.files.labels import NEW_WHALE, photos_by_identity, stem, with_jpg
+from whales.files.labels import NEW_WHALE, stem, with_jpg
 from whales.files.settings import Settings, settings_text
 from whales.files.workspace import Workspace
 from whales.photos.photos import read_photo
@@ -31,22 +30,6 @@ from whales.photos.photos import read_photo
 _QUALITY = 95  # of photos that must be encoded anew; from 90 on libvips keeps the full colour
 _TURNED = (5, 6, 7, 8)  # EXIF orientations whose upright photo has its sides exchanged
 _OVERHANG = 0.05  # of the photo's side: boxes drawn a little too far are clipped, others refused
-
-
-def share(text: str) -> float:
-    """Parser of an argument that is a share, above 0 and below 1."""
-    with contextlib.suppress(ValueError):
-        if 0 < float(text) < 1:
-            return float(text)
-    raise argparse.ArgumentTypeError(f"expected a share between 0 and 1, received {text}")
-
-
-def ratio(text: str) -> float:
-    """Parser of an argument that is a number above 0."""
-    with contextlib.suppress(ValueError):
-        if 0 < float(text) < math.inf:
-            return float(text)
-    raise argparse.ArgumentTypeError(f"expected a number above 0, received {text}")
 
 
 def draw_test(records: Sequence[Record], share: float, rng: np.random.Generator) -> list[Record]:
@@ -58,43 +41,53 @@ def draw_test(records: Sequence[Record], share: float, rng: np.random.Generator)
     """
     drawn: set[int] = set()
     alone: list[int] = []
-    groups = photos_by_identity((i, r.identity) for i, r in _train(records))
-    for who, group in groups.items():
-        if who in ("", NEW_WHALE) or len(group) == 1:
+    groups = _train_groups(records)
+    for identity, group in groups.items():
+        if identity in ("", NEW_WHALE) or len(group) == 1:
             alone += group
             continue
         days: dict[object, list[int]] = {}
         for i in group:
-            day = records[i].date
-            days.setdefault(day if len(day) == 10 else i, []).append(i)
-        wanted, got, shot = _rounded(share * len(group), rng), [], list(days.values())
-        for place in rng.permutation(len(shot))[1:]:  # the first stays
-            if len(got) + len(shot[place]) <= wanted:
-                got += shot[place]
-        drawn |= {*got}
-    alone = np.array(alone, int)
-    drawn |= {*rng.permutation(alone)[: _rounded(share * len(alone), rng)].tolist()}
+            date = records[i].date
+            days.setdefault(date if len(date) == 10 else i, []).append(i)
+        wanted, photos_of_days = _rounded(share * len(group), rng), list(days.values())
+        given: list[int] = []
+        for index in rng.permutation(len(photos_of_days)).tolist()[1:]:  # the first stays
+            if len(given) + len(photos_of_days[index]) <= wanted:
+                given += photos_of_days[index]
+        drawn |= {*given}
+    order = rng.permutation(np.array(alone, int))
+    drawn |= {*order[: _rounded(share * len(alone), rng)].tolist()}
     return [replace(r, split=TEST) if i in drawn else r for i, r in enumerate(records)]
 
 
 def draw_playground(
     records: Sequence[Record], share: float, rng: np.random.Generator
 ) -> list[Record]:
-    """Give the playground a share of the identities that have several train photos and no test photo."""
+    """Give the playground a share of the identities that have several train photos and no test photo.
+
+    share: of these identities, rounded at random.
+    """
     tested = {record.identity for record in records if record.split == TEST}
-    groups = photos_by_identity((i, r.identity) for i, r in _train(records))
-    several = [who for who, group in groups.items() if len(group) > 1]
-    free = [who for who in several if who not in ("", NEW_WHALE) and who not in tested]
+    groups = _train_groups(records)
+    several = [identity for identity, group in groups.items() if len(group) > 1]
+    taken = {"", NEW_WHALE, *tested}
+    free = [identity for identity in several if identity not in taken]
     count = _rounded(share * len(free), rng)
-    drawn = {free[place] for place in rng.permutation(len(free))[:count]}
+    drawn = {free[index] for index in rng.permutation(len(free))[:count]}
     return [
         replace(r, split=PLAYGROUND) if r.split in ("", TRAIN) and r.identity in drawn else r
         for r in records
     ]
 
 
-def _train(records: Sequence[Record]) -> Iterator[tuple[int, Record]]:
-    return ((i, record) for i, record in enumerate(records) if record.split in ("", TRAIN))
+def _train_groups(records: Sequence[Record]) -> dict[str, list[int]]:
+    """Identity -> indices of its train records, identities in the order of their first records."""
+    groups: dict[str, list[int]] = {}
+    for index, record in enumerate(records):
+        if record.split in ("", TRAIN):
+            groups.setdefault(record.identity, []).append(index)
+    return groups
 
 
 def _rounded(value: float, rng: np.random.Generator) -> int:
@@ -120,21 +113,21 @@ def check(
             return f"{record.where}: {error}"
         box = record.box or ((0, 0, *size) if whole_frame else None)
         split = record.split or TRAIN
-        who = record.identity or ("" if split == TEST else NEW_WHALE)
-        return replace(
-            record, box=_pixels(box, size, record.where), ready=ready, split=split, identity=who
-        )
+        identity = record.identity or ("" if split == TEST else NEW_WHALE)
+        pixels = _pixels(box, size, record.where)
+        return replace(record, box=pixels, ready=ready, split=split, identity=identity)
 
+    checked: list[Record] = []
     with ThreadPoolExecutor(workers) as pool:
-        found = list(progress_bar("check photos", len(records), items=pool.map(settle, records)))
-    for reason in found:
-        if isinstance(reason, str):
-            log(f"left out: {reason}")
-    checked = [record for record in found if isinstance(record, Record)]
-    parts = Counter(record.split for record in checked)
+        settled = list(progress_bar("check photos", len(records), items=pool.map(settle, records)))
+    for result in settled:
+        if isinstance(result, str):
+            log(f"left out: {result}")
+        else:
+            checked.append(result)
     if not any(r.identity != NEW_WHALE for r in checked if r.split == TRAIN):
         raise UserError("no train photo has an identity; check the identity and the split column")
-    if not parts[TEST]:
+    if not any(r.split == TEST for r in checked):
         raise UserError(
             "no photo is a test photo; give a split column, --test-share or --test FOLDER"
         )
@@ -244,30 +237,31 @@ def _put(record: Record, path: Path, link: bool) -> None:
             # What is transparent becomes black.
             image.colourspace("srgb").jpegsave(str(path), Q=_QUALITY, keep="icc")
         except pyvips.Error as error:
-            told = " ".join(str(error).split())
+            reason = " ".join(str(error).split())
             raise UserError(
-                f"{record.where}: photo {record.path} cannot be made a JPEG ({told})"
+                f"{record.where}: photo {record.path} cannot be made a JPEG ({reason})"
             ) from error
 
 
 def _write_tables(
     workspace: Workspace, names: Sequence[str], records: Sequence[Record], ids: Mapping[str, str]
 ) -> None:
-    parts: dict[str, list[tuple[str, str]]] = {part: [] for part in PARTS}
-    boxes: dict[str, dict[str, tuple]] = {part: {} for part in PARTS}
+    labels: dict[str, list[tuple[str, str]]] = {split: [] for split in PARTS}
+    boxes: dict[str, dict[str, Box]] = {split: {} for split in PARTS}
     rows, path_of = [], {}
     for name, r in zip(names, records, strict=True):
         # Two sources may have a photo of one name each.
         original = r.original if path_of.setdefault(r.original, r.path) == r.path else r.path
-        parts[r.split].append((name, ids[r.identity]))
-        boxes[r.split][stem(name)] = r.box
-        who = "" if r.identity == NEW_WHALE else r.identity
-        rows.append((name, original, r.path, ids[r.identity], who, r.date, r.split))
-    guess = [(name, NEW_WHALE) for name, _ in parts[TEST]]
+        labels[r.split].append((name, ids[r.identity]))
+        if r.box is not None:
+            boxes[r.split][stem(name)] = r.box
+        identity = "" if r.identity == NEW_WHALE else r.identity
+        rows.append((name, original, r.path, ids[r.identity], identity, r.date, r.split))
+    guess = [(name, NEW_WHALE) for name, _ in labels[TEST]]
     tables: dict[str, list[tuple[str, str]]] = {
-        "train_csv": parts[TRAIN],
+        "train_csv": labels[TRAIN],
         "sample_submission": guess,
-        "playground_train_csv": parts[PLAYGROUND],
+        "playground_train_csv": labels[PLAYGROUND],
         "playground_sample_submission": [],
     }
     for key, content in tables.items():
@@ -276,29 +270,32 @@ def _write_tables(
     save(workspace.file("boxes_v5"), boxes[TRAIN] | boxes[TEST])
     save(workspace.file("boxes_playground_v2"), boxes[PLAYGROUND])
     write_text(workspace.file("cropping_train_v2"), "")
-    # Where every one is called unknown, as in wildlife-datasets' competitions, nobody has labelled them.
-    if all(who for _, who in parts[TEST]) and {who for _, who in parts[TEST]} != {NEW_WHALE}:
-        known = {who for _, who in parts[TRAIN]}
-        truth = [(name, who if who in known else NEW_WHALE) for name, who in parts[TEST]]
+    # Where all are called unknown, as in wildlife-datasets' competitions, nobody has labelled them.
+    identities = {identity for _, identity in labels[TEST]}
+    if "" not in identities and identities != {NEW_WHALE}:
+        known = {identity for _, identity in labels[TRAIN]}
+        truth = [
+            (name, identity if identity in known else NEW_WHALE) for name, identity in labels[TEST]
+        ]
         write_text(workspace.file("test_labels"), csv_text(("Image", "Id"), truth))
 
 
 def notes(records: Sequence[Record]) -> list[str]:
-    """What the root holds, and what its stages will refuse, a line each."""
+    """Lines on the photos and identities of a root, and on what its stages will refuse."""
     lines = []
-    for part in PARTS:
-        group = [r for r in records if r.split == part]
+    for split in PARTS:
+        group = [r for r in records if r.split == split]
         counts = Counter(r.identity for r in group)
         new, unlabelled = counts.pop(NEW_WHALE, 0), counts.pop("", 0)
         lines.append(
-            f"{part}: {len(group)} photos, {len(counts)} identities ({sum(n > 1 for n in counts.values())} "
+            f"{split}: {len(group)} photos, {len(counts)} identities ({sum(n > 1 for n in counts.values())} "
             f"with two photos or more), {new} {NEW_WHALE}, {unlabelled} not labelled"
         )
-        if part == TRAIN and (len(counts) < 5 or 0 < new < 5):
+        if split == TRAIN and (len(counts) < 5 or 0 < new < 5):
             lines.append(
                 "note: the detector's folds need five identities, and five photos of new_whale or none"
             )
-        if part == PLAYGROUND and sum(n > 1 for n in counts.values()) < 2:
+        if split == PLAYGROUND and sum(n > 1 for n in counts.values()) < 2:
             lines.append(
                 "note: warm starts need two playground identities with two photos each; without "
                 "them leave those stages out and give the first r15 stage --weights imagenet or none"

@@ -1,6 +1,6 @@
-"""Where two flukes agree: the parts of each crop that their pair score hangs on, by occlusion.
+"""Where two flukes agree: the cells of each crop that their pair score hangs on, by occlusion.
 
-A square of the crop's mean colour slides over one crop; where hiding a part lowers the score, that part
+A square of the crop's mean colour slides over one crop; where hiding a cell lowers the score, that cell
 speaks for one whale.
 """
 
@@ -19,21 +19,24 @@ from whales.identifying.identification import Answer
 from whales.photos.crops import crop_window, cut
 from whales.photos.photos import read_photo
 
-# The square is a quarter of the crop's side and moves by an eighth: 7 x 7 places.
-PARTS = 8
+# A crop has 8 x 8 cells; the square covers 2 x 2 of them and moves by one: 7 x 7 positions.
+CELLS = 8
 WIDTH = 2
-PLACES = PARTS - WIDTH + 1
+POSITIONS = CELLS - WIDTH + 1
 _HEIGHT = 300  # of a drawn crop, pixels
 _LEAST = 1e-6  # scores nearer to 0 or 1 are rounding
 
 
 def occluded(crop: np.ndarray) -> np.ndarray:
-    """(size, size, 3) uint8 with the square in each place, row by row: (PLACES², size, size, 3)."""
-    edges = np.linspace(0, len(crop), PARTS + 1).astype(int)
+    """A crop with the square at each position, row by row.
+
+    crop: (size, size, 3) uint8. Returns (POSITIONS², size, size, 3) uint8.
+    """
+    edges = np.linspace(0, len(crop), CELLS + 1).astype(int)
     colour = crop.reshape(-1, crop.shape[-1]).mean(axis=0).astype(np.uint8)
-    hidden = np.repeat(crop[None], PLACES**2, axis=0)
-    for place, picture in enumerate(hidden):
-        row, column = divmod(place, PLACES)
+    hidden = np.repeat(crop[None], POSITIONS**2, axis=0)
+    for position, picture in enumerate(hidden):
+        row, column = divmod(position, POSITIONS)
         rows = slice(edges[row], edges[row + WIDTH])
         columns = slice(edges[column], edges[column + WIDTH])
         picture[rows, columns] = colour
@@ -41,10 +44,10 @@ def occluded(crop: np.ndarray) -> np.ndarray:
 
 
 def spread(drops: np.ndarray) -> np.ndarray:
-    """Each part's mean over the squares that cover it: (PLACES²,) to (PARTS, PARTS) float64."""
-    total, covers = np.zeros((PARTS, PARTS)), np.zeros((PARTS, PARTS))
-    for place, drop in enumerate(drops):
-        row, column = divmod(place, PLACES)
+    """Each cell's mean over the squares that cover it: (POSITIONS²,) to (CELLS, CELLS) float64."""
+    total, covers = np.zeros((CELLS, CELLS)), np.zeros((CELLS, CELLS))
+    for position, drop in enumerate(drops):
+        row, column = divmod(position, POSITIONS)
         total[row : row + WIDTH, column : column + WIDTH] += drop
         covers[row : row + WIDTH, column : column + WIDTH] += 1
     return total / covers
@@ -53,26 +56,26 @@ def spread(drops: np.ndarray) -> np.ndarray:
 def agreement(
     judges: Sequence[Judge], query: dict[int, np.ndarray], known: dict[int, np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """How much hiding a part of either crop lowers the log-odds of one whale: two (PARTS, PARTS).
+    """How much hiding a cell of either crop lowers the log-odds that both show one whale.
 
-    query, known: size -> (size, size, 3) uint8. Blended over the nets, each with the first fold it
-    has weights of.
+    query, known: size -> (size, size, 3) uint8. Returns two (CELLS, CELLS) float64, of the query and of
+    the known photo, blended over the nets, each with the first fold it has weights of.
     """
     from whales.nets.features import crop_features
     from whales.scores.pair_scores import score_matrix
 
-    maps = np.zeros((2, PARTS, PARTS))
+    maps = np.zeros((2, CELLS, CELLS))
     for judge in judges:
         fold, size = judge.folds[0], judge.size
         network = judge.with_weights(fold)
-        sides = [
-            np.concatenate([side[size][None], occluded(side[size])]) for side in (query, known)
+        crops = [side[size] for side in (query, known)]
+        features = [
+            crop_features(network, np.concatenate([crop[None], occluded(crop)])) for crop in crops
         ]
-        features = [crop_features(network, crops) for crops in sides]
-        for place in range(2):
-            other = features[1 - place][:1]
-            odds = _log_odds(score_matrix(fold.head, features[place], other)[:, 0])
-            maps[place] += judge.net.share * spread(odds[0] - odds[1:])
+        for side in range(2):
+            other = features[1 - side][:1]
+            odds = _log_odds(score_matrix(fold.head, features[side], other)[:, 0])
+            maps[side] += judge.net.share * spread(odds[0] - odds[1:])
     maps /= sum(judge.net.share for judge in judges)
     return maps[0], maps[1]
 
@@ -91,27 +94,27 @@ def draw_agreement(
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    of, best = answer.fluke, answer.candidates[0]
+    fluke, best = answer.fluke, answer.candidates[0]
     pixels = read_photo(workspace.photo(best.photo))
     shape = catalogue.anisotropy
     view = max(1, round(_HEIGHT * shape)), _HEIGHT  # the crop's own shape
-    sides = pixels.shape[1::-1]
-    window = crop_window(catalogue.boxes[best.photo], *sides, anisotropy=shape)
-    known = {size: cut(pixels, window, size) for size in of.crops}
-    maps = agreement(catalogue.judges, of.crops, known)
-    strongest = max(max(one.max() for one in maps), 1e-9)
-    largest = max(of.crops)
-    titles = of.photo.name, f"{best.identity}, {best.photo}.jpg, score {best.score:.4f}"
+    height, width = pixels.shape[:2]
+    window = crop_window(catalogue.boxes[best.photo], width, height, anisotropy=shape)
+    known = {size: cut(pixels, window, size) for size in fluke.crops}
+    maps = agreement(catalogue.judges, fluke.crops, known)
+    strongest = max(*(cells.max() for cells in maps), 1e-9)
+    largest = max(fluke.crops)
+    titles = fluke.photo.name, f"{best.identity}, {best.photo}.jpg, score {best.score:.4f}"
     figure, axes = plt.subplots(2, 1, figsize=(7, 7.2))
-    sides = zip(axes, (of.crops[largest], known[largest]), maps, titles, strict=True)
-    for axis, crop, heat, title in sides:
+    crops = fluke.crops[largest], known[largest]
+    for axis, crop, heat, title in zip(axes, crops, maps, titles, strict=True):
         axis.imshow(cut(crop, (0, 0, largest, largest), *view))
         share = cv2.resize(np.clip(heat / strongest, 0, 1), view, interpolation=cv2.INTER_LINEAR)
         axis.imshow(share, "inferno", vmin=0, vmax=1, alpha=0.6 * share)
         axis.set_title(title, fontsize=9, parse_math=False)
         axis.set_axis_off()
     figure.tight_layout(pad=0.5)
-    path = folder / f"{of.photo.stem}_fluke_{of.number}.png"
+    path = folder / f"{fluke.photo.stem}_fluke_{fluke.number}.png"
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=90)
     plt.close(figure)

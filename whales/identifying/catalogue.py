@@ -1,17 +1,17 @@
 """The known photos as identification needs them: each net's features, kept in the work root's cache.
 
-A query's score with a known photo is the mean over a net's folds, as in the inference stages, then the
-nets' weighted mean. What a score is worth is learnt from the folds' valid photos, which each fold's net
+A query's pair score with a known photo is the mean over a net's folds, as in the inference stages, then
+the nets' weighted mean. Probabilities are calibrated on the folds' held-out photos, which the fold's net
 has not seen.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from whales.base.console import log
 from whales.base.errors import UserError
 from whales.base.pickles import load
 from whales.base.progress import progress_bar
+from whales.files.boxes import Box
 from whales.files.dataset import known_photos, load_boxes, training_identities
 from whales.files.digests import text_digest
 from whales.files.folds import FOLDS, require_fold
@@ -46,24 +47,37 @@ if TYPE_CHECKING:
 _ROWS = 256
 
 
+class TrainedNet(NamedTuple):
+    """A net, and its weight files by fold."""
+
+    net: Net
+    files: dict[int, Path]
+
+
 class FoldNet(NamedTuple):
-    """A net with one fold's weights."""
+    """A net with one fold's weights.
+
+    branch: the backend's tensors, since to read the file again takes longer than a query; score:
+    features (n, d) float32 -> pair scores with the known photos (n, m) float32; held_out: features (d,)
+    of the photos that the fold holds out, by stem.
+    """
 
     weights: Path
-    branch: list[Any]  # the backend's tensors: to read the file again takes longer than a query
+    branch: list[object]
     head: HeadWeights
-    score: Callable[
-        [np.ndarray], np.ndarray
-    ]  # features (n, d) -> scores with the known photos (n, m)
-    valid: Features  # features (d,) of the photos that the fold holds out, by stem
+    score: Callable[[np.ndarray], np.ndarray]
+    held_out: Features
 
 
 @dataclass(frozen=True)
 class Judge:
-    """A net of the ensemble, ready to score; `network` carries the weights of one fold at a time."""
+    """A net of the ensemble, ready to score photos of side `size`, pixels.
+
+    network: carries the weights of one fold at a time.
+    """
 
     net: Net
-    size: int  # of its photos, pixels
+    size: int
     network: SiameseNetwork
     folds: list[FoldNet]
 
@@ -76,7 +90,7 @@ class Judge:
             total = total + fold.score(crop_features(self.with_weights(fold), crops))
         return total / np.float32(len(self.folds))
 
-    def with_weights(self, fold: FoldNet) -> Any:
+    def with_weights(self, fold: FoldNet) -> SiameseNetwork:
         """The network, its branch with the weights of a fold."""
         for variable, value in zip(self.network.branch.weights, fold.branch, strict=True):
             variable.assign(value)
@@ -87,13 +101,13 @@ class Judge:
 class Catalogue:
     """Everything that a query is compared with, and what scores mean.
 
-    boxes: stem -> (x1, y1, x2, y2); anisotropy: width : height of crops; same: score of an identity ->
-    probability that the query is that whale; new: best score of all -> probability that the query is
-    none of the known whales.
+    boxes: stem -> (x1, y1, x2, y2) in pixels; anisotropy: width : height of crops; same: score of an
+    identity (that of its best photo) -> probability that the query shows it; new: best score of all ->
+    probability that the query shows none of the known whales.
     """
 
     known: KnownPhotos
-    boxes: dict[str, Any]
+    boxes: Mapping[str, Box]
     anisotropy: float
     judges: list[Judge]
     same: Curve
@@ -105,13 +119,13 @@ class Catalogue:
         crops: photo size -> (n, size, size, 3) uint8, for the size of every judge.
         """
         shares = sum(judge.net.share for judge in self.judges)
-        parts = [judge.scores(crops[judge.size]) * judge.net.share for judge in self.judges]
-        return np.asarray(sum(parts) / shares, np.float32)
+        weighted = [judge.scores(crops[judge.size]) * judge.net.share for judge in self.judges]
+        return np.asarray(sum(weighted) / shares, np.float32)
 
 
-def trained(workspace: Workspace, nets: Sequence[Net]) -> list[tuple[Net, dict[int, Path]]]:
-    """The nets that have weights, with their files by fold; `UserError` if there are none."""
-    found, makers = [], []
+def trained(workspace: Workspace, nets: Sequence[Net]) -> list[TrainedNet]:
+    """The nets that have weights, named in the log; `UserError` if there are none."""
+    with_files, makers = [], []
     for net in nets:
         files: dict[int, Path] = {}
         for fold in range(FOLDS):
@@ -121,111 +135,113 @@ def trained(workspace: Workspace, nets: Sequence[Net]) -> list[tuple[Net, dict[i
                 continue
         makers.append(f"{net.weights.maker.format(fold=0)} (and the stages before it)")
         if files:
-            found.append((net, files))
-    if not found:
+            with_files.append(TrainedNet(net, files))
+    if not with_files:
         raise UserError(f"no net has weights in {workspace.root}; run {', or '.join(makers)}")
-    there = [f"{net.name} (folds {', '.join(map(str, files))})" for net, files in found]
-    absent = [net.name for net in nets if net not in [other for other, _ in found]]
-    log(f"nets: {', '.join(there)}" + (f"; no weights of {', '.join(absent)}" if absent else ""))
-    return found
+    present = [f"{net.name} (folds {', '.join(map(str, files))})" for net, files in with_files]
+    absent = [net.name for net in nets if net not in [other for other, _ in with_files]]
+    log(f"nets: {', '.join(present)}" + (f"; no weights of {', '.join(absent)}" if absent else ""))
+    return with_files
 
 
-def open_catalogue(options: RunOptions, nets: Sequence[tuple[Net, dict[int, Path]]]) -> Catalogue:
+def open_catalogue(options: RunOptions, nets: Sequence[TrainedNet]) -> Catalogue:
     """Load the catalogue, making what the cache does not hold yet.
 
     nets: of `trained`. Raises `UserError` where a table is missing, or a photo that is needed and
     broken ones are not to be skipped.
     """
-    ws = options.workspace
+    workspace = options.workspace
     keys = ["train_csv", "boxes_averaged", "boxes_averaged_playground"]
     for key in keys + [net.folds for net, _ in nets]:
-        require(ws, ws.file(key))
-    identity_of, boxes = training_identities(ws), load_boxes(ws)
+        require(workspace, workspace.file(key))
+    identity_of, boxes = training_identities(workspace), load_boxes(workspace)
     known = known_photos(identity_of, boxes)
-    valid = _valid_photos(ws, nets, identity_of)
-    wanted = sorted({*known, *chain(*valid.values())} & set(boxes))
-    digests = ws.digests.of_photos(photo_files(options, wanted))
-    ws.digests.remember()
-    prints = photo_prints(ws, boxes, digests)
+    held_out = _held_out_photos(workspace, nets, identity_of)
+    wanted = sorted({*known, *chain(*held_out.values())} & set(boxes))
+    digests = workspace.digests.of_photos(photo_files(options, wanted))
+    workspace.digests.remember()
+    prints = photo_prints(workspace, boxes, digests)
     if not set(known) & set(prints):
-        raise UserError(f"{ws.file('train_csv')} names no photo of a known whale that has a box")
+        table = workspace.file("train_csv")
+        raise UserError(f"{table} names no photo of a known whale that has a box")
     stores = {net.name: feature_store(options, net, boxes, prints) for net, _ in nets}
-    found = {}
+    computed = {}
     for net, files in nets:
         with stores[net.name] as store:
             for fold, weights in files.items():
-                names = {*known, *valid[net.name, fold]}
-                found[net.name, fold] = store.features(fold, weights, names)
+                names = {*known, *held_out[net.name, fold]}
+                computed[net.name, fold] = store.features(fold, weights, names)
     # A photo that was left out is left out of all nets.
-    known = [name for name in known if all(name in rows for _, rows in found.values())]
+    known = [name for name in known if all(name in rows for _, rows in computed.values())]
     if not known:
         raise UserError("none of the known photos can be read")
     judges = []
     for net, files in nets:
         network, size = stores[net.name].network, net.sizes[options.profile]
-        folds = [
-            _fold_net(network, path, *found[net.name, fold], known, valid[net.name, fold])
-            for fold, path in files.items()
-        ]
+        folds = []
+        for fold, path in files.items():
+            head, features = computed[net.name, fold]
+            names = held_out[net.name, fold]
+            folds.append(_fold_net(network, path, head, features, known, names))
         judges.append(Judge(net, size, network, folds))
-    group = KnownPhotos(known, identity_of)
-    curves = _curves(options, judges, group, identity_of, prints)
-    catalogue = Catalogue(group, boxes, ws.settings.anisotropy, judges, *curves)
+    columns = KnownPhotos(known, identity_of)
+    curves = _curves(options, judges, columns, identity_of, prints)
+    catalogue = Catalogue(columns, boxes, workspace.settings.anisotropy, judges, *curves)
     # The first call of a branch traces it, which takes longer than all later ones.
     sizes = {judge.size for judge in judges}
     catalogue.scores({size: np.zeros((1, size, size, 3), np.uint8) for size in sizes})
     return catalogue
 
 
-def _valid_photos(
-    workspace: Workspace,
-    nets: Sequence[tuple[Net, dict[int, Path]]],
-    identity_of: dict[str, str],
+def _held_out_photos(
+    workspace: Workspace, nets: Sequence[TrainedNet], identity_of: Mapping[str, str]
 ) -> dict[tuple[str, int], list[str]]:
-    """Stems of the photos that each net's folds hold out, by the net's name and fold."""
-    valid = {}
+    """(net, fold) -> photos (stems) that the fold holds out; `UserError` for one without an identity."""
+    held_out: dict[tuple[str, int], list[str]] = {}
     for net, files in nets:
         path = workspace.file(net.folds)
         splits = load(path)
         for fold in files:
             names = [stem(name) for name in require_fold(splits, fold, path)["val"]]
             check_labelled(names, identity_of, path)
-            valid[net.name, fold] = names
-    return valid
+            held_out[net.name, fold] = names
+    return held_out
 
 
 def _fold_net(
-    network: Any,
+    network: SiameseNetwork,
     weights: Path,
     head: HeadWeights,
-    found: Features,
-    known: list[str],
-    valid: list[str],
+    features: Features,
+    known: Sequence[str],
+    held_out: Sequence[str],
 ) -> FoldNet:
+    """features: stem -> (d,) of at least the known photos; of held-out ones those there are."""
     from keras import ops
 
     from whales.scores.pair_scores import gallery_scorer
 
     network.load_weights(weights)
     branch = [ops.convert_to_tensor(value) for value in network.branch.get_weights()]
-    gallery = np.stack([found[name] for name in known])
-    held_out = {name: found[name].copy() for name in valid if name in found}
-    return FoldNet(weights, branch, head, gallery_scorer(head, gallery), held_out)
+    gallery = np.stack([features[name] for name in known])
+    kept = {name: features[name].copy() for name in held_out if name in features}
+    return FoldNet(weights, branch, head, gallery_scorer(head, gallery), kept)
 
 
 def _curves(
     options: RunOptions,
     judges: Sequence[Judge],
     known: KnownPhotos,
-    identity_of: dict[str, str],
-    prints: dict[str, str],
+    identity_of: Mapping[str, str],
+    prints: Mapping[str, str],
 ) -> tuple[Curve, Curve]:
     """The two curves of a `Catalogue`, from the cache or fitted."""
     digests = options.workspace.digests
-    valid = sorted({name for judge in judges for fold in judge.folds for name in fold.valid})
-    photos = [(name, identity_of[name], prints[name]) for name in sorted({*valid, *known.photos})]
+    held_out = sorted({name for judge in judges for fold in judge.folds for name in fold.held_out})
+    names = sorted({*held_out, *known.photos})
+    photos = [(name, identity_of[name], prints[name]) for name in names]
     nets = [
-        (judge.net.share, judge.size, digests.of(fold.weights), sorted(fold.valid))
+        (judge.net.share, judge.size, digests.of(fold.weights), sorted(fold.held_out))
         for judge in judges
         for fold in judge.folds
     ]
@@ -233,38 +249,41 @@ def _curves(
     path = options.workspace.file("calibration")
     stored = {} if options.force else read_arrays(path, stamp)
     if stored:
-        parts = [stored[f"{curve}_{axis}"] for curve in ("same", "new") for axis in ("x", "y")]
-        return Curve(*parts[:2]), Curve(*parts[2:])
-    if not valid:
+        same = Curve(stored["same_x"], stored["same_y"])
+        return same, Curve(stored["new_x"], stored["new_y"])
+    if not held_out:
         log("no valid photo has a box: scores are given as probabilities")
         ends = np.array([0.0, 1.0])
         return Curve(ends, ends), Curve(ends, ends[::-1])
-    log(f"calibration: scores of {len(valid)} valid photos")
-    pairs = calibration_pairs(judges, known, valid, identity_of)
+    log(f"calibration: scores of {len(held_out)} valid photos")
+    pairs = calibration_pairs(judges, known, held_out, identity_of)
     same, new = fit_curves(pairs)
     write_arrays(path, stamp, same_x=same[0], same_y=same[1], new_x=new[0], new_y=new[1])
     return same, new
 
 
 def calibration_pairs(
-    judges: Sequence[Judge], known: KnownPhotos, valid: Sequence[str], identity_of: dict[str, str]
+    judges: Sequence[Judge],
+    known: KnownPhotos,
+    held_out: Sequence[str],
+    identity_of: Mapping[str, str],
 ) -> CalibrationPairs:
-    """What the curves are fitted on; `valid` (stems): photos that some fold of a judge holds out."""
-    parts = []
-    bar = progress_bar("calibration", len(valid))
-    for start in range(0, len(valid), _ROWS):
-        rows = valid[start : start + _ROWS]
-        scores = held_out_scores(judges, rows, known.photos)
-        parts.append(pairs_of(scores, rows, known, identity_of))
-        bar.update(len(rows))
+    """What the curves are fitted on; `held_out` (stems): photos that some fold of a judge holds out."""
+    groups = []
+    bar = progress_bar("calibration", len(held_out))
+    for start in range(0, len(held_out), _ROWS):
+        names = held_out[start : start + _ROWS]
+        scores = held_out_scores(judges, names, known.photos)
+        groups.append(pairs_of(scores, names, known, identity_of))
+        bar.update(len(names))
     bar.close()
-    return joined(parts)
+    return joined(groups)
 
 
 def held_out_scores(
     judges: Sequence[Judge], names: Sequence[str], known: Sequence[str]
 ) -> np.ndarray:
-    """Scores of valid photos (stems) with the known photos, blended as a query's: (n, m) float32.
+    """Pair scores of held-out photos (stems) with the known ones, blended as a query's: (n, m) float32.
 
     Only folds that hold a photo out score it, and only nets that have such a fold; each of `names`
     must have one. A photo's score with itself is 0.
@@ -274,9 +293,10 @@ def held_out_scores(
     for judge in judges:
         sums, counts = np.zeros_like(total), np.zeros(len(names), np.float32)
         for fold in judge.folds:
-            rows = [row for row, name in enumerate(names) if name in fold.valid]
+            rows = [row for row, name in enumerate(names) if name in fold.held_out]
             if rows:
-                sums[rows] += fold.score(np.stack([fold.valid[names[row]] for row in rows]))
+                features = np.stack([fold.held_out[names[row]] for row in rows])
+                sums[rows] += fold.score(features)
                 counts[rows] += 1
         share = np.float32(judge.net.share) * (counts > 0)
         total += sums * (share / np.maximum(counts, 1))[:, None]

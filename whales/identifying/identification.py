@@ -13,9 +13,9 @@ from whales.base.errors import UserError
 from whales.files.boxes import Box
 from whales.files.settings import ANISOTROPY
 from whales.identifying.catalogue import Catalogue
+from whales.photos import thumbnails
 from whales.photos.crops import crop_window, cut
 from whales.photos.photos import photo_size, read_photo
-from whales.photos.thumbnails import fluke
 from whales.scores.best_photos import Candidate
 
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp")
@@ -32,7 +32,7 @@ class Fluke(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What the catalogue says of a fluke.
+    """Who a fluke may be.
 
     new: probability of none of the known whales; candidates: best first, each with photo, score and
     probability.
@@ -44,12 +44,17 @@ class Answer(NamedTuple):
 
 
 def photo_files(paths: Iterable[Path]) -> tuple[list[Path], list[str]]:
-    """The photos among files and folders (a folder's own, by name), and what is wrong with the rest."""
+    """The photos among files and folders, and what is wrong with the rest.
+
+    Of a folder those that lie in it, by name, none of its folders'; each photo once.
+    """
     photos: list[Path] = []
     faults = []
     for path in paths:
         if path.is_dir():
-            inside = sorted(one for one in path.iterdir() if one.suffix.lower() in PHOTO_SUFFIXES)
+            inside = sorted(
+                file for file in path.iterdir() if file.suffix.lower() in PHOTO_SUFFIXES
+            )
             photos += inside
             if not inside:
                 faults.append(f"folder {path} holds no photo ({', '.join(PHOTO_SUFFIXES)})")
@@ -57,17 +62,17 @@ def photo_files(paths: Iterable[Path]) -> tuple[list[Path], list[str]]:
             photos.append(path)
         else:
             faults.append(f"photo {path} does not exist")
-    whole = []
+    readable = []
     for photo in dict.fromkeys(photos):
         try:
             photo_size(photo)  # from its header: what is no photo is known at once
-            whole.append(photo)
+            readable.append(photo)
         except UserError as fault:
             faults.append(str(fault))
-    return whole, faults
+    return readable, faults
 
 
-def tell(faults: Sequence[str], left_out: bool) -> None:
+def name_faults(faults: Sequence[str], left_out: bool) -> None:
     """Name the photos that were not identified; `UserError` unless they were to be left out."""
     if left_out:
         for fault in faults:
@@ -107,22 +112,23 @@ def cut_flukes(
 ) -> list[Fluke]:
     """The flukes of a photo, held upright; without boxes one, the whole frame.
 
-    sizes: of the crops, pixels; anisotropy: as in `whales.photos.photos.crop_window`.
+    boxes: x1, y1, x2, y2 in pixels; sizes: of the crops, pixels; anisotropy: as in
+    `whales.photos.crops.crop_window`.
     Raises `UserError` where the photo cannot be read, or a box does not lie in it.
     """
     pixels = read_photo(photo, upright=True)
     height, width = pixels.shape[:2]
     for box in boxes:
         if box[2] > width or box[3] > height:
-            told = ",".join(f"{value:g}" for value in box)
+            corners = ",".join(f"{value:g}" for value in box)
             raise UserError(
-                f"box {told} does not lie in photo {photo} of {width} x {height} pixels"
+                f"box {corners} does not lie in photo {photo} of {width} x {height} pixels"
             )
     flukes = []
     for number, box in enumerate(boxes or [None], 1):
         window = crop_window(box, width, height, anisotropy=anisotropy)
         crops = {size: cut(pixels, window, size) for size in sizes}
-        view = fluke(pixels, box, anisotropy)
+        view = thumbnails.fluke(pixels, box, anisotropy)
         flukes.append(Fluke(photo, number, box, view, crops))
     return flukes
 
@@ -136,9 +142,9 @@ def answers(
     """
     flukes: list[Fluke] = []
     sizes = {judge.size for judge in catalogue.judges}
-    for photo, places in boxes.items():
+    for photo, boxes_in_photo in boxes.items():
         try:
-            flukes += cut_flukes(photo, places, sizes, catalogue.anisotropy)
+            flukes += cut_flukes(photo, boxes_in_photo, sizes, catalogue.anisotropy)
         except UserError as fault:
             faults.append(str(fault))
     return identify(catalogue, flukes, top)
@@ -153,12 +159,13 @@ def identify(catalogue: Catalogue, flukes: Sequence[Fluke], top: int) -> list[An
         return []
     sizes = {judge.size for judge in catalogue.judges}
     scores = catalogue.scores(
-        {size: np.stack([one.crops[size] for one in flukes]) for size in sizes}
+        {size: np.stack([fluke.crops[size] for fluke in flukes]) for size in sizes}
     )
-    return [_answer(catalogue, *both, top) for both in zip(flukes, scores, strict=True)]
+    return [_answer(catalogue, fluke, row, top) for fluke, row in zip(flukes, scores, strict=True)]
 
 
-def _answer(catalogue: Catalogue, of: Fluke, scores: np.ndarray, top: int) -> Answer:
+def _answer(catalogue: Catalogue, fluke: Fluke, scores: np.ndarray, top: int) -> Answer:
+    """scores: (m,) float32, pair scores of the fluke with the known photos."""
     known = catalogue.known
     candidates = []
     for code, column in known.top(scores, top):
@@ -167,4 +174,4 @@ def _answer(catalogue: Catalogue, of: Fluke, scores: np.ndarray, top: int) -> An
         candidates.append(
             Candidate(known.identities[code], known.photos[column], score, probability)
         )
-    return Answer(of, float(catalogue.new(scores.max())), candidates)
+    return Answer(fluke, float(catalogue.new(scores.max())), candidates)

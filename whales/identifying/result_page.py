@@ -2,27 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from html import escape
 from pathlib import Path
-
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+from typing import TYPE_CHECKING, NamedTuple
 
 from whales.base.pickles import write_text
 from whales.base.tables import csv_text
 from whales.base.web_page import image, page
+from whales.files.boxes import Box
 from whales.files.labels import with_jpg
 from whales.files.workspace import Workspace
 from whales.identifying.identification import Answer, Fluke
 from whales.photos.thumbnails import thumbnail
 from whales.scores.best_photos import Candidate
 
-COLUMNS = (
-    "query", "fluke", "x1", "y1", "x2", "y2", "new_whale",
-    "rank", "identity", "probability", "score", "photo",
-)  # fmt: skip
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.console import Console
+
+
+class Row(NamedTuple):
+    """An identity that a fluke may be of, as the CSV has it.
+
+    query: path of the photo; fluke: number among those of its photo, from 1; x1 to y2: its box in pixels
+    of the photo held upright, None for the whole frame; new_whale: probability of none of the known;
+    rank: from 1; probability, score: of the identity; photo: file name of the known photo most like it.
+    """
+
+    query: str
+    fluke: int
+    x1: float | None
+    y1: float | None
+    x2: float | None
+    y2: float | None
+    new_whale: float
+    rank: int
+    identity: str
+    probability: float
+    score: float
+    photo: str
+
+
+COLUMNS = Row._fields
+_CORNERS = ("x1", "y1", "x2", "y2")
 
 _TITLE = "Who is this whale?"
 _NOTE = """Each probability answers its own question, whether the photo shows this whale (or none of the
@@ -40,44 +63,75 @@ section .query { width: 280px; }
 """
 
 
-def where(of: Fluke) -> str:
+def used_part(fluke: Fluke) -> str:
     """The part of the photo that was used, in words."""
-    if of.box is None:
+    if fluke.box is None:
         return "used the whole frame"
-    return "fluke at " + ",".join(f"{value:g}" for value in of.box)
+    return "fluke at " + ",".join(f"{value:g}" for value in fluke.box)
 
 
 def show(answer: Answer, console: Console | None = None) -> None:
     """Print an answer as a table, by default to the standard output."""
-    of = answer.fluke
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    fluke = answer.fluke
     console = console or Console()
     # Text, since brackets in a plain string would be read as markup.
-    console.print(Text(f"{of.photo} #{of.number}: {where(of)}"))
+    console.print(Text(f"{fluke.photo} #{fluke.number}: {used_part(fluke)}"))
     console.print(Text(f"probability of a new whale: {answer.new:.2f}"))
-    table = Table()
+    grid = Table()
     for name in ("rank", "identity", "probability", "score", "photo"):
-        table.add_column(name, justify="left" if name in ("identity", "photo") else "right")
-    for rank, one in enumerate(answer.candidates, 1):
-        numbers = f"{one.probability:.2f}", f"{one.score:.4f}"
-        cells = str(rank), one.identity, *numbers, with_jpg(one.photo)
-        table.add_row(*map(Text, cells))
-    console.print(table)
+        grid.add_column(name, justify="left" if name in ("identity", "photo") else "right")
+    for rank, candidate in enumerate(answer.candidates, 1):
+        numbers = f"{candidate.probability:.2f}", f"{candidate.score:.4f}"
+        cells = str(rank), candidate.identity, *numbers, with_jpg(candidate.photo)
+        grid.add_row(*map(Text, cells))
+    console.print(grid)
 
 
-def write_csv(path: Path, answers: Sequence[Answer]) -> None:
-    """Write one row for each query, fluke and rank, columns as COLUMNS; no box: the whole frame."""
-    rows = []
-    for of, new, candidates in answers:
-        box = [""] * 4 if of.box is None else [f"{value:g}" for value in of.box]
-        for rank, one in enumerate(candidates, 1):
-            numbers = f"{one.probability:.6f}", f"{one.score:.6f}"
-            place = of.photo, of.number, *box, f"{new:.6f}"
-            rows.append([*place, rank, one.identity, *numbers, with_jpg(one.photo)])
-    write_text(path, csv_text(COLUMNS, rows))
+def rows(answers: Iterable[Answer]) -> list[Row]:
+    """A row for each query, fluke and rank."""
+    return [
+        _row(answer, rank, candidate)
+        for answer in answers
+        for rank, candidate in enumerate(answer.candidates, 1)
+    ]
+
+
+def _row(answer: Answer, rank: int, candidate: Candidate) -> Row:
+    fluke = answer.fluke
+    x1, y1, x2, y2 = (None,) * 4 if fluke.box is None else fluke.box
+    return Row(
+        str(fluke.photo), fluke.number, x1, y1, x2, y2, answer.new,
+        rank, candidate.identity, candidate.probability, candidate.score, with_jpg(candidate.photo),
+    )  # fmt: skip
+
+
+def table(answers: Iterable[Answer]) -> pd.DataFrame:
+    """`rows` as a table, columns as COLUMNS; corners are float64, NaN for the whole frame."""
+    import pandas as pd
+
+    return pd.DataFrame(rows(answers), columns=list(COLUMNS)).astype(dict.fromkeys(_CORNERS, float))
+
+
+def write_csv(path: Path, answers: Iterable[Answer]) -> None:
+    """Write `rows`: six decimals, corners as short as they are, empty for the whole frame."""
+    write_text(path, csv_text(COLUMNS, [_cells(row) for row in rows(answers)]))
+
+
+def _cells(row: Row) -> list[object]:
+    cells: dict[str, object] = row._asdict()
+    for name in _CORNERS:
+        cells[name] = "" if cells[name] is None else f"{cells[name]:g}"
+    for name in ("new_whale", "probability", "score"):
+        cells[name] = f"{cells[name]:.6f}"
+    return list(cells.values())
 
 
 def write_html(
-    path: Path, answers: Sequence[Answer], workspace: Workspace, boxes: dict[str, Sequence[float]]
+    path: Path, answers: Iterable[Answer], workspace: Workspace, boxes: Mapping[str, Box]
 ) -> None:
     """Write a page of its own: each query at the left, its candidates at the right.
 
@@ -88,24 +142,27 @@ def write_html(
     write_text(path, page(_TITLE, body, _STYLE))
 
 
-def _section(answer: Answer, workspace: Workspace, boxes: dict[str, Sequence[float]]) -> str:
-    of = answer.fluke
-    told = f"<b>{escape(of.photo.name)}</b> #{of.number}<br>{where(of)}"
-    told += f"<br>new whale: {answer.new:.0%}{_bar(answer.new)}"
-    query = f'<figure class="query">{image(of.view, of.photo.name)}<figcaption>{told}</figcaption></figure>'
+def _section(answer: Answer, workspace: Workspace, boxes: Mapping[str, Box]) -> str:
+    fluke = answer.fluke
+    caption = f"<b>{escape(fluke.photo.name)}</b> #{fluke.number}<br>{used_part(fluke)}"
+    caption += f"<br>new whale: {answer.new:.0%}{_bar(answer.new)}"
+    view = image(fluke.view, fluke.photo.name)
+    query = f'<figure class="query">{view}<figcaption>{caption}</figcaption></figure>'
     candidates = [
-        _candidate(rank, one, workspace, boxes) for rank, one in enumerate(answer.candidates, 1)
+        _candidate(rank, candidate, workspace, boxes)
+        for rank, candidate in enumerate(answer.candidates, 1)
     ]
     return f'<section>{query}<div class="candidates">{"".join(candidates)}</div></section>'
 
 
 def _candidate(
-    rank: int, one: Candidate, workspace: Workspace, boxes: dict[str, Sequence[float]]
+    rank: int, candidate: Candidate, workspace: Workspace, boxes: Mapping[str, Box]
 ) -> str:
-    told = f"{rank}. <b>{escape(one.identity)}</b> {one.probability:.0%}{_bar(one.probability)}"
-    told += f"score {one.score:.4f}, {escape(with_jpg(one.photo))}"
-    view = image(thumbnail(workspace, boxes, one.photo), one.identity)
-    return f"<figure>{view}<figcaption>{told}</figcaption></figure>"
+    identity, probability = candidate.identity, candidate.probability
+    caption = f"{rank}. <b>{escape(identity)}</b> {probability:.0%}{_bar(probability)}"
+    caption += f"score {candidate.score:.4f}, {escape(with_jpg(candidate.photo))}"
+    view = image(thumbnail(workspace, boxes, candidate.photo), identity)
+    return f"<figure>{view}<figcaption>{caption}</figcaption></figure>"
 
 
 def _bar(share: float) -> str:

@@ -1,12 +1,12 @@
-"""What kind of file of the pipeline a file is, told by its content, and the content in one form a kind."""
+"""The kind of a file, recognized by its content, and the content in one form for each kind."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from numbers import Real
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeGuard, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,7 @@ from scipy import sparse
 from whales.base.errors import UserError
 from whales.base.pickles import load
 from whales.files import folds
+from whales.files.boxes import Box
 from whales.files.decisions import DECISION_COLUMNS, DecisionLog
 from whales.files.labels import stem
 from whales.files.matrices import ScoreMatrix
@@ -40,21 +41,27 @@ _PICKLE_MARK = b"\x80"
 _ANNOTATION = 6  # fields of a line `path,x1,y1,x2,y2,class`
 
 
-class Content(NamedTuple):
+Splits = dict[str, tuple[list[str], list[str]]]  # 'fold 0' -> train and valid photos (stems)
+Entries = dict[str, list[Sequence[float]]]  # stem -> [label, score, x1, y1, x2, y2], in shares
+Views = tuple[np.ndarray, np.ndarray, np.ndarray]  # boxes (2, n, 4), scores (2, n), labels (2, n)
+
+Value = TypeVar("Value")
+
+
+class Content(NamedTuple, Generic[Value]):
     """A file's kind and content.
 
-    `value`: boxes dict stem -> (x1, y1, x2, y2), pixels; detections dict stem -> list of [label,
-    score, x1, y1, x2, y2], shares; cache tuple (boxes, scores, labels); folds `Splits`; matrix
-    `Scores`; history DataFrame; decisions list of `Decision`; None for the other tables, which
-    their readers read.
-    `faults`: what was unsound already while reading.
+    value: of boxes dict stem -> `Box`, of detections `Entries`, of a detection cache `Views`, of folds
+    `Splits`, of a matrix `Scores`, of a history DataFrame, of decisions list of `Decision`; None for the
+    other tables, which their readers read, and for files of another kind.
+    faults: what was unsound already while reading; described: type of a file of another kind.
     """
 
     path: Path
     kind: str
-    value: Any = None
+    value: Value
     faults: tuple[str, ...] = ()
-    described: str = ""  # type of a file of another kind
+    described: str = ""
 
 
 class Scores(NamedTuple):
@@ -65,15 +72,12 @@ class Scores(NamedTuple):
     stated: float | None
 
 
-Splits = dict[str, tuple[list[str], list[str]]]  # 'fold 0' -> train and valid photos (stems)
-
-
 def read(path: Path) -> Content:
     """Read any file; `UserError` where it is missing or a damaged pickle."""
     if not path.exists():
         raise UserError(f"{path} is missing")
     if path.is_dir():
-        return Content(path, OTHER, described="folder")
+        return Content(path, OTHER, None, described="folder")
     try:
         with open(path, "rb") as source:
             mark = source.read(1)
@@ -84,73 +88,84 @@ def read(path: Path) -> Content:
     try:
         return _of_table(path)
     except (UnicodeDecodeError, csv.Error):
-        return Content(path, OTHER, described=f"{path.suffix[1:] or 'bytes'} file")
+        return Content(path, OTHER, None, described=f"{path.suffix[1:] or 'bytes'} file")
 
 
-def _of_pickle(path: Path, content: Any) -> Content:
+def _of_pickle(path: Path, content: object) -> Content:
     if isinstance(content, dict):
         return _of_dict(path, content)
     if isinstance(content, tuple) and len(content) == 3:
-        first, _, last = content
+        first, second, last = content
         if isinstance(first, np.ndarray) and first.ndim == 3:
             return Content(path, DETECTION_CACHE, content)
         if len(getattr(last, "shape", ())) == 2:
-            return _matrix(path, *content, "", None)
+            return _matrix(path, first, second, last, "", None)
     if isinstance(content, list) and content and all(map(_is_split, content)):
         splits = {
-            f"fold {number}": tuple([stem(name) for name in part] for part in split)
-            for number, split in enumerate(content, start=1)
+            f"fold {number}": ([stem(name) for name in train], [stem(name) for name in valid])
+            for number, (train, valid) in enumerate(content, start=1)
         }
         return Content(path, DETECTOR_FOLDS, splits)
     return _other(path, content)
 
 
-def _of_dict(path: Path, content: dict[Any, Any]) -> Content:
+def _of_dict(path: Path, content: Mapping[object, object]) -> Content:
     key = next((key for key in SCORE_KEYS if key in content), None)
     if key and {"row_names", "col_names"} <= set(content):
-        rows, columns = content["row_names"], content["col_names"]
-        return _matrix(path, rows, columns, content[key], key, content.get("overall_score"))
-    if not all(isinstance(name, str) for name in content):
+        rows, columns, stated = (
+            content.get(name) for name in ("row_names", "col_names", "overall_score")
+        )
+        return _matrix(path, rows, columns, content[key], key, stated)
+    named = {name: value for name, value in content.items() if isinstance(name, str)}
+    if len(named) < len(content):
         return _other(path, content)
-    if any(name.startswith("fold_") and isinstance(v, dict) for name, v in content.items()):
-        return _folds(path, content)
+    if any(name.startswith("fold_") and isinstance(v, dict) for name, v in named.items()):
+        return _folds(path, named)
     # One damaged entry does not make it another kind of file.
-    if 2 * sum(_is_detections(value) for value in content.values()) > len(content):
-        return _entries(path, DETECTIONS, content, _is_detections)
-    if 2 * sum(_is_box(value) for value in content.values()) >= len(content):
-        return _entries(path, BOXES, content, _is_box)
+    if 2 * sum(_is_detections(value) for value in named.values()) > len(named):
+        return _entries(path, DETECTIONS, named, _is_detections)
+    if 2 * sum(_is_box(value) for value in named.values()) >= len(named):
+        return _entries(path, BOXES, named, _is_box)
     return _other(path, content)
 
 
-def _entries(path: Path, kind: str, content: dict[str, Any], fits: Any) -> Content:
+def _entries(
+    path: Path, kind: str, content: Mapping[str, object], fits: Callable[[object], bool]
+) -> Content:
     bad = [name for name, value in content.items() if not fits(value)]
     faults = tuple(f"photo {name}: its entry is none of {kind}" for name in bad)
     return Content(path, kind, {n: v for n, v in content.items() if fits(v)}, faults)
 
 
-def _folds(path: Path, content: dict[str, Any]) -> Content:
-    splits, faults = {}, []
+def _folds(path: Path, content: Mapping[str, object]) -> Content[Splits]:
+    splits: Splits = {}
+    faults = []
     for number in range(folds.FOLDS):
         try:
             fold = folds.require_fold(content, number, path.name)
         except UserError as reason:
             faults.append(str(reason))
             continue
-        splits[f"fold {number}"] = tuple(
-            [stem(str(n)) for n in fold[part]] for part in ("train", "val")
-        )
+        train, valid = ([stem(str(name)) for name in fold[part]] for part in ("train", "val"))
+        splits[f"fold {number}"] = train, valid
     return Content(path, FOLDS, splits, tuple(faults))
 
 
 def _matrix(
-    path: Path, rows: Any, columns: Any, scores: Any, key: str, stated: float | None
-) -> Content:
-    names = [[stem(str(name)) for name in side] for side in (rows, columns)]
+    path: Path,
+    rows: Iterable[object],
+    columns: Iterable[object],
+    scores: Any,  # what has no types: an array, or a sparse matrix
+    key: str,
+    stated: float | None,
+) -> Content[Scores] | Content[None]:
     if len(getattr(scores, "shape", ())) != 2 or scores.dtype.kind not in "fiu":
-        return Content(path, OTHER, described="names with what is no matrix of numbers")
+        return Content(path, OTHER, None, described="names with what is no matrix of numbers")
     if sparse.issparse(scores):
         scores = scores.tocsr()
-    return Content(path, MATRIX, Scores(ScoreMatrix(scores, *names), key, stated))
+    row_names, column_names = ([stem(str(name)) for name in side] for side in (rows, columns))
+    matrix = ScoreMatrix(scores, row_names, column_names)
+    return Content(path, MATRIX, Scores(matrix, key, stated))
 
 
 def _of_table(path: Path) -> Content:
@@ -158,16 +173,16 @@ def _of_table(path: Path) -> Content:
         rows = csv.reader(source)
         header = next(rows, [])
         if header == COLUMNS and any(" " in row[1] for row in rows if len(row) > 1):
-            return Content(path, SUBMISSION)
+            return Content(path, SUBMISSION, None)
         if set(COLUMNS) <= set(header):
-            return Content(path, LABELS)
+            return Content(path, LABELS, None)
         if tuple(header) == DECISION_COLUMNS:
             return Content(path, DECISIONS, DecisionLog(path).rows())
         if {"epoch", "loss"} <= set(header):
             return Content(path, HISTORY, _history(path))
         if _is_annotation(header):
             return _annotations(path, [header, *rows])
-    return Content(path, OTHER, described=f"{path.suffix[1:] or 'text'} file")
+    return Content(path, OTHER, None, described=f"{path.suffix[1:] or 'text'} file")
 
 
 def _history(path: Path) -> pd.DataFrame:
@@ -177,9 +192,9 @@ def _history(path: Path) -> pd.DataFrame:
         raise UserError(f"{path} is not a table with a header: {str(reason).strip()}") from reason
 
 
-def _annotations(path: Path, rows: Sequence[Sequence[str]]) -> Content:
+def _annotations(path: Path, rows: Sequence[Sequence[str]]) -> Content[dict[str, Box]]:
     """Boxes of the detector's tables: lines `path,x1,y1,x2,y2,class`, no header."""
-    boxes: dict[str, tuple[int, ...]] = {}
+    boxes: dict[str, Box] = {}
     faults = []
     for line, row in enumerate(rows, start=1):
         if not row:
@@ -200,7 +215,7 @@ def _is_annotation(row: Sequence[str]) -> bool:
     )
 
 
-def _is_box(value: Any) -> bool:
+def _is_box(value: object) -> TypeGuard[Sequence[float]]:
     return (
         isinstance(value, list | tuple | np.ndarray)
         and len(value) == 4
@@ -208,7 +223,7 @@ def _is_box(value: Any) -> bool:
     )
 
 
-def _is_detections(value: Any) -> bool:
+def _is_detections(value: object) -> TypeGuard[list[Sequence[float]]]:
     if not isinstance(value, list):
         return False
     return all(
@@ -219,7 +234,7 @@ def _is_detections(value: Any) -> bool:
     )
 
 
-def _is_split(value: Any) -> bool:
+def _is_split(value: object) -> TypeGuard[Sequence[Sequence[str]]]:
     return (
         isinstance(value, list | tuple)
         and len(value) == 2
@@ -228,6 +243,6 @@ def _is_split(value: Any) -> bool:
     )
 
 
-def _other(path: Path, content: Any) -> Content:
-    size = f" of {len(content):,}" if hasattr(content, "__len__") else ""
-    return Content(path, OTHER, described=f"{type(content).__name__}{size}")
+def _other(path: Path, content: object) -> Content[None]:
+    size = f" of {len(content):,}" if isinstance(content, Sized) else ""
+    return Content(path, OTHER, None, described=f"{type(content).__name__}{size}")

@@ -1,4 +1,4 @@
-"""What was found in a file, and the forms in which it is told: tables, CSV, JSON, a picture."""
+"""Findings about files, and the forms in which people get them: tables, CSV, JSON, a picture."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import json
 import math
 import os
 import textwrap
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -17,6 +17,11 @@ from whales.base.errors import UserError
 from whales.base.pickles import atomic_path, write_text
 from whales.base.tables import csv_text
 from whales.photos.photos import read_photo
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from rich.console import Console
+    from rich.table import Table
 
 _NAMED = 5  # photos or identities named in one fault
 _FAULT, _DULL = "bold red", "dim"
@@ -27,10 +32,10 @@ _TITLE = 70  # characters in a line above a picture
 
 
 class Share(NamedTuple):
-    """`have` of `of` things."""
+    """`count` of `total` things."""
 
-    have: int
-    of: int
+    count: int
+    total: int
 
 
 class Range(NamedTuple):
@@ -41,28 +46,34 @@ class Range(NamedTuple):
 
 
 class Percent(float):
-    """A share from 0 to 1, told in percent."""
+    """A share from 0 to 1, shown in percent."""
 
 
-Value = str | int | float | Share | Range | dict[str, Any] | list[float]
+Value = str | int | float | Share | Range | dict[str, int] | list[float]
+BoxedPhoto = tuple[Path, Mapping[tuple[float, ...], str]]  # a photo, and names by box, pixels
+PanelValues = (
+    np.ndarray | Sequence[float] | Mapping[str, float] | Mapping[str, np.ndarray] | BoxedPhoto
+)
 
 
 class Panel(NamedTuple):
-    """One picture: a histogram of `values`, bars of a dict's values, a line for each entry of a dict, or
-    a photo: its path and a dict box (x1, y1, x2, y2) -> name.
+    """One picture.
+
+    form: `histogram` of numbers, `bars` of a dict of numbers, `lines` of a dict of number sequences, or
+    `photo` with its boxes; label: of the x axis; values: as the form takes them.
     """
 
-    form: str  # 'histogram', 'bars', 'lines' or 'photo'
-    label: str  # of the x axis
-    values: Any
+    form: str
+    label: str
+    values: PanelValues
 
 
 @dataclass
 class Finding:
-    """What was found in one file, in two compared, or of one photo.
+    """What is known of one file, of two compared, or of one photo.
 
-    `facts`: by name, in the order to tell them; `faults`: what is unsound, a sentence each; `head`:
-    first entries as (name, text).
+    facts: by name, in the order to show them; faults: what is unsound, a sentence each; head: first
+    entries as (name, text).
     """
 
     subject: str
@@ -72,12 +83,12 @@ class Finding:
     head: list[tuple[str, str]] = field(default_factory=list)
     panel: Panel | None = None
 
-    def blame(self, what: str, names: Iterable[str]) -> None:
-        """Add the fault `what` if it has names, and tell the first of them."""
+    def blame(self, fault: str, names: Iterable[str]) -> None:
+        """Add a fault of the photos or identities `names`, if there are any; it names the first of them."""
         names = list(names)
         if names:
             more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
-            self.faults.append(f"{len(names):,} {what}: {', '.join(names[:_NAMED])}{more}")
+            self.faults.append(f"{len(names):,} {fault}: {', '.join(names[:_NAMED])}{more}")
 
 
 def count_faults(findings: Sequence[Finding]) -> int:
@@ -85,20 +96,20 @@ def count_faults(findings: Sequence[Finding]) -> int:
     return sum(len(finding.faults) for finding in findings)
 
 
-def tell(value: Value, short: bool = False) -> str:
+def value_text(value: Value, short: bool = False) -> str:
     """A fact as text; `short`: as part of a line, fewer digits of ranges, a dict in several lines."""
     if isinstance(value, Share):
-        return f"{value.have:,}{'/' if short else ' of '}{value.of:,}"
+        return f"{value.count:,}{'/' if short else ' of '}{value.total:,}"
     if isinstance(value, Range):
-        ends = dict.fromkeys(tell(end, short) for end in value)
+        ends = dict.fromkeys(value_text(end, short) for end in value)
         return (".." if short else " to ").join(ends)
     if isinstance(value, Percent):
         return f"{value:.1%}"
     if isinstance(value, dict):
-        parts = [f"{tell(part)} {name}" for name, part in value.items()]
-        return ("\n" if short else ", ").join(parts)
+        counts = [f"{value_text(count)} {name}" for name, count in value.items()]
+        return ("\n" if short else ", ").join(counts)
     if isinstance(value, list):
-        return " ".join(map(tell, value))
+        return " ".join(map(value_text, value))
     if isinstance(value, float):
         return f"{value:.2f}" if short else f"{value:.4f}"
     return f"{value:,}" if isinstance(value, int) else value
@@ -137,34 +148,34 @@ def show(findings: Sequence[Finding], notes: Sequence[str] = (), count: bool = T
     if not count:
         return
     faults, bad = count_faults(findings), sum(bool(finding.faults) for finding in findings)
-    told = f"{faults:,} fault{'s' * (faults > 1)} in {bad:,}" if faults else "no faults"
-    console.print(Text(f"\n{len(findings):,} checked: {told}", _FAULT if faults else "bold"))
+    result = f"{faults:,} fault{'s' * (faults > 1)} in {bad:,}" if faults else "no faults"
+    console.print(Text(f"\n{len(findings):,} checked: {result}", _FAULT if faults else "bold"))
 
 
 def _name(finding: Finding) -> str:
     return finding.subject.rpartition("/")[2]
 
 
-def _table(**options: Any) -> Any:
+def _table(show_header: bool = True) -> Table:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    return Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), **options)
+    return Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_header=show_header)
 
 
-def _upright(finding: Finding) -> Any:
+def _upright(finding: Finding) -> Table:
     """One finding: a line for each fact."""
     table = _table()
     table.add_column(finding.kind, overflow="fold", max_width=_FACT_WIDTH)
     table.add_column("", overflow="fold")
     for name, value in finding.facts.items():
-        table.add_row(name, tell(value))
+        table.add_row(name, value_text(value))
     for fault in finding.faults:
         table.add_row("fault", fault, style=_FAULT)
     return table
 
 
-def _across(group: Sequence[Finding]) -> Any:
+def _across(group: Sequence[Finding]) -> Table:
     """Findings of one kind: a line for each, a column for each fact, the name last as in `ls -l`."""
     table = _table()
     columns = _columns(group)
@@ -174,13 +185,13 @@ def _across(group: Sequence[Finding]) -> Any:
     table.add_column("file", overflow="fold", min_width=_NAME_WIDTH)
     for finding in group:
         values = [finding.facts.get(column, "") for column in columns]
-        cells = [tell(v) if isinstance(v, float) else tell(v, short=True) for v in values]
+        cells = [value_text(value, short=not isinstance(value, float)) for value in values]
         faults = str(len(finding.faults)) if finding.faults else "-"
         table.add_row(faults, *cells, _name(finding), style=_FAULT if finding.faults else None)
     return table
 
 
-def _fits(group: Sequence[Finding], console: Any) -> bool:
+def _fits(group: Sequence[Finding], console: Console) -> bool:
     """Whether a line holds the group's table with every value whole; names may be folded."""
     from rich.measure import Measurement
 
@@ -191,20 +202,23 @@ def _fits(group: Sequence[Finding], console: Any) -> bool:
 
 
 def _columns(group: Sequence[Finding]) -> list[str]:
-    """Facts that findings have, in an order that keeps each one's own. Lists need a file shown alone."""
+    """Names of the findings' facts, in an order that keeps that of each finding.
+
+    Lists are left out: they are shown where a file is shown alone.
+    """
     columns: list[str] = []
     for finding in group:
-        place = 0
+        index = 0
         for name, value in finding.facts.items():
             if name in columns:
-                place = columns.index(name) + 1
+                index = columns.index(name) + 1
             elif not isinstance(value, list):
-                columns.insert(place, name)
-                place += 1
+                columns.insert(index, name)
+                index += 1
     return columns
 
 
-def _head(finding: Finding) -> Any:
+def _head(finding: Finding) -> Table:
     table = _table(show_header=False)
     table.add_column("", overflow="fold")
     table.add_column("", overflow="fold")
@@ -218,7 +232,7 @@ def write_csv(path: Path, findings: Sequence[Finding]) -> None:
     table = []
     for finding in findings:
         facts = finding.facts.items()
-        rows = [(name, v if isinstance(v, int | float) else tell(v)) for name, v in facts]
+        rows = [(name, v if isinstance(v, int | float) else value_text(v)) for name, v in facts]
         rows += [("fault", fault) for fault in finding.faults]
         table += [(finding.subject, finding.kind, *row) for row in rows]
     write_text(path, csv_text(("subject", "kind", "fact", "value"), table))
@@ -231,11 +245,12 @@ def write_json(path: Path, findings: Sequence[Finding]) -> None:
     write_text(path, json.dumps(rows, indent=1) + "\n")
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
+    """What JSON can hold of a value."""
     if isinstance(value, dict):
-        return {name: _plain(part) for name, part in value.items()}
+        return {name: _plain(content) for name, content in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(part) for part in value]
+        return [_plain(content) for content in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
@@ -265,24 +280,25 @@ def plot(path: Path, findings: Sequence[Finding]) -> None:
     plt.close(figure)
 
 
-def _histogram(axis: Any, values: np.ndarray) -> None:
+def _histogram(axis: Axes, values: Sequence[float] | np.ndarray) -> None:
     values = np.asarray(values, np.float64)
     axis.hist(values[np.isfinite(values)], bins=40)
 
 
-def _bars(axis: Any, values: dict[str, float]) -> None:
+def _bars(axis: Axes, values: Mapping[str, float]) -> None:
     axis.bar(list(values), list(values.values()))
 
 
-def _lines(axis: Any, values: dict[str, Sequence[float]]) -> None:
+def _lines(axis: Axes, values: Mapping[str, np.ndarray]) -> None:
     for name, numbers in values.items():
-        # Numbers far apart may be missing: single points are shown too.
-        known = [(x, y) for x, y in enumerate(numbers, start=1) if math.isfinite(y)]
-        axis.plot(*zip(*known, strict=True), marker=".", label=name) if known else None
+        # Not every epoch has a number: single points are shown too.
+        known = np.flatnonzero(np.isfinite(numbers))
+        if len(known):
+            axis.plot(known + 1, numbers[known], marker=".", label=name)
     axis.legend(fontsize=7)
 
 
-def _photo(axis: Any, values: tuple[Path, dict[Sequence[float], str]]) -> None:
+def _photo(axis: Axes, values: BoxedPhoto) -> None:
     from matplotlib.patches import Rectangle
 
     path, boxes = values
@@ -294,7 +310,7 @@ def _photo(axis: Any, values: tuple[Path, dict[Sequence[float], str]]) -> None:
         axis.legend(fontsize=5)
 
 
-_FORMS: dict[str, Callable[[Any, Any], None]] = {
+_FORMS: dict[str, Callable[..., None]] = {
     "histogram": _histogram,
     "bars": _bars,
     "lines": _lines,

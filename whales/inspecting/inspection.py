@@ -1,4 +1,4 @@
-"""Whether a file of the pipeline is sound: its names against the tables, its values, its parts."""
+"""Whether a file of the pipeline is sound: its names against the work root's tables, and its values."""
 
 from __future__ import annotations
 
@@ -7,29 +7,30 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
 from whales.base.errors import UserError
-from whales.files.boxes import MIN_SCORE, mirror
-from whales.files.decisions import standing, words_of
+from whales.files.boxes import MIN_SCORE, Box, mirror
+from whales.files.decisions import Decision, standing, words_of
 from whales.files.labels import NEW_WHALE, identities_of, read_labels
 from whales.files.submissions import read_submission_of_any, unknown_identities
 from whales.inspecting import contents
 from whales.inspecting.contents import Content
 from whales.inspecting.findings import Finding, Panel, Percent, Range, Share
 from whales.inspecting.matrix_checks import check_matrix, twice
-from whales.inspecting.tables import Tables, subject
+from whales.inspecting.root_tables import RootTables, subject
 from whales.scores.metrics import mapk
 
 _ROUNDING = 1e-6  # by which a share may pass 1
-# Columns of a training's history, as they are told; MAP@5 is not measured after every epoch.
+# Columns of a training's history, and what people read; MAP@5 is not measured after every epoch.
 _MEASURED = {
     "loss": "loss", "accuracy": "accuracy", "map5": "MAP@5", "IOU": "IOU", "seconds": "seconds",
 }  # fmt: skip
 _EVERY_EPOCH = ("loss", "accuracy")
 
 
-def inspect(content: Content, tables: Tables, head: int = 0) -> Finding:
+def inspect(content: Content, tables: RootTables, head: int = 0) -> Finding:
     """What a file is and whether it is sound, with its first `head` entries."""
     name = subject(tables.workspace, content.path)
     finding = Finding(name, content.kind, faults=list(content.faults))
@@ -38,9 +39,9 @@ def inspect(content: Content, tables: Tables, head: int = 0) -> Finding:
 
 
 def inspect_all(
-    paths: Iterable[Path], tables: Tables, head: int = 0
+    paths: Iterable[Path], tables: RootTables, head: int = 0
 ) -> tuple[list[Finding], list[UserError]]:
-    """`inspect` of files, one in memory at a time; those that cannot be read are the second list."""
+    """Findings of files, one file in memory at a time, and a fault for each that cannot be read."""
     findings, errors = [], []
     for path in paths:
         try:
@@ -53,7 +54,9 @@ def inspect_all(
 # --- boxes ----------------------------------------------------------------------------------------
 
 
-def _boxes(finding: Finding, content: Content, tables: Tables, head: int) -> None:
+def _boxes(
+    finding: Finding, content: Content[dict[str, Box]], tables: RootTables, head: int
+) -> None:
     names = list(content.value)
     boxes = np.array(list(content.value.values()), np.float64).reshape(-1, 4)
     finding.facts["photos"] = len(names)
@@ -83,7 +86,10 @@ def _boxes(finding: Finding, content: Content, tables: Tables, head: int) -> Non
 
 
 def _sound_boxes(finding: Finding, names: Sequence[str], boxes: np.ndarray) -> np.ndarray:
-    """Which boxes (n, 4) are finite and not empty: (n,) bool; the others are faults."""
+    """Which boxes are finite and not empty; the others become faults of the photos `names`.
+
+    boxes: (n, 4). Returns (n,) bool.
+    """
     finite = np.isfinite(boxes).all(axis=1)
     filled = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
     pairs = list(zip(names, finite, filled, strict=True))
@@ -95,10 +101,12 @@ def _sound_boxes(finding: Finding, names: Sequence[str], boxes: np.ndarray) -> n
     return finite & filled
 
 
-def _detections(finding: Finding, content: Content, tables: Tables, head: int) -> None:
+def _detections(
+    finding: Finding, content: Content[contents.Entries], tables: RootTables, head: int
+) -> None:
     owners = [name for name, entries in content.value.items() for _ in entries]
-    rows = [entry for entries in content.value.values() for entry in entries]
-    rows = np.array(rows, np.float64).reshape(-1, 6)
+    entries_of_all = [entry for entries in content.value.values() for entry in entries]
+    rows = np.array(entries_of_all, np.float64).reshape(-1, 6)
     counts = [len(entries) for entries in content.value.values()]
     finding.facts["photos"] = len(counts)
     tables.cover(finding, content.value)
@@ -108,8 +116,8 @@ def _detections(finding: Finding, content: Content, tables: Tables, head: int) -
     # Joining detections of the two views can raise a score above 1.
     _check_detections(finding, owners, rows[:, 2:], rows[:, 1], most=np.inf)
     for name, entries in list(content.value.items())[:head]:
-        told = "\n".join(f"{e[1]:.4f} at {' '.join(f'{v:.3f}' for v in e[2:])}" for e in entries)
-        finding.head.append((name, told))
+        lines = [f"{e[1]:.4f} at {' '.join(f'{v:.3f}' for v in e[2:])}" for e in entries]
+        finding.head.append((name, "\n".join(lines)))
 
 
 def _check_detections(
@@ -119,7 +127,9 @@ def _check_detections(
     scores: np.ndarray,
     most: float = 1 + _ROUNDING,
 ) -> None:
-    """boxes: (n, 4) in shares, scores: (n,) from 0 to `most`, of the photos `owners`."""
+    """Check detections; owners: the photo (stem) of each, boxes: (n, 4) in shares of the sides, scores:
+    (n,) confidences, from 0 to `most`.
+    """
     _sound_boxes(finding, owners, boxes)
     outside = ((boxes < -_ROUNDING) | (boxes > 1 + _ROUNDING)).any(axis=1)
     named = dict.fromkeys(name for name, out in zip(owners, outside, strict=True) if out)
@@ -132,70 +142,75 @@ def _check_detections(
         finding.panel = Panel("histogram", "score of a detection", scores)
 
 
-def _detection_cache(finding: Finding, content: Content, tables: Tables, head: int) -> None:
+def _detection_cache(
+    finding: Finding, content: Content[contents.Views], tables: RootTables, head: int
+) -> None:
     boxes, scores, labels = map(np.asarray, content.value)
     if boxes.shape != (*scores.shape, 4) or labels.shape != scores.shape:
-        shapes = ", ".join(str(np.shape(part)) for part in content.value)
+        shapes = ", ".join(str(np.shape(array)) for array in content.value)
         finding.faults.append(
             f"boxes, scores and labels should be (2, n, 4), (2, n), (2, n), not {shapes}"
         )
         return
     finding.facts["shape"] = " x ".join(map(str, boxes.shape))
-    found = ~(scores < MIN_SCORE)  # padding has the score -1
-    finding.facts["detections"] = " + ".join(str(int(view.sum())) for view in found)
-    name = content.path.stem
-    _check_detections(finding, [name] * int(found.sum()), boxes[found], scores[found])
+    real = ~(scores < MIN_SCORE)  # padding has the score -1
+    finding.facts["detections"] = " + ".join(str(int(view.sum())) for view in real)
+    owners = [content.path.stem] * int(real.sum())
+    _check_detections(finding, owners, boxes[real], scores[real])
     for view, title in enumerate(("upright", "mirrored")[: len(boxes)]):
         upright = mirror(boxes[view]) if view else boxes[view]
-        for place in np.argsort(-scores[view], kind="stable")[:head]:
-            if found[view, place]:
-                sides = " ".join(f"{value:.3f}" for value in upright[place])
-                finding.head.append((title, f"{scores[view, place]:.4f} at {sides}"))
+        for index in np.argsort(-scores[view], kind="stable")[:head]:
+            if real[view, index]:
+                sides = " ".join(f"{value:.3f}" for value in upright[index])
+                finding.head.append((title, f"{scores[view, index]:.4f} at {sides}"))
 
 
 # --- folds ----------------------------------------------------------------------------------------
 
 
-def _folds(finding: Finding, content: Content, tables: Tables, head: int) -> None:
-    valid = [name for _, part in content.value.values() for name in part]
-    everyone = {name for parts in content.value.values() for part in parts for name in part}
-    finding.facts["photos"] = len(everyone)
+def _folds(
+    finding: Finding, content: Content[contents.Splits], tables: RootTables, head: int
+) -> None:
+    held_out = {name for _, valid in content.value.values() for name in valid}
+    photos = held_out | {name for train, _ in content.value.values() for name in train}
+    finding.facts["photos"] = len(photos)
     if tables.train is not None:
-        finding.facts["train"] = Share(len(everyone & tables.train.keys()), len(tables.train))
-        strange = sorted(everyone - tables.train.keys())
+        finding.facts["train"] = Share(len(photos & tables.train.keys()), len(tables.train))
+        strange = sorted(photos - tables.train.keys())
         finding.blame("photos that are not in train.csv", strange)
-    finding.facts["in a valid part"] = Share(len(set(valid)), len(everyone))
-    for fold, (train, held_out) in content.value.items():
-        finding.facts[fold] = {"train": len(train), "valid": len(held_out)}
+    finding.facts["in a valid part"] = Share(len(held_out), len(photos))
+    for fold, (train, valid) in content.value.items():
+        counts = {"train": len(train), "valid": len(valid)}
         if tables.train is not None:
-            new = sum(tables.train.get(name) == NEW_WHALE for name in held_out)
-            finding.facts[fold]["new"] = new
-        finding.blame(f"photos in train and valid of {fold}", sorted({*train} & {*held_out}))
-        for part, names in (("train", train), ("valid", held_out)):
-            twice(finding, f"photos in {part} of {fold}", names)
-        for part, names in (("train", train), ("valid", held_out)) if head else ():
-            finding.head.append((f"{fold} {part}", " ".join(names[:head])))
-    sizes = {fold.split()[-1]: len(held_out) for fold, (_, held_out) in content.value.items()}
+            counts["new"] = sum(tables.train.get(name) == NEW_WHALE for name in valid)
+        finding.facts[fold] = counts
+        finding.blame(f"photos in train and valid of {fold}", sorted({*train} & {*valid}))
+        for side, names in (("train", train), ("valid", valid)):
+            twice(finding, f"photos in {side} of {fold}", names)
+            if head:
+                finding.head.append((f"{fold} {side}", " ".join(names[:head])))
+    sizes = {fold.split()[-1]: len(valid) for fold, (_, valid) in content.value.items()}
     finding.panel = Panel("bars", "valid photos of each fold", sizes)
 
 
 # --- tables ---------------------------------------------------------------------------------------
 
 
-def _submission(finding: Finding, content: Content, tables: Tables, head: int) -> None:
+def _submission(finding: Finding, content: Content[None], tables: RootTables, head: int) -> None:
     answers, refusals = read_submission_of_any(content.path, tables.test_groups)
     finding.facts["photos"] = len(answers)
     finding.faults += [f"it would be refused: {reason}" for reason in refusals]
-    wanted = {"test": tables.test, "playground": tables.playground_test}
-    for part, names in wanted.items():
-        if answers.keys() & {*(names or ())}:
-            finding.facts[part] = Share(len(answers.keys() & {*names}), len(names))
+    groups = {"test": tables.test, "playground": tables.playground_test}
+    for group, names in groups.items():
+        count = len(answers.keys() & {*(names or ())})
+        if names and count:
+            finding.facts[group] = Share(count, len(names))
     counts = [len(ids) for ids in answers.values()]
     finding.facts["answers"] = Range(min(counts, default=0), max(counts, default=0))
-    finding.facts["identities"] = len({who for ids in answers.values() for who in ids})
-    places = Counter(ids.index(NEW_WHALE) + 1 for ids in answers.values() if NEW_WHALE in ids)
+    finding.facts["identities"] = len({identity for ids in answers.values() for identity in ids})
+    new_ranks = Counter(ids.index(NEW_WHALE) + 1 for ids in answers.values() if NEW_WHALE in ids)
     if answers:
-        finding.facts["new first"] = Percent(places[1] / len(answers))
+        finding.facts["new first"] = Percent(new_ranks[1] / len(answers))
     if tables.train is not None:
         strange = unknown_identities(answers, set(tables.train.values()))
         strange = set(strange) - set((tables.playground or {}).values())
@@ -204,13 +219,13 @@ def _submission(finding: Finding, content: Content, tables: Tables, head: int) -
     if answers and answers.keys() <= truth.keys():
         truths = [truth[name] for name in answers]
         finding.facts["MAP@5"] = mapk(truths, list(answers.values()))
-    bars = {str(place): places[place] for place in range(1, 6)}
-    bars["none"] = len(answers) - sum(places.values())
-    finding.panel = Panel("bars", "place of new_whale", bars)
+    bars = {str(rank): new_ranks[rank] for rank in range(1, 6)}
+    bars["none"] = len(answers) - sum(new_ranks.values())
+    finding.panel = Panel("bars", "rank of new_whale", bars)
     finding.head = [(name, " ".join(ids)) for name, ids in list(answers.items())[:head]]
 
 
-def _labels(finding: Finding, content: Content, tables: Tables, head: int) -> None:
+def _labels(finding: Finding, content: Content[None], tables: RootTables, head: int) -> None:
     try:
         labels = identities_of(read_labels(content.path))
     except UserError as reason:
@@ -227,7 +242,9 @@ def _labels(finding: Finding, content: Content, tables: Tables, head: int) -> No
     finding.head = list(labels.items())[:head]
 
 
-def _history(finding: Finding, content: Content, tables: Tables, head: int) -> None:
+def _history(
+    finding: Finding, content: Content[pd.DataFrame], tables: RootTables, head: int
+) -> None:
     table = content.value
     finding.facts["epochs"] = len(table)
     numbers = {}
@@ -253,12 +270,14 @@ def _history(finding: Finding, content: Content, tables: Tables, head: int) -> N
         finding.facts["minutes"] = round(float(minutes))
     if lines:
         finding.panel = Panel("lines", "epoch", lines)
-    for place, row in enumerate(table.head(head).to_dict("records"), start=1):
+    for number, row in enumerate(table.head(head).to_dict("records"), start=1):
         text = ", ".join(f"{name} {value}" for name, value in row.items() if value == value)
-        finding.head.append((str(place), text))
+        finding.head.append((str(number), text))
 
 
-def _decisions(finding: Finding, content: Content, tables: Tables, head: int) -> None:
+def _decisions(
+    finding: Finding, content: Content[list[Decision]], tables: RootTables, head: int
+) -> None:
     stacks = standing(content.value)
     last = Counter(stack[-1].decision for stack in stacks.values())
     finding.facts |= {"rows": len(content.value), "photos": len(stacks), "last words": dict(last)}
@@ -277,11 +296,11 @@ def _decisions(finding: Finding, content: Content, tables: Tables, head: int) ->
         finding.facts["people differ"] = Share(differing, len(stacks))
     finding.panel = Panel("bars", "last words on a photo", dict(last)) if last else None
     for query, stack in list(stacks.items())[:head]:
-        told = ", ".join(f"{row.who}: {row.decision} {row.candidate}".strip() for row in stack)
-        finding.head.append((query, told))
+        words = [f"{row.who}: {row.decision} {row.candidate}".strip() for row in stack]
+        finding.head.append((query, ", ".join(words)))
 
 
-def _other(finding: Finding, content: Content, tables: Tables, head: int) -> None:
+def _other(finding: Finding, content: Content[None], tables: RootTables, head: int) -> None:
     if tables.workspace.origin(content.path):
         finding.kind = "file of the pipeline that is not looked into"
     finding.facts["type"] = content.described
@@ -294,7 +313,7 @@ def _range(values: np.ndarray, whole: bool = False) -> Range:
     return Range(int(low), int(high)) if whole else Range(low, high)
 
 
-_KINDS: dict[str, Callable[[Finding, Content, Tables, int], None]] = {
+_KINDS: dict[str, Callable[[Finding, Content, RootTables, int], None]] = {
     contents.BOXES: _boxes,
     contents.DETECTIONS: _detections,
     contents.DETECTION_CACHE: _detection_cache,

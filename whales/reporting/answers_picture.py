@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,6 +14,9 @@ from whales.files.submissions import read_answers
 from whales.files.workspace import Workspace
 from whales.photos.thumbnails import thumbnail, thumbnail_size
 from whales.scores.best_photos import KnownPhotos
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _RIGHT, _WRONG = "#2a9d4e", "#b8bec4"
 
@@ -54,8 +58,9 @@ def answers_picture(
 
 
 def _draw(
-    axis, pixels: np.ndarray | None, title: str, right: bool | None, anisotropy: float
+    axis: Axes, pixels: np.ndarray | None, title: str, right: bool | None, anisotropy: float
 ) -> None:
+    """pixels: (h, w, 3) uint8, None for a grey field; right: None where the answer is not known."""
     axis.set_xticks([])
     axis.set_yticks([])
     axis.set_title(title, fontsize=8, pad=2)

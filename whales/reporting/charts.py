@@ -7,12 +7,16 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from html import escape
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
 _SIZE = (5.4, 3.0)  # inches; scaled to the page, so that letters stay readable on a phone
-# Dark enough on white, and told apart by dashes as well as by colour.
+# Dark enough on white, and different in dashes as well as in colour.
 _COLOURS = ("#004a8f", "#b33c00", "#1b7a3d", "#7a2a8f", "#5c4a00", "#14202b")
 _DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)))
 
@@ -23,9 +27,10 @@ def lines(
     panels: Mapping[str, Mapping[str, tuple[Sequence[float], Sequence[float]]]],
     marks: Mapping[str, float] | None = None,
 ) -> str:
-    """Panels side by side, each a y label and its lines: name -> (x, y); NaN are left out.
+    """A drawing of line charts below each other, as SVG text.
 
-    marks: upright lines, name -> x.
+    title: alt text; panels: y label -> the panel's lines, name -> (x, y), NaN left out; marks: upright
+    lines, name -> x.
     """
     figure, axes = _figure(len(panels))
     for axis, (label, drawn) in zip(axes, panels.items(), strict=True):
@@ -35,16 +40,16 @@ def lines(
             axis.plot(*(zip(*known, strict=True) if known else ([], [])), label=name, **style)
             if len(known) < 12:
                 axis.lines[-1].set(marker="o", markersize=4)
-        for name, place in (marks or {}).items():
-            axis.axvline(place, color="#14202b", linewidth=1)
-            where = {"rotation": 90, "va": "bottom", "ha": "right", "fontsize": 8}
-            axis.text(place, 0.02, name, transform=axis.get_xaxis_transform(), **where)
+        for name, x in (marks or {}).items():
+            axis.axvline(x, color="#14202b", linewidth=1)
+            font = {"rotation": 90, "va": "bottom", "ha": "right", "fontsize": 8}
+            axis.text(x, 0.02, name, transform=axis.get_xaxis_transform(), **font)
         axis.set(xlabel=x_label, ylabel=label)
-        every = [place for x, _ in drawn.values() for place in x]
-        if every and all(isinstance(place, int) for place in every):
+        all_x = [value for xs, _ in drawn.values() for value in xs]
+        if all_x and all(isinstance(value, int) for value in all_x):
             # Whole numbers, and as many of them in every panel, whatever of y is known.
             axis.xaxis.get_major_locator().set_params(integer=True)
-            axis.set_xlim(min(every) - 0.5, max(every) + 0.5)
+            axis.set_xlim(min(all_x) - 0.5, max(all_x) + 0.5)
         axis.grid(color="#d5dbe0", linewidth=0.6)
         if drawn:
             axis.legend(fontsize=8)
@@ -54,7 +59,7 @@ def lines(
 def histogram(
     title: str, x_label: str, y_label: str, groups: Mapping[str, np.ndarray], log: bool = False
 ) -> str:
-    """Steps over [0, 1], one for each of `groups`: name -> (bins,) heights."""
+    """Steps over [0, 1] as SVG text, for each of `groups`: name -> (bins,) heights; `title`: alt text."""
     figure, (axis,) = _figure(1)
     for number, (name, heights) in enumerate(groups.items()):
         edges = np.linspace(0, 1, len(heights) + 1)
@@ -62,7 +67,7 @@ def histogram(
         style = {"color": colour, "linestyle": _DASHES[number % 6], "linewidth": 1.4}
         shade = {"facecolor": colour, "edgecolor": "none", "alpha": 0.2}
         # A log axis has no zero to begin at.
-        bottom = min((part[part > 0].min() for part in groups.values() if part.any()), default=1)
+        bottom = min((g[g > 0].min() for g in groups.values() if g.any()), default=1)
         heights = np.where(heights > 0, heights, np.nan) if log else heights
         baseline = bottom / 2 if log else 0
         axis.stairs(heights, edges, baseline=baseline, fill=True, **shade)
@@ -75,7 +80,7 @@ def histogram(
     return _svg(figure, title)
 
 
-def _figure(panels: int) -> tuple[Any, Any]:
+def _figure(panels: int) -> tuple[Figure, list[Axes]]:
     import matplotlib
 
     matplotlib.use("Agg")
@@ -83,11 +88,11 @@ def _figure(panels: int) -> tuple[Any, Any]:
 
     size = (_SIZE[0], _SIZE[1] * panels)
     figure, axes = plt.subplots(panels, 1, figsize=size, squeeze=False, layout="constrained")
-    return figure, axes[:, 0]
+    return figure, list(axes[:, 0])
 
 
-def _svg(figure: Any, title: str) -> str:
-    """The drawing as an `svg` element that `title` stands for."""
+def _svg(figure: Figure, title: str) -> str:
+    """The drawing as an `svg` element; `title`: its alt text."""
     import matplotlib
     from matplotlib import pyplot as plt
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from html import escape
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from whales.base.errors import UserError
 from whales.base.web_page import data_uri, note, picture
+from whales.files.boxes import Box
 from whales.files.labels import NEW_WHALE, with_jpg
 from whales.files.matrices import ScoreMatrix
 from whales.files.submissions import ANSWERS
@@ -27,71 +28,83 @@ _QUALITY = 70
 
 
 class AnsweredQuery(NamedTuple):
-    """A photo with its answers; `own`: of the true identity, where that is none of the answers."""
+    """A query (stem) with its answers.
+
+    group: which photos it is among, `fold N` or `test`; truth: its identity; candidates: the answers,
+    best first; missed: the true identity, where it is none of the answers.
+    """
 
     photo: str
-    part: str  # of the work: a fold, or test
+    group: str
     truth: str
     candidates: list[Candidate]
-    own: Candidate | None
+    missed: Candidate | None
 
     @property
-    def place(self) -> int:
-        """Place of the right answer from 1; past the last where it is none of them."""
-        names = [one.identity for one in self.candidates]
+    def rank(self) -> int:
+        """Rank of the right answer from 1; past the last where it is none of them."""
+        names = [candidate.identity for candidate in self.candidates]
         return names.index(self.truth) + 1 if self.truth in names else ANSWERS + 1
 
     @property
-    def sure(self) -> float:
-        """Best score of any answer: how sure the wrong or the right answer was."""
-        return max((one.score or 0.0 for one in self.candidates), default=0.0)
+    def best_score(self) -> float:
+        """Best pair score behind any answer: how sure the wrong or the right answer was."""
+        return max((candidate.score or 0.0 for candidate in self.candidates), default=0.0)
 
 
 def queries(
-    matrix: ScoreMatrix, answers: Sequence[Sequence[str]], who: Mapping[str, str], part: str
+    matrix: ScoreMatrix,
+    answers: Sequence[Sequence[str]],
+    identity_of: Mapping[str, str],
+    group: str,
 ) -> list[AnsweredQuery]:
-    """The rows of a matrix with their answers and the photos that stand for them.
+    """The rows of a matrix with their answers and the known photos that stand for them.
 
-    who: stem -> identity of rows and columns; a photo does not stand for itself.
+    answers: of each row, best first; identity_of: stem -> identity of rows and columns; group: of the
+    rows. A photo does not stand for itself.
     """
-    known, own = KnownPhotos(matrix.columns, who), own_columns(matrix.rows, matrix.columns)
-    found = []
+    known = KnownPhotos(matrix.columns, identity_of)
+    own = own_columns(matrix.rows, matrix.columns)
+    answered = []
     for start, block in blocks(matrix):
         block = mark_own(block.copy(), own[start : start + len(block)], -np.inf)
         for row, scores in enumerate(block, start):
             name = matrix.rows[row]
-            truth = who[name]
-            given = [known.candidate(identity, scores) for identity in answers[row]]
-            missed = truth not in answers[row] and truth in known.code_of
-            best = known.candidate(truth, scores) if missed else None
-            found.append(AnsweredQuery(name, part, truth, given, best))
-    return found
+            truth = identity_of[name]
+            candidates = [known.candidate(identity, scores) for identity in answers[row]]
+            is_missed = truth not in answers[row] and truth in known.code_of
+            missed = known.candidate(truth, scores) if is_missed else None
+            answered.append(AnsweredQuery(name, group, truth, candidates, missed))
+    return answered
 
 
 def chosen(
-    found: Sequence[AnsweredQuery], most: int = MOST, errors: int = MOST_ERRORS
+    answered: Sequence[AnsweredQuery], most: int = MOST, errors: int = MOST_ERRORS
 ) -> list[AnsweredQuery]:
-    """Up to `most` queries, errors first: those without the right answer, then by how sure they were."""
+    """Up to `most` queries, errors first: those without the right answer, then by their best score.
 
-    def order(query: AnsweredQuery) -> tuple[Any, ...]:
-        return -query.place, -query.sure, query.photo, query.part
+    errors: at most so many of them where there are right ones to fill the rest.
+    """
 
-    wrong = sorted((query for query in found if query.place > 1), key=order)
-    right = sorted((query for query in found if query.place == 1), key=order)
+    def order(query: AnsweredQuery) -> tuple[float, float, str, str]:
+        return -query.rank, -query.best_score, query.photo, query.group
+
+    wrong = sorted((query for query in answered if query.rank > 1), key=order)
+    right = sorted((query for query in answered if query.rank == 1), key=order)
     kept = wrong[: max(errors, most - len(right))]
     return kept + right[: most - len(kept)]
 
 
 class Thumbnails:
-    """Crops of photos as `img` elements, each made once; a broken photo is a line of text."""
+    """Crops of photos as `img` elements, each made once; a broken photo becomes a line of text."""
 
-    def __init__(self, workspace: Workspace, boxes: Mapping[str, Sequence[float]]) -> None:
+    def __init__(self, workspace: Workspace, boxes: Mapping[str, Box]) -> None:
         """boxes: stem -> box; a photo without one shows its whole frame."""
         self._workspace, self._boxes = workspace, dict(boxes)
         self._made: dict[str, tuple[str, int, int] | None] = {}
 
     def element(self, name: str, text: str) -> str:
-        """The fluke of a photo (stem); `text` stands for it."""
+        """The fluke of a photo (stem); `text`: its alt text."""
         if name not in self._made:
             try:
                 pixels = thumbnail(self._workspace, self._boxes, name)
@@ -103,21 +116,21 @@ class Thumbnails:
 
 
 def gallery(
-    found: Sequence[AnsweredQuery], thumbnails: Thumbnails, most_bytes: int = MOST_BYTES
+    answered: Sequence[AnsweredQuery], thumbnails: Thumbnails, most_bytes: int = MOST_BYTES
 ) -> str:
-    """The queries with controls to sort and filter them; fewer where they would take too much room."""
+    """The queries with controls to sort and filter them, HTML; as many as `most_bytes` have room for."""
     cards: list[str] = []
     size = 0
-    for number, query in enumerate(chosen(found)):
+    for number, query in enumerate(chosen(answered)):
         card = _card(query, number, thumbnails)
         size += len(card)
         if size > most_bytes:
             break
         cards.append(card)
-    wrong = sum(query.place > 1 for query in found)
-    told = f"{len(cards):,} of {len(found):,} queries are shown"
-    told += f" ({wrong:,} of all are errors: the first answer is wrong)." if found else "."
-    return f'{note(told)}{_CONTROLS}<div id="cards">{"".join(cards)}</div>'
+    wrong = sum(query.rank > 1 for query in answered)
+    text = f"{len(cards):,} of {len(answered):,} queries are shown"
+    text += f" ({wrong:,} of all are errors: the first answer is wrong)." if answered else "."
+    return f'{note(text)}{_CONTROLS}<div id="cards">{"".join(cards)}</div>'
 
 
 _CONTROLS = """
@@ -136,39 +149,42 @@ _CONTROLS = """
 
 
 def _card(query: AnsweredQuery, number: int, thumbnails: Thumbnails) -> str:
-    place = query.place
-    state = "right" if place == 1 else "wrong"
-    told = {1: "right", ANSWERS + 1: "error: the right answer is not among the five"}.get(
-        place, f"error: the right answer is number {place}"
+    rank = query.rank
+    state = "right" if rank == 1 else "wrong"
+    title = {1: "right", ANSWERS + 1: "error: the right answer is not among the five"}.get(
+        rank, f"error: the right answer is number {rank}"
     )
-    names = [query.photo, query.truth, query.part, *(one.identity for one in query.candidates)]
+    identities = [candidate.identity for candidate in query.candidates]
+    names = [query.photo, query.truth, query.group, *identities]
     known = "new" if query.truth == NEW_WHALE else "known"
     facts = {
-        "number": number, "state": state, "place": place, "known": known, "photo": query.photo,
-        "truth": query.truth, "sure": f"{query.sure:.6f}", "words": " ".join(names).lower(),
+        "number": number, "state": state, "place": rank, "known": known, "photo": query.photo,
+        "truth": query.truth, "sure": f"{query.best_score:.6f}", "words": " ".join(names).lower(),
     }  # fmt: skip
     data = " ".join(f'data-{name}="{escape(str(value))}"' for name, value in facts.items())
     shown = thumbnails.element(query.photo, f"query {query.photo}, {query.truth}")
     caption = (
-        f"<b>{escape(query.truth)}</b><br>{escape(with_jpg(query.photo))} ({escape(query.part)})"
+        f"<b>{escape(query.truth)}</b><br>{escape(with_jpg(query.photo))} ({escape(query.group)})"
     )
     tiles = [f'<figure class="query">{shown}<figcaption>{caption}</figcaption></figure>']
-    for rank, one in enumerate(query.candidates, 1):
-        right = one.identity == query.truth
-        tiles.append(_tile(one, f"{rank}. ", "answer right" if right else "answer", thumbnails))
-    if query.own:
-        tiles.append(_tile(query.own, "true whale: ", "answer own", thumbnails))
-    return f'<article class="{state}" {data}><h3>{told}</h3><div class="row">{"".join(tiles)}</div></article>'
+    for position, candidate in enumerate(query.candidates, 1):
+        kind = "answer right" if candidate.identity == query.truth else "answer"
+        tiles.append(_tile(candidate, f"{position}. ", kind, thumbnails))
+    if query.missed:
+        tiles.append(_tile(query.missed, "true whale: ", "answer own", thumbnails))
+    row = f'<div class="row">{"".join(tiles)}</div>'
+    return f'<article class="{state}" {data}><h3>{title}</h3>{row}</article>'
 
 
-def _tile(one: Candidate, before: str, kind: str, thumbnails: Thumbnails) -> str:
-    if one.photo is None:
-        shown, told = f'<div class="none">{escape(one.identity)}</div>', ""
+def _tile(candidate: Candidate, label: str, kind: str, thumbnails: Thumbnails) -> str:
+    identity = candidate.identity
+    if candidate.photo is None:
+        shown, source = f'<div class="none">{escape(identity)}</div>', ""
     else:
-        shown = thumbnails.element(one.photo, f"{one.identity}, {one.photo}")
-        told = f"<br>{escape(with_jpg(one.photo))}, score {one.score:.3f}"
+        shown = thumbnails.element(candidate.photo, f"{identity}, {candidate.photo}")
+        source = f"<br>{escape(with_jpg(candidate.photo))}, score {candidate.score:.3f}"
     mark = " ✓ right" if kind.endswith("right") else ""
-    caption = f"{before}<b>{escape(one.identity)}</b>{mark}{told}"
+    caption = f"{label}<b>{escape(identity)}</b>{mark}{source}"
     return f'<figure class="{kind}">{shown}<figcaption>{caption}</figcaption></figure>'
 
 

@@ -1,4 +1,4 @@
-"""What the folds' valid photos tell, which the nets that score them have not seen."""
+"""Numbers of the folds' held-out photos, which the nets that score them have not seen."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ NETS = ("v5", "v6")
 BOTH = "mean of v5 and v6"
 
 
-class _Scored(NamedTuple):
-    """One fold's matrices: of the nets that have one, and their mean."""
+class _ScoredFold(NamedTuple):
+    """One fold's valid matrices: of the nets that have one, and their mean."""
 
     fold: int
     nets: dict[str, ScoreMatrix]
@@ -43,11 +43,11 @@ class _Scored(NamedTuple):
 
 @dataclass
 class HeldOut:
-    """The numbers of all folds that are scored; by net: v5, v6, and the mean where both are there.
+    """The numbers of all folds that are scored, by net: v5, v6, and the mean where both are there.
 
-    counts: (2, bins) int64 as `score_counts`; queries: with the mean's answers; pairs: of each
-    fold, what probabilities are learnt from, a photo once; absent: matrices
-    that are not there, in words.
+    judged: answers by net and fold; counts: net -> (2, bins) int64 as `score_counts`; tradeoffs: by net;
+    queries: with the mean's answers; pairs: of each fold, for the calibration, a photo in the first fold
+    that holds it out; likeness: of identities, by the mean; absent: matrices that are not there, in words.
     """
 
     judged: list[Judged] = field(default_factory=list)
@@ -59,10 +59,10 @@ class HeldOut:
     absent: list[str] = field(default_factory=list)
 
 
-def held_out(workspace: Workspace, who: Mapping[str, str]) -> HeldOut:
+def held_out(workspace: Workspace, identity_of: Mapping[str, str]) -> HeldOut:
     """Go through the folds' valid-vs-known matrices, a fold in memory at a time.
 
-    who: stem -> identity. The mean's ranking takes the ensemble's threshold, the nets' that of
+    identity_of: stem -> identity. The mean's ranking takes the ensemble's threshold, the nets' that of
     validation. `UserError` where no fold of any net is scored.
     """
     result = HeldOut(absent=_absent(workspace))
@@ -70,38 +70,39 @@ def held_out(workspace: Workspace, who: Mapping[str, str]) -> HeldOut:
     paired: set[str] = set()
     grid = sorted({*THRESHOLDS, ENSEMBLE_THRESHOLD, VALIDATION_THRESHOLD})
     for fold, nets, mean in _folds(workspace):
-        check_labelled(mean.rows + mean.columns, who, f"valid matrices of fold {fold}")
+        check_labelled(mean.rows + mean.columns, identity_of, f"valid matrices of fold {fold}")
         for net, matrix in nets.items():
-            part = judge(net, f"fold {fold}", matrix, who, VALIDATION_THRESHOLD)
-            result.judged.append(part)
+            judged = judge(net, f"fold {fold}", matrix, identity_of, VALIDATION_THRESHOLD)
+            result.judged.append(judged)
             counts = result.counts.setdefault(net, np.zeros((2, BINS), np.int64))
-            counts += score_counts(matrix, who)
-            trade = tradeoff([matrix], who, grid)
-            trades.setdefault(net, []).append((part, trade))
-        both = judge(BOTH, f"fold {fold}", mean, who, ENSEMBLE_THRESHOLD)
+            counts += score_counts(matrix, identity_of)
+            trade = tradeoff([matrix], identity_of, grid)
+            trades.setdefault(net, []).append((judged, trade))
+        both = judge(BOTH, f"fold {fold}", mean, identity_of, ENSEMBLE_THRESHOLD)
         if len(nets) == len(NETS):
             result.judged.append(both)
         answers = [both.answers[name] for name in mean.rows]
-        result.queries += queries(mean, answers, who, f"fold {fold}")
-        alike = set.intersection(*(set(matrix.rows) for matrix in nets.values()))
-        rows = [name for name in mean.rows if name in alike - paired]
+        result.queries += queries(mean, answers, identity_of, f"fold {fold}")
+        in_all = set.intersection(*(set(matrix.rows) for matrix in nets.values()))
+        rows = [name for name in mean.rows if name in in_all - paired]
         if rows:
-            result.pairs.append(_pairs(mean.aligned(rows, mean.columns, "the mean"), who))
-        paired |= alike
-        result.likeness.add(mean, who)
-    result.tradeoffs = {net: _averaged(parts) for net, parts in trades.items()}
+            result.pairs.append(_pairs(mean.aligned(rows, mean.columns, "the mean"), identity_of))
+        paired |= in_all
+        result.likeness.add(mean, identity_of)
+    result.tradeoffs = {net: _averaged(folds) for net, folds in trades.items()}
     _add_all_folds(result)
     return result
 
 
-def _pairs(matrix: ScoreMatrix, who: Mapping[str, str]) -> CalibrationPairs:
-    known, own = KnownPhotos(matrix.columns, who), own_columns(matrix.rows, matrix.columns)
-    parts = []
+def _pairs(matrix: ScoreMatrix, identity_of: Mapping[str, str]) -> CalibrationPairs:
+    known = KnownPhotos(matrix.columns, identity_of)
+    own = own_columns(matrix.rows, matrix.columns)
+    groups = []
     for start, block in blocks(matrix):
-        here = slice(start, start + len(block))
-        block, rows = zero_own(block.copy(), own[here]), matrix.rows[here]
-        parts.append(pairs_of(block, rows, known, who))
-    return joined(parts)
+        rows = slice(start, start + len(block))
+        scores = zero_own(block.copy(), own[rows])
+        groups.append(pairs_of(scores, matrix.rows[rows], known, identity_of))
+    return joined(groups)
 
 
 def _absent(workspace: Workspace) -> list[str]:
@@ -115,57 +116,59 @@ def _absent(workspace: Workspace) -> list[str]:
     return absent
 
 
-def _folds(workspace: Workspace) -> Iterator[_Scored]:
+def _folds(workspace: Workspace) -> Iterator[_ScoredFold]:
     paths = {
         fold: {net: workspace.file(f"valid_matrix_{net}", fold=fold) for net in NETS}
         for fold in range(FOLDS)
     }
-    there = {
+    present = {
         fold: {net: path for net, path in nets.items() if path.exists()}
         for fold, nets in paths.items()
     }
-    if not any(there.values()):
+    if not any(present.values()):
         require(workspace, paths[0][NETS[0]])
-    for fold, nets in there.items():
+    for fold, nets in present.items():
         if nets:
             matrices = {net: load_tuple(path) for net, path in nets.items()}
-            yield _Scored(fold, matrices, mean_of(list(matrices.values())))
+            yield _ScoredFold(fold, matrices, mean_of(list(matrices.values())))
 
 
 def mean_of(matrices: Sequence[ScoreMatrix]) -> ScoreMatrix:
-    """Mean of dense matrices; a row that only some have is the mean of those.
+    """Mean of dense matrices, one or more; a row that only some have is the mean of those.
 
-    Rows sorted by name, columns as in the first; `UserError` where another lacks a column.
+    Rows are sorted by name, columns as in the first; scores are float32. `UserError` where another
+    matrix lacks a column.
     """
     if len(matrices) == 1:
         return matrices[0]
     columns = matrices[0].columns
     rows = sorted(set().union(*(matrix.rows for matrix in matrices)))
-    place_of = {name: place for place, name in enumerate(rows)}
+    row_of = {name: row for row, name in enumerate(rows)}
     total = np.zeros((len(rows), len(columns)), np.float32)
     counts = np.zeros((len(rows), 1), np.float32)
     for matrix in matrices:
-        places = np.array([place_of[name] for name in matrix.rows], np.int64)
-        total[places] += matrix.aligned(matrix.rows, columns, "the valid matrices").scores
-        counts[places] += 1
+        indices = np.array([row_of[name] for name in matrix.rows], np.int64)
+        total[indices] += matrix.aligned(matrix.rows, columns, "the valid matrices").scores
+        counts[indices] += 1
     return ScoreMatrix(total / counts, rows, columns)
 
 
-def _averaged(parts: Sequence[tuple[Judged, Tradeoff]]) -> Tradeoff:
-    """Folds' trade-offs, each by the number of photos that it is a share of."""
-    news = [sum(who == NEW_WHALE for who in part.truth.values()) for part, _ in parts]
-    totals = [len(part.truth) for part, _ in parts]
+def _averaged(folds: Sequence[tuple[Judged, Tradeoff]]) -> Tradeoff:
+    """Mean of the folds' trade-offs, weighted by the number of photos that each is a share of."""
+    news = [list(judged.truth.values()).count(NEW_WHALE) for judged, _ in folds]
+    totals = [len(judged.truth) for judged, _ in folds]
     knowns = [total - new for total, new in zip(totals, news, strict=True)]
     means = []
     for name, weights in (("map5", totals), ("new_recall", news), ("known_first", knowns)):
-        values = np.nan_to_num([getattr(trade, name) for _, trade in parts])
-        whole = sum(weights)
-        means.append(np.dot(weights, values) / whole if whole else values[0] * np.nan)
-    return Tradeoff(parts[0][1].thresholds, *means)
+        values = np.nan_to_num([getattr(trade, name) for _, trade in folds])
+        total = sum(weights)
+        means.append(np.dot(weights, values) / total if total else values[0] * np.nan)
+    map5, new_recall, known_first = means
+    return Tradeoff(folds[0][1].thresholds, map5, new_recall, known_first)
 
 
 def _add_all_folds(result: HeldOut) -> None:
     for net in (*NETS, BOTH):
-        parts = [part for part in result.judged if part.net == net]
-        if len(parts) > 1:
-            result.judged.append(together(parts, "all folds"))
+        folds = [judged for judged in result.judged if judged.net == net]
+        if len(folds) > 1:
+            result.judged.append(together(folds, "all folds"))

@@ -1,4 +1,4 @@
-"""Identities that look alike, and photos that are the same: what a catalogue may hold twice."""
+"""Identities that look alike, and equal photos: what a catalogue may hold twice."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from whales.files.matrices import ScoreMatrix
 from whales.scores.best_photos import KnownPhotos
 
 PAIRS = 20
-# Photos that a pair's likeness must rest on: a single one says little.
+# Photos that the likeness of a pair must be a mean over: a single one says little.
 LEAST_PHOTOS = 2
 # Identities of a valid photo that are remembered with a photo to show.
 _REMEMBERED = 20
@@ -24,8 +24,8 @@ _REMEMBERED = 20
 class Pair(NamedTuple):
     """Two identities and how alike they are.
 
-    photos: that the likeness is a mean over; example: (score, valid photo, known photo) most alike,
-    stems; None where no photo ranked the other identity high.
+    photos: how many the likeness is a mean over; example: (pair score, valid photo, known photo) of the
+    two photos most alike, stems; None where no photo ranked the other identity high.
     """
 
     first: str
@@ -38,7 +38,7 @@ class Pair(NamedTuple):
 class Likeness:
     """How alike identities are, gathered from matrices of valid photos against known ones.
 
-    Of a valid photo of A, its best score with a photo of B counts; the likeness of A and B is the
+    Of a valid photo of A its best pair score with a photo of B counts; the likeness of A and B is the
     mean of that over the valid photos of A (with B) and of B (with A). Memory: identities² float32.
     """
 
@@ -48,32 +48,35 @@ class Likeness:
         self._counts = np.zeros(0, np.int64)
         self._examples: dict[tuple[int, int], tuple[float, str, str]] = {}
 
-    def add(self, matrix: ScoreMatrix, who: Mapping[str, str]) -> None:
-        """Take in a dense matrix; all must have columns of the same identities. who: stem -> identity."""
+    def add(self, matrix: ScoreMatrix, identity_of: Mapping[str, str]) -> None:
+        """Take in a dense matrix; the columns of all must be of the same identities.
+
+        identity_of: stem -> identity of rows and columns.
+        """
         if not self._names:
-            self._names = sorted({who[name] for name in matrix.columns})
+            self._names = sorted({identity_of[name] for name in matrix.columns})
             self._sums = np.zeros((len(self._names),) * 2, np.float32)
             self._counts = np.zeros(len(self._names), np.int64)
-        known = KnownPhotos(matrix.columns, who, self._names)
+        known = KnownPhotos(matrix.columns, identity_of, self._names)
         for photo, scores in zip(matrix.rows, matrix.scores, strict=True):
-            mine = known.code_of.get(who[photo], -1)
-            if mine < 0:  # a new whale
+            code = known.code_of.get(identity_of[photo])
+            if code is None:  # a new whale
                 continue
             best = known.best(scores[None])[0]
-            best[mine] = 0
-            self._sums[mine] += best
-            self._counts[mine] += 1
+            best[code] = 0
+            self._sums[code] += best
+            self._counts[code] += 1
             for other in np.argsort(-best, kind="stable")[:_REMEMBERED].tolist():
                 column = known.best_column(scores, other)
                 example = float(best[other]), photo, matrix.columns[column]
-                self._remember((min(mine, other), max(mine, other)), example)
+                self._remember((min(code, other), max(code, other)), example)
 
     def _remember(self, pair: tuple[int, int], example: tuple[float, str, str]) -> None:
         if pair[0] != pair[1] and example[0] > self._examples.get(pair, (0.0,))[0]:
             self._examples[pair] = example
 
     def pairs(self, most: int = PAIRS, least: int = LEAST_PHOTOS) -> list[Pair]:
-        """The `most` pairs most alike, that rest on `least` valid photos or more; best first."""
+        """At most `most` pairs whose likeness is a mean over `least` valid photos or more, best first."""
         photos = self._counts[:, None] + self._counts
         likeness = np.triu(self._sums + self._sums.T, 1)
         likeness[photos < least] = 0
@@ -83,17 +86,16 @@ class Likeness:
         if len(kept) > most:  # ties at the edge stay in until they are sorted
             edge = np.partition(flat[kept], -most)[-most]
             kept = kept[flat[kept] >= edge]
-        found = []
-        for place in kept[np.argsort(-flat[kept], kind="stable")][:most].tolist():
-            a, b = divmod(place, len(self._names))
-            names = self._names[a], self._names[b]
-            example = self._examples.get((a, b))
-            found.append(Pair(*names, float(flat[place]), int(photos[a, b]), example))
-        return found
+        pairs = []
+        for index in kept[np.argsort(-flat[kept], kind="stable")][:most].tolist():
+            a, b = divmod(index, len(self._names))
+            example, count = self._examples.get((a, b)), int(photos[a, b])
+            pairs.append(Pair(self._names[a], self._names[b], float(flat[index]), count, example))
+        return pairs
 
 
 class Twins(NamedTuple):
-    """Files that hold one and the same photo; `bytes`: equal to the last one, else equal as pictures."""
+    """Files that hold one and the same photo; `bytes`: whether all their bytes are equal, or only pixels."""
 
     files: list[Path]
     bytes: bool
@@ -113,13 +115,13 @@ def identical_photos(folders: Iterable[Path], workers: int = 2) -> list[Twins]:
         equal = [twins for group in same_length for twins in _groups(group, _digest, pool)]
         followers = {path for group in equal for path in group[1:]}
         alike = _groups([path for path in files if path not in followers], _small, pool)
-    whole = {group[0]: group for group in equal}
-    found = [Twins(group, True) for group in equal]
+    group_of = {group[0]: group for group in equal}
+    all_twins = [Twins(group, True) for group in equal]
     for group in alike:
-        found = [twins for twins in found if twins.files[0] not in group]
-        members = sorted(file for path in group for file in whole.get(path, [path]))
-        found.append(Twins(members, False))
-    return sorted(found, key=lambda twins: twins.files)
+        all_twins = [twins for twins in all_twins if twins.files[0] not in group]
+        members = sorted(file for path in group for file in group_of.get(path, [path]))
+        all_twins.append(Twins(members, False))
+    return sorted(all_twins, key=lambda twins: twins.files)
 
 
 def _groups(
@@ -143,8 +145,7 @@ def _digest(path: Path) -> bytes:
 def _small(path: Path) -> Hashable | None:
     flags = cv2.IMREAD_REDUCED_GRAYSCALE_8 | cv2.IMREAD_IGNORE_ORIENTATION
     pixels = cv2.imread(str(path), flags)
-    if (
-        pixels is None or pixels.std() == 0
-    ):  # all of one colour: a small picture cannot tell them apart
+    # Where all is of one colour, a small picture cannot tell photos apart.
+    if pixels is None or pixels.std() == 0:
         return None
     return pixels.shape, hashlib.sha256(pixels.tobytes()).digest()

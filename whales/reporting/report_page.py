@@ -1,4 +1,4 @@
-"""One page that tells what a work root holds: from training to the photos that were confused."""
+"""One page on all that a work root holds, from training to the photos that were confused."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from whales.reporting.report_sources import Sources
 
 
 def write_report(path: Path, workspace: Workspace, nets: Sequence[Net]) -> None:
-    """Write the page of a work root, whatever stages are done; equal files give an equal page.
+    """Write the page of a work root, whichever stages are done; equal files give an equal page.
 
     nets: of the ensemble.
     """
@@ -36,13 +36,13 @@ def write_report(path: Path, workspace: Workspace, nets: Sequence[Net]) -> None:
     names = {title: title.lower().replace(" ", "-") for title in sections}
     links = "".join(f'<li><a href="#{names[title]}">{title}</a></li>' for title in sections)
     title = f"Report of the work root {workspace.root.name}"
-    parts = [f"<h1>{escape(title)}</h1>", f'<nav aria-label="Sections"><ul>{links}</ul></nav>']
+    elements = [f"<h1>{escape(title)}</h1>", f'<nav aria-label="Sections"><ul>{links}</ul></nav>']
     for name, make in sections.items():
         content = _or_absent(sources, make)
-        parts.append(f'<section id="{names[name]}"><h2>{name}</h2>\n{content}\n</section>')
+        elements.append(f'<section id="{names[name]}"><h2>{name}</h2>\n{content}\n</section>')
     shape = f":root {{ --shape: {workspace.settings.anisotropy:g}; }}\n"
     style = shape + gallery.STYLE + report_photos.STYLE
-    write_text(path, page(title, "\n".join(parts), style, gallery.SCRIPT))
+    write_text(path, page(title, "\n".join(elements), style, gallery.SCRIPT))
 
 
 def _or_absent(sources: Sources, make: Callable[[], str]) -> str:

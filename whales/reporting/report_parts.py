@@ -36,13 +36,17 @@ _ROWS = 512  # that are dense at a time
 
 
 class Training(NamedTuple):
-    """One net's training on one fold; one number an epoch, NaN where it was not measured."""
+    """One net's training on one fold.
+
+    fold: empty for a warm start; measure: MAP@5, or the detector's mean average precision; losses,
+    measured: a number an epoch, NaN where it was not measured.
+    """
 
     stage: str
-    fold: str  # empty for a warm start
-    measure: str  # MAP@5, or the detector's mean average precision
+    fold: str
+    measure: str
     losses: list[float]
-    scores: list[float]
+    measured: list[float]
 
 
 def trainings(workspace: Workspace) -> list[Training]:
@@ -50,34 +54,41 @@ def trainings(workspace: Workspace) -> list[Training]:
     joined: dict[tuple[str, str], list[dict[str, str]]] = {}
     for path in sorted(workspace.found("history"), key=_in_order):
         name = path.stem.replace(".", "/", 1)
-        stage, fold = re.fullmatch(r"(.+?)(?:_fold_(\d+))?(?:_plan_\d+)?", name).groups()
+        parsed = re.fullmatch(r"(.+?)(?:_fold_(\d+))?(?:_plan_\d+)?", name)
+        stage, fold = parsed.groups() if parsed else (name, "")
         with open(path, newline="", encoding="utf-8") as source:
             joined.setdefault((stage, fold or ""), []).extend(csv.DictReader(source))
-    found = []
+    every = []
     for (stage, fold), rows in joined.items():
         column = "IOU" if rows and "IOU" in rows[0] else "map5"
         measure = "mean average precision" if column == "IOU" else "MAP@5"
-        numbers = [[float(row.get(name) or "nan") for row in rows] for name in ("loss", column)]
-        found.append(Training(stage, fold, measure, *numbers))
-    return found
+        losses, measured = (
+            [float(row.get(name) or "nan") for row in rows] for name in ("loss", column)
+        )
+        every.append(Training(stage, fold, measure, losses, measured))
+    return every
 
 
 def _in_order(path: Path) -> tuple[int, str]:
-    places = [path.name.startswith(start) for start in _ORDER]
-    return places.index(True) if any(places) else len(_ORDER), path.name
+    begins = [path.name.startswith(start) for start in _ORDER]
+    return begins.index(True) if any(begins) else len(_ORDER), path.name
 
 
-class Detection(NamedTuple):
-    """How well the detector's boxes fit others; `reference`: where those come from."""
+class DetectorCheck(NamedTuple):
+    """How well the detector's boxes fit those of a reference; all by photo (stem).
+
+    reference: file name of the true boxes; boxes: the detector's; truth: the reference's; overlaps: IoU,
+    0 where the detector found nothing; missed: the photos where it did not.
+    """
 
     reference: str
-    found: Mapping[str, Box]
+    boxes: Mapping[str, Box]
     truth: Mapping[str, Box]
-    overlaps: dict[str, float]  # IoU by photo (stem), 0 where nothing was found
+    overlaps: dict[str, float]
     missed: set[str]
 
 
-def detection(workspace: Workspace) -> Detection:
+def detector_check(workspace: Workspace) -> DetectorCheck:
     """The detector against the true boxes where the root has them, else against the first ones."""
     path = reference_boxes(workspace)
     if not path.exists():
@@ -86,8 +97,10 @@ def detection(workspace: Workspace) -> Detection:
     overlaps, missed = detection_overlaps(workspace, truth)
     keys = ("boxes_retinanet_playground", "boxes_retinanet")
     files = [workspace.file(key) for key in keys if workspace.file(key).exists()]
-    found = {name: box for file in files for name, box in load(file).items()}
-    return Detection(path.name, found, truth, overlaps, missed & set(truth))
+    boxes: dict[str, Box] = {}
+    for file in files:
+        boxes |= load(file)
+    return DetectorCheck(path.name, boxes, truth, overlaps, missed & set(truth))
 
 
 class Judged(NamedTuple):
@@ -105,111 +118,123 @@ class Judged(NamedTuple):
 
 
 def judge(
-    net: str, photos: str, matrix: ScoreMatrix, who: Mapping[str, str], threshold: float
+    net: str, photos: str, matrix: ScoreMatrix, identity_of: Mapping[str, str], threshold: float
 ) -> Judged:
-    """Rank a matrix; `who`: stem -> identity of rows and columns."""
-    identities = [who[name] for name in matrix.columns]
-    answers = rank(matrix.scores, identities, threshold, own_columns(matrix.rows, matrix.columns))
-    return judged(net, photos, dict(zip(matrix.rows, answers, strict=True)), who, matrix.columns)
+    """The answers that a matrix gives, ranked; identity_of: stem -> identity of rows and columns."""
+    identities = [identity_of[name] for name in matrix.columns]
+    ranked = rank(matrix.scores, identities, threshold, own_columns(matrix.rows, matrix.columns))
+    answers = dict(zip(matrix.rows, ranked, strict=True))
+    return judge_answers(net, photos, answers, identity_of, matrix.columns)
 
 
-def judged(
+def judge_answers(
     net: str,
     photos: str,
     answers: Mapping[str, list[str]],
-    who: Mapping[str, str],
+    identity_of: Mapping[str, str],
     known: Iterable[str],
 ) -> Judged:
-    """Answers that are there already; `known`: stems of the known photos."""
+    """Answers of photos (stems); identity_of: of these and of the `known` photos (stems)."""
     known = set(known)
-    counts = Counter(who[name] for name in known)
-    truth = {name: who[name] for name in answers}
+    counts = Counter(identity_of[name] for name in known)
+    truth = {name: identity_of[name] for name in answers}
     others = {name: counts[identity] - (name in known) for name, identity in truth.items()}
     return Judged(net, photos, truth, dict(answers), others)
 
 
-def together(parts: Sequence[Judged], photos: str) -> Judged:
-    """Answers of several folds; a photo that is valid in two of them counts twice."""
-    fields = [
-        {f"{part.photos}/{name}": value for part in parts for name, value in part[place].items()}
-        for place in (2, 3, 4)
-    ]
-    return Judged(parts[0].net, photos, *fields)
+def together(folds: Sequence[Judged], photos: str) -> Judged:
+    """Answers of several folds as one; a photo that is valid in two of them counts twice."""
+    truth, answers, others = {}, {}, {}
+    for fold in folds:
+        for name in fold.truth:
+            key = f"{fold.photos}/{name}"
+            truth[key], answers[key] = fold.truth[name], fold.answers[name]
+            others[key] = fold.others[name]
+    return Judged(folds[0].net, photos, truth, answers, others)
 
 
-def quality(of: Judged, samples: int = SAMPLES) -> list[Measure]:
+def quality(judged: Judged, samples: int = SAMPLES) -> list[Measure]:
     """MAP@5, top 1 to 5 and the rest of `evaluation.measures`, the same numbers every time."""
-    return measures(of.truth, of.answers, samples, np.random.default_rng(_SEED))
+    return measures(judged.truth, judged.answers, samples, np.random.default_rng(_SEED))
 
 
-def by_photos(of: Judged, samples: int = SAMPLES) -> list[tuple[str, list[Measure]]]:
+def by_photos(judged: Judged, samples: int = SAMPLES) -> list[tuple[str, list[Measure]]]:
     """`quality` by the number of other known photos of the identity; groups without photos left out."""
     groups: dict[str, list[str]] = {name: [] for _, name in PHOTO_GROUPS}
-    for photo, count in of.others.items():
+    for photo, count in judged.others.items():
         groups[[name for least, name in PHOTO_GROUPS if count >= least][-1]].append(photo)
-    return [
-        (group, quality(of._replace(truth={name: of.truth[name] for name in names}), samples))
-        for group, names in groups.items()
-        if names
-    ]
+    table = []
+    for group, names in groups.items():
+        if names:
+            truth = {name: judged.truth[name] for name in names}
+            table.append((group, quality(judged._replace(truth=truth), samples)))
+    return table
 
 
-def score_counts(matrix: ScoreMatrix, who: Mapping[str, str]) -> np.ndarray:
+def score_counts(matrix: ScoreMatrix, identity_of: Mapping[str, str]) -> np.ndarray:
     """Histogram of pair scores, (2, BINS) int64 over [0, 1]: pairs of one identity, and other pairs.
 
-    A photo with itself is left out; new whales differ from every known one.
+    identity_of: stem -> identity of rows and columns. A photo with itself is left out; new whales differ
+    from every known one.
     """
-    codes = {identity: code for code, identity in enumerate(dict.fromkeys(who.values()))}
-    columns = np.array([codes[who[name]] for name in matrix.columns])
-    rows = np.array([codes[who[name]] for name in matrix.rows])
+    codes = {identity: code for code, identity in enumerate(dict.fromkeys(identity_of.values()))}
+    columns = np.array([codes[identity_of[name]] for name in matrix.columns])
+    rows = np.array([codes[identity_of[name]] for name in matrix.rows])
     own = own_columns(matrix.rows, matrix.columns)
     counts = np.zeros((2, BINS), np.int64)
     for start, block in blocks(matrix):
-        part = slice(start, start + len(block))
+        here = slice(start, start + len(block))
         bins = np.clip(block * BINS, 0, BINS - 1).astype(np.uint8)
-        same = rows[part, None] == columns
+        same = rows[here, None] == columns
         other = ~same
-        mark_own(same, own[part], False)
+        mark_own(same, own[here], False)
         for group, pairs in enumerate((same, other)):
             counts[group] += np.bincount(bins[pairs], minlength=BINS)
     return counts
 
 
 def blocks(matrix: ScoreMatrix) -> Iterable[tuple[int, np.ndarray]]:
-    """First row and dense scores of some rows at a time, float32."""
+    """The matrix in blocks of rows: index of the first row, and dense scores (rows, m) float32."""
     for start in range(0, len(matrix.rows), _ROWS):
         block = matrix.scores[start : start + _ROWS]
         yield start, block.toarray() if sparse.issparse(block) else block
 
 
 class Tradeoff(NamedTuple):
-    """What a threshold costs and brings, (thresholds,) float64 each; NaN without such photos."""
+    """What each threshold costs and brings; all (thresholds,) float64, NaN without such photos.
+
+    new_recall: share of new whales answered `new_whale` first; known_first: share of known whales whose
+    own identity is first.
+    """
 
     thresholds: np.ndarray
     map5: np.ndarray
-    new_recall: np.ndarray  # share of new whales answered `new_whale` first
-    known_first: np.ndarray  # share of known whales whose own identity is first
+    new_recall: np.ndarray
+    known_first: np.ndarray
 
 
 def tradeoff(
-    matrices: Iterable[ScoreMatrix], who: Mapping[str, str], thresholds: Sequence[float]
+    matrices: Iterable[ScoreMatrix], identity_of: Mapping[str, str], thresholds: Sequence[float]
 ) -> Tradeoff:
-    """Rank matrices with each of the thresholds; their rows count alike."""
+    """Rank matrices with each of the thresholds; their rows count alike.
+
+    identity_of: stem -> identity of rows and columns.
+    """
     sums, counts = np.zeros((len(thresholds), 3)), np.zeros(3)
     for matrix in matrices:
-        identities = [who[name] for name in matrix.columns]
-        truth = [who[name] for name in matrix.rows]
+        identities = [identity_of[name] for name in matrix.columns]
+        truth = [identity_of[name] for name in matrix.rows]
         new = np.array([identity == NEW_WHALE for identity in truth], bool)
         counts += [len(truth), new.sum(), (~new).sum()]
         own = own_columns(matrix.rows, matrix.columns)
-        for place, threshold in enumerate(thresholds):
+        for index, threshold in enumerate(thresholds):
             answers = rank(matrix.scores, identities, threshold, own)
             pairs = list(zip(truth, answers, strict=True))
-            first = np.array([given[0] == identity for identity, given in pairs], bool)
-            precision = sum(average_precision(*pair) for pair in pairs)
-            sums[place] += [precision, (first & new).sum(), (first & ~new).sum()]
+            first = np.array([row[0] == identity for identity, row in pairs], bool)
+            precision = sum(average_precision(identity, row) for identity, row in pairs)
+            sums[index] += [precision, (first & new).sum(), (first & ~new).sum()]
     means = np.divide(sums, counts, out=np.full_like(sums, math.nan), where=counts > 0)
-    return Tradeoff(np.array(thresholds, np.float64), *means.T)
+    return Tradeoff(np.array(thresholds, np.float64), means[:, 0], means[:, 1], means[:, 2])
 
 
 class Change(NamedTuple):
@@ -231,10 +256,14 @@ class Change(NamedTuple):
 
 
 def changes(
-    matrix: ScoreMatrix, who: Mapping[str, str], truth: Mapping[str, str] | None
+    matrix: ScoreMatrix, identity_of: Mapping[str, str], truth: Mapping[str, str] | None
 ) -> tuple[Judged | None, Judged | None, list[Change]]:
-    """The ensemble's answers before and after post-processing, judged where `truth` is known."""
-    identities = [who[name] for name in matrix.columns]
+    """The ensemble's answers before and after post-processing, and the photos where they differ.
+
+    identity_of: stem -> identity of the columns; truth: stem -> identity of rows, where it is known; the
+    answers are judged on these, and are None without any.
+    """
+    identities = [identity_of[name] for name in matrix.columns]
     before = rank(matrix.scores, identities, ENSEMBLE_THRESHOLD)
     after, _ = post_process(before, matrix.scores, identities)
     truth = truth or {}
@@ -245,10 +274,11 @@ def changes(
     ]
     if not truth:
         return None, None, swapped
-    everyone = {**who, **truth}
-    both = []
-    for name, rows in (("before", before), ("after", after)):
-        answers = dict(zip(matrix.rows, rows, strict=True))
-        answers = {photo: row for photo, row in answers.items() if photo in truth}
-        both.append(judged(name, "test", answers, everyone, matrix.columns))
-    return both[0], both[1], swapped
+    identity_of = {**identity_of, **truth}
+
+    def judged(name: str, rows: Sequence[list[str]]) -> Judged:
+        ranked = zip(matrix.rows, rows, strict=True)
+        answers = {photo: row for photo, row in ranked if photo in truth}
+        return judge_answers(name, "test", answers, identity_of, matrix.columns)
+
+    return judged("before", before), judged("after", after), swapped

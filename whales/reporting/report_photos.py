@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from html import escape
 
 import cv2
@@ -16,14 +16,14 @@ from whales.photos.photos import read_photo
 from whales.reporting import charts, gallery
 from whales.reporting.held_out import BOTH
 from whales.reporting.look_alikes import LEAST_PHOTOS, Twins, identical_photos
-from whales.reporting.report_parts import Detection, detection
+from whales.reporting.report_parts import DetectorCheck, detector_check
 from whales.reporting.report_sources import Sources
 from whales.scores.ranking import ENSEMBLE_THRESHOLD
 
 WORST = 10  # photos of the detection section
 SHOWN_TWINS = 20  # groups of identical photos with a picture
 _DRAWN_WIDTH = 420  # of a photo with its boxes, pixels
-_FIRST, _FOUND = (27, 160, 80), (230, 90, 0)  # colours of boxes, RGB
+_REFERENCE, _DETECTOR = (27, 160, 80), (230, 90, 0)  # colours of boxes, RGB
 
 STYLE = """
 .tiles { display: grid; grid-template-columns: repeat(auto-fill, minmax(200px, 1fr)); gap: 1rem; }
@@ -37,62 +37,62 @@ STYLE = """
 
 def detected(sources: Sources) -> str:
     """The detector's IoU, and the photos it did worst on."""
-    found = detection(sources.workspace)
-    if not found.overlaps:
-        raise UserError(f"{found.reference} and the detector's boxes have no photo in common")
-    overlaps = np.array(list(found.overlaps.values()))
+    check = detector_check(sources.workspace)
+    if not check.overlaps:
+        raise UserError(f"{check.reference} and the detector's boxes have no photo in common")
+    overlaps = np.array(list(check.overlaps.values()))
     heights = np.histogram(overlaps, 40, (0, 1))[0]
     svg = charts.histogram("Detection: photos by IoU", "IoU", "photos", {"photos": heights})
-    told = (
-        f"The detector's boxes against those of {escape(found.reference)}: mean IoU {overlaps.mean():.4f} "
-        f"on {len(overlaps):,} photos, {(overlaps < 0.8).sum():,} under .8, {len(found.missed):,} not "
+    text = (
+        f"The detector's boxes against those of {escape(check.reference)}: mean IoU {overlaps.mean():.4f} "
+        f"on {len(overlaps):,} photos, {(overlaps < 0.8).sum():,} under .8, {len(check.missed):,} not "
         f"found (counted as 0). Below, the {WORST} worst: reference in green, detector in orange."
     )
-    worst = sorted(found.overlaps, key=lambda name: (found.overlaps[name], name))[:WORST]
-    tiles = "".join(_boxed(sources.workspace, found, name) for name in worst)
-    return f'{note(told)}{side_by_side([svg])}<div class="tiles worst">{tiles}</div>'
+    worst = sorted(check.overlaps, key=lambda name: (check.overlaps[name], name))[:WORST]
+    tiles = "".join(_boxed(sources.workspace, check, name) for name in worst)
+    return f'{note(text)}{side_by_side([svg])}<div class="tiles worst">{tiles}</div>'
 
 
-def _boxed(workspace: Workspace, found: Detection, name: str) -> str:
-    """A photo with its boxes drawn."""
-    told = f"{with_jpg(name)}, IoU {found.overlaps[name]:.3f}"
-    told += "" if name in found.found else ", not found"
+def _boxed(workspace: Workspace, check: DetectorCheck, name: str) -> str:
+    """A photo (stem) with its boxes drawn."""
+    caption = f"{with_jpg(name)}, IoU {check.overlaps[name]:.3f}"
+    caption += "" if name in check.boxes else ", not found"
     try:
         pixels = read_photo(workspace.photo(name))
     except UserError:
-        return f'<figure><div class="none">no photo</div><figcaption>{escape(told)}</figcaption></figure>'
+        return f'<figure><div class="none">no photo</div><figcaption>{escape(caption)}</figcaption></figure>'
     scale = _DRAWN_WIDTH / pixels.shape[1]
     size = _DRAWN_WIDTH, max(1, round(pixels.shape[0] * scale))
     drawn = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
-    for boxes, colour in ((found.truth, _FIRST), (found.found, _FOUND)):
+    for boxes, colour in ((check.truth, _REFERENCE), (check.boxes, _DETECTOR)):
         if name in boxes:
             x1, y1, x2, y2 = (round(float(value) * scale) for value in boxes[name])
             cv2.rectangle(drawn, (x1, y1), (x2, y2), colour, 2)
-    return f"<figure>{image(drawn, told)}<figcaption>{escape(told)}</figcaption></figure>"
+    return f"<figure>{image(drawn, caption)}<figcaption>{escape(caption)}</figcaption></figure>"
 
 
 def gallery_of(sources: Sources, thumbnails: gallery.Thumbnails) -> str:
     """Queries with their answers."""
-    found = sources.queries
-    told = (
+    queries = sources.queries
+    text = (
         "Test photos with the five answers of the submission."
-        if found and found[0].part == "test"
+        if queries and queries[0].group == "test"
         else f"Valid photos of the folds with five answers from the {BOTH} (of one net where only one "
         f"has scored the photo), threshold {ENSEMBLE_THRESHOLD}, while the test photos' identities or "
         "scores are missing."
     )
-    told += (
+    text += (
         " Crops all have one shape and are held as the photo is; each answer shows the known photo most "
         f"like the query. Right answers are framed in green; where <code>{NEW_WHALE}</code> is the answer "
         "there is no photo to show."
     )
-    return note(told) + gallery.gallery(found, thumbnails)
+    return note(text) + gallery.gallery(queries, thumbnails)
 
 
 def look_alikes(sources: Sources, thumbnails: gallery.Thumbnails) -> str:
     """Pairs of identities that may be one."""
     pairs = sources.held_out.likeness.pairs()
-    told = (
+    text = (
         "Possible duplicates of the catalogue. Of each valid photo of one identity the best score with a "
         "photo of the other counts; likeness is the mean over the valid photos of both, at least "
         f"{LEAST_PHOTOS} (scores: {BOTH}). The nets were trained to tell these identities apart, so that a "
@@ -104,7 +104,7 @@ def look_alikes(sources: Sources, thumbnails: gallery.Thumbnails) -> str:
         tiles = ""
         if pair.example:
             for photo in pair.example[1:]:
-                identity = sources.identity_of[photo]
+                identity = sources.training_identity_of[photo]
                 shown = thumbnails.element(photo, f"{identity}, {photo}")
                 caption = f"<b>{escape(identity)}</b><br>{escape(with_jpg(photo))}"
                 tiles += f"<figure>{shown}<figcaption>{caption}</figcaption></figure>"
@@ -113,7 +113,7 @@ def look_alikes(sources: Sources, thumbnails: gallery.Thumbnails) -> str:
         drawn.append(
             f'<div class="pair"><h3>{title} over {pair.photos} photos{best}</h3>{tiles}</div>'
         )
-    return note(told) + (
+    return note(text) + (
         f'<div class="pairs">{"".join(drawn)}</div>'
         if drawn
         else note("No two identities rest on so many valid photos.")
@@ -121,31 +121,30 @@ def look_alikes(sources: Sources, thumbnails: gallery.Thumbnails) -> str:
 
 
 def identical(sources: Sources, thumbnails: gallery.Thumbnails) -> str:
-    """Photos that are there twice."""
+    """Photos that are among the training and test photos twice."""
     folders = [sources.workspace.file(key) for key in ("train_photos", "test_photos")]
     if not any(folder.exists() for folder in folders):
         require(sources.workspace, folders[0])
-    found = identical_photos(folders)
-    who = sources.who
-    both = sum(len({path.parent for path in twins.files}) > 1 for twins in found)
-    unlike = [twins for twins in found if len(set(_identities(twins, who))) > 1]
-    told = (
-        f"{len(found):,} groups of equal photos among data/train and data/test; {both:,} lie in both "
+    groups = identical_photos(folders)
+    identity_of = sources.identity_of
+    both = sum(len({path.parent for path in twins.files}) > 1 for twins in groups)
+    unlike = [twins for twins in groups if len(set(_identities(twins, identity_of))) > 1]
+    text = (
+        f"{len(groups):,} groups of equal photos among data/train and data/test; {both:,} lie in both "
         f"folders, {len(unlike):,} carry more than one identity. Equal are equal files, and photos with "
         "equal pixels at an eighth of their size."
     )
     tiles = []
-    for twins in [*unlike, *(twins for twins in found if twins not in unlike)][:SHOWN_TWINS]:
+    for twins in [*unlike, *(twins for twins in groups if twins not in unlike)][:SHOWN_TWINS]:
         names = ", ".join(f"{path.parent.name}/{path.name}" for path in twins.files)
-        how = "equal files" if twins.bytes else "equal pixels"
-        caption = (
-            f"{escape(names)}<br>{how}; {escape(', '.join(dict.fromkeys(_identities(twins, who))))}"
-        )
+        identities = ", ".join(dict.fromkeys(_identities(twins, identity_of)))
+        kind = "equal files" if twins.bytes else "equal pixels"
+        caption = f"{escape(names)}<br>{kind}; {escape(identities)}"
         shown = thumbnails.element(twins.files[0].stem, twins.files[0].name)
         tiles.append(f"<figure>{shown}<figcaption>{caption}</figcaption></figure>")
-    more = note(f"{SHOWN_TWINS} of them are shown.") if len(found) > SHOWN_TWINS else ""
-    return f'{note(told)}{more}<div class="tiles">{"".join(tiles)}</div>'
+    more = note(f"{SHOWN_TWINS} of them are shown.") if len(groups) > SHOWN_TWINS else ""
+    return f'{note(text)}{more}<div class="tiles">{"".join(tiles)}</div>'
 
 
-def _identities(twins: Twins, who: dict[str, str]) -> Iterator[str]:
-    return (who.get(path.stem, "not known") for path in twins.files)
+def _identities(twins: Twins, identity_of: Mapping[str, str]) -> Iterator[str]:
+    return (identity_of.get(path.stem, "not known") for path in twins.files)

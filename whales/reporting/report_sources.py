@@ -1,4 +1,4 @@
-"""What a report is made of, each read when a section first asks for it."""
+"""The files and numbers of a report, each read when a section first asks for it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from whales.files.workspace import Workspace, require
 from whales.nets.net import Net
 from whales.reporting.gallery import AnsweredQuery, queries
 from whales.reporting.held_out import HeldOut, held_out
-from whales.reporting.report_parts import Judged, judge, judged
+from whales.reporting.report_parts import Judged, judge, judge_answers
 from whales.scores.ensemble import blended
 from whales.scores.ranking import ENSEMBLE_THRESHOLD
 from whales.scores.root_scores import test_answers
@@ -25,7 +25,7 @@ _SUBMISSIONS = {"v5": "submission_v5", "v6": "submission_v6", "ensemble": "submi
 
 
 class Sources:
-    """A work root as a report sees it; what is missing is a `UserError` naming the stage that makes it."""
+    """A work root as a report sees it; for what is missing a `UserError` names the stage that makes it."""
 
     def __init__(self, workspace: Workspace, nets: Sequence[Net]) -> None:
         """nets: of the ensemble."""
@@ -33,11 +33,11 @@ class Sources:
 
     def absent(self, reasons: Iterable[str]) -> str:
         """A line of the page for each thing that is missing, paths as in the work root; HTML."""
-        told = [escape(reason.replace(f"{self.workspace.root}/", "")) for reason in reasons]
-        return "".join(f'<p class="absent">Not there yet: {one}.</p>' for one in told)
+        texts = [escape(reason.replace(f"{self.workspace.root}/", "")) for reason in reasons]
+        return "".join(f'<p class="absent">Not there yet: {text}.</p>' for text in texts)
 
     @cached_property
-    def identity_of(self) -> dict[str, str]:
+    def training_identity_of(self) -> dict[str, str]:
         """Stem -> identity of the training photos."""
         require(self.workspace, self.workspace.file("train_csv"))
         return training_identities(self.workspace)
@@ -48,28 +48,27 @@ class Sources:
         return test_answers(self.workspace)
 
     @cached_property
-    def who(self) -> dict[str, str]:
+    def identity_of(self) -> dict[str, str]:
         """Stem -> identity of all photos whose identity is known."""
-        return {**self.identity_of, **(self.truth or {})}
+        return {**self.training_identity_of, **(self.truth or {})}
 
     @cached_property
     def boxes(self) -> Mapping[str, Box]:
-        """Stem -> box; empty before there are averaged boxes."""
+        """Stem -> box in pixels; empty before there are averaged boxes."""
         keys = ("boxes_averaged", "boxes_averaged_playground")
-        there = all(self.workspace.file(key).exists() for key in keys)
-        return load_boxes(self.workspace) if there else {}
+        complete = all(self.workspace.file(key).exists() for key in keys)
+        return load_boxes(self.workspace) if complete else {}
 
     @cached_property
     def held_out(self) -> HeldOut:
-        """What the folds' valid photos tell."""
-        return held_out(self.workspace, self.identity_of)
+        """Numbers of the folds' held-out photos."""
+        return held_out(self.workspace, self.training_identity_of)
 
     @cached_property
     def ensemble(self) -> ScoreMatrix:
-        """The ensemble's scores of the test photos, CSR."""
-        keys = ("boxes_averaged", "boxes_averaged_playground", "sample_submission")
-        keys += ("features_test_v5", "features_test_v6", "features_test_kernel")
-        for key in keys:
+        """The ensemble's pair scores of the test photos with the known ones, CSR."""
+        tables = ("boxes_averaged", "boxes_averaged_playground", "sample_submission")
+        for key in (*tables, "features_test_v5", "features_test_v6", "features_test_kernel"):
             require(self.workspace, self.workspace.file(key))
         return blended(self.workspace, self.nets)
 
@@ -84,33 +83,35 @@ class Sources:
 
     @cached_property
     def tested(self) -> tuple[list[Judged], list[str]]:
-        """Answers of the nets and the ensemble to the test photos, judged; what is missing, in words."""
-        found: list[Judged] = []
+        """Answers of the nets and the ensemble to the test photos, and what is missing, in words."""
+        all_judged: list[Judged] = []
         absent: list[str] = []
         if self.truth is None:
-            return found, absent
+            return all_judged, absent
         for net in ("v5", "v6", "kernel", "ensemble"):
             try:
-                found.append(self._kernel() if net == "kernel" else self._submitted(net))
+                judged = self._kernel() if net == "kernel" else self._submitted(net, self.truth)
+                all_judged.append(judged)
             except UserError as reason:
                 absent.append(f"{net}: {reason}")
-        return found, absent
+        return all_judged, absent
 
-    def _submitted(self, net: str) -> Judged:
+    def _submitted(self, net: str, truth: Mapping[str, str]) -> Judged:
         path = require(self.workspace, self.workspace.file(_SUBMISSIONS[net]))
-        answers = {name: row for name, row in read_answers(path).items() if name in self.truth}
-        known = [name for name, who in self.identity_of.items() if who != NEW_WHALE]
-        return judged(net, "test", answers, self.who, known)
+        answers = {name: row for name, row in read_answers(path).items() if name in truth}
+        identities = self.training_identity_of.items()
+        known = [name for name, identity in identities if identity != NEW_WHALE]
+        return judge_answers(net, "test", answers, self.identity_of, known)
 
     def _kernel(self) -> Judged:
         path = require(self.workspace, self.workspace.file("features_test_kernel"))
         matrix = self._labelled(load_dict(path, "score"))
-        return judge("kernel", "test", matrix, self.who, ENSEMBLE_THRESHOLD)
+        return judge("kernel", "test", matrix, self.identity_of, ENSEMBLE_THRESHOLD)
 
     @cached_property
     def queries(self) -> list[AnsweredQuery]:
-        """Of the gallery: test photos with the submission's answers where identities and scores are
-        known, else the folds' valid photos.
+        """The queries of the gallery: test photos with the submission's answers where their identities
+        and scores are known, else the folds' valid photos.
         """
         path = self.workspace.file("submission")
         if self.truth is None or not path.exists():
@@ -122,4 +123,4 @@ class Sources:
         answers = read_answers(path)
         without = [NEW_WHALE] * ANSWERS
         rows = [answers.get(name, without) for name in matrix.rows]
-        return queries(matrix, rows, self.who, "test")
+        return queries(matrix, rows, self.identity_of, "test")

@@ -8,21 +8,30 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
+from whales.base.console import log
 from whales.base.errors import UserError
 from whales.base.pickles import write_text
 from whales.base.tables import csv_text
-from whales.files.decisions import SKIP, UNDO, Decision, last_of_each, standing, words_of
+from whales.files.decisions import (
+    SKIP,
+    UNDO,
+    Decision,
+    DecisionLog,
+    last_of_each,
+    standing,
+    words_of,
+)
 from whales.files.import_table import imported_identities
 from whales.files.labels import NEW_WHALE, identities_of, read_labels, stem
 from whales.files.workspace import Workspace
-from whales.reviewing.review_results import Query
+from whales.reviewing.review_results import Results, ReviewQuery
 
 NEW_IDENTITY = "new_{:04}"
 
 
 @dataclass
 class Relabelling:
-    """What a new labels table would hold besides train.csv, and what it would not.
+    """The photos that a new labels table would hold besides those of train.csv, and those left out.
 
     added: query as decided -> its identity; new: those of them whose identity is made up; skipped,
     shared (several flukes on one photo), labelled (in train.csv already): queries left out;
@@ -42,9 +51,36 @@ class Relabelling:
     people: Counter[str] = field(default_factory=Counter)
 
 
+def apply_decisions(
+    out: Path,
+    workspace: Workspace,
+    results: Results,
+    decisions: DecisionLog,
+    write: bool = False,
+    table: Path | None = None,
+) -> None:
+    """Say what the new labels table `out` would hold, and `write` it.
+
+    table: that the results come from, if any, which `out` must not be. Raises `UserError` as
+    `checked_out` and `relabel`.
+    """
+    reads = [path for path in (decisions.path, table) if path]
+    out = checked_out(out, workspace, reads)
+    taken = taken_identities(workspace)
+    rows = decisions.rows()
+    result = relabel(rows, results.queries, results.labels, taken, decisions.path)
+    lines = summary(result, len(results.labels), decisions.path)
+    log("\n".join(lines))
+    if write:
+        write_labels(out, workspace, result, lines)
+        log(f"wrote {out} and {summary_path(out)}")
+    else:
+        log(f"nothing is written; add --yes to write {out}")
+
+
 def relabel(
     rows: Sequence[Decision],
-    queries: Sequence[Query],
+    queries: Sequence[ReviewQuery],
     labels: dict[str, str],
     taken: set[str],
     source: Path,
@@ -55,7 +91,7 @@ def relabel(
     it holds the photo back. taken: identities that made-up ones must not be called, in any case;
     source: of the rows, for messages. Raises `UserError` naming the line of a candidate that is none.
     """
-    found = Relabelling(undone=sum(row.decision == UNDO for row in rows))
+    result = Relabelling(undone=sum(row.decision == UNDO for row in rows))
     query_of = {stem(query.name): query for query in queries}
     known = {*labels.values()} - {NEW_WHALE}
     used = {name.casefold() for name in taken | known}
@@ -63,27 +99,27 @@ def relabel(
     stacks = standing(rows)
     for name, stack in sorted(stacks.items(), key=lambda item: item[1][0].line):
         if name not in query_of:
-            found.elsewhere.append(stack[-1].query)
+            result.elsewhere.append(stack[-1].query)
             continue
         query = query_of[name]
-        found.people.update(last_of_each(stack).keys())
+        result.people.update(last_of_each(stack).keys())
         words = words_of(stack, labels, known, source)
         if len({*words.values()}) > 1:
-            found.conflicts[query.name] = words
+            result.conflicts[query.name] = words
         elif stack[-1].decision == SKIP:
-            found.skipped.append(query.name)
+            result.skipped.append(query.name)
         elif query.shared:
-            found.shared.append(query.name)
+            result.shared.append(query.name)
         elif name in labels:
-            found.labelled.append(query.name)
+            result.labelled.append(query.name)
         else:
             identity = words[stack[-1].who]
             if identity == NEW_WHALE:
                 identity = next(free)
-                found.new.append(query.name)
-            found.added[query.name] = identity
-    found.undecided = sum(stem(query.name) not in stacks for query in queries)
-    return found
+                result.new.append(query.name)
+            result.added[query.name] = identity
+    result.undecided = sum(stem(query.name) not in stacks for query in queries)
+    return result
 
 
 def taken_identities(workspace: Workspace) -> set[str]:
@@ -95,28 +131,32 @@ def taken_identities(workspace: Workspace) -> set[str]:
     return names | imported_identities(workspace)
 
 
-def summary(found: Relabelling, labelled: int, source: Path) -> list[str]:
+def summary(result: Relabelling, labelled: int, source: Path) -> list[str]:
     """Lines for people. labelled: photos of train.csv; source: the table of decisions."""
-    same = len(found.added) - len(found.new)
+    same = len(result.added) - len(result.new)
     lines = [
         f"decisions of {source}: "
-        + (", ".join(f"{who} {photos}" for who, photos in sorted(found.people.items())) or "none"),
+        + (
+            ", ".join(f"{name} {photos}" for name, photos in sorted(result.people.items()))
+            or "none"
+        ),
         f"{labelled} photos of train.csv stay as they are",
-        f"{len(found.added)} photos added: {same} of known whales, {len(found.new)} of new ones",
+        f"{len(result.added)} photos added: {same} of known whales, {len(result.new)} of new ones",
     ]
-    lines += [f"  {name} -> {identity}" for name, identity in found.added.items()]
-    lines.append(f"{len(found.conflicts)} photos left out, since people do not agree")
-    for name, words in found.conflicts.items():
-        lines.append(f"  {name}: " + ", ".join(f"{who} says {word}" for who, word in words.items()))
-    for names, why in (
-        (found.skipped, "skipped"),
-        (found.shared, "left out, since their photo shows several flukes and has one label"),
-        (found.labelled, "left out, since train.csv has a photo of their name"),
-        (found.elsewhere, "decided that are not among those under review"),
+    lines += [f"  {name} -> {identity}" for name, identity in result.added.items()]
+    lines.append(f"{len(result.conflicts)} photos left out, since people do not agree")
+    for name, words in result.conflicts.items():
+        said = ", ".join(f"{person} says {word}" for person, word in words.items())
+        lines.append(f"  {name}: {said}")
+    for names, reason in (
+        (result.skipped, "skipped"),
+        (result.shared, "left out, since their photo shows several flukes and has one label"),
+        (result.labelled, "left out, since train.csv has a photo of their name"),
+        (result.elsewhere, "decided that are not among those under review"),
     ):
         if names:
-            lines.append(f"{len(names)} photos {why}: {', '.join(names)}")
-    lines.append(f"{found.undecided} photos not decided; {found.undone} decisions undone")
+            lines.append(f"{len(names)} photos {reason}: {', '.join(names)}")
+    lines.append(f"{result.undecided} photos not decided; {result.undone} decisions undone")
     return lines
 
 
@@ -132,7 +172,7 @@ def checked_out(out: Path, workspace: Workspace, reads: Sequence[Path]) -> Path:
     """
     kept = [*workspace.pickles_and_tables(), *reads]
     for path in (out, summary_path(out)):
-        same = [one for one in kept if one.exists() and path.exists() and one.samefile(path)]
+        same = [file for file in kept if file.exists() and path.exists() and file.samefile(path)]
         if same or workspace.origin(path) or workspace.origin(path.resolve()):
             raise UserError(f"{path} is a file of the work root; name another for the new labels")
     if out.suffix.lower() != ".csv" or out.is_dir():
@@ -145,10 +185,12 @@ def checked_out(out: Path, workspace: Workspace, reads: Sequence[Path]) -> Path:
     return out
 
 
-def write_labels(out: Path, workspace: Workspace, found: Relabelling, lines: Sequence[str]) -> None:
+def write_labels(
+    out: Path, workspace: Workspace, result: Relabelling, lines: Sequence[str]
+) -> None:
     """Write the labels table `Image,Id` and its summary, each whole or not at all."""
     labels = read_labels(workspace.file("train_csv"))
-    rows = [*zip(labels.Image, labels.Id, strict=True), *found.added.items()]
+    rows = [*zip(labels.Image, labels.Id, strict=True), *result.added.items()]
     try:
         write_text(out, csv_text(("Image", "Id"), rows))
         write_text(summary_path(out), "\n".join(lines) + "\n")

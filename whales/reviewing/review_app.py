@@ -10,7 +10,7 @@ import threading
 import webbrowser
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from flask import Flask, Response, abort, jsonify, render_template, request, url_for
@@ -19,6 +19,7 @@ from werkzeug.serving import make_server
 
 from whales.base.console import log
 from whales.base.errors import UserError
+from whales.files.boxes import Box
 from whales.files.decisions import (
     NEW,
     SAME,
@@ -28,6 +29,7 @@ from whales.files.decisions import (
     DecisionLog,
     checked_name,
     last_of_each,
+    login_name,
     now,
     standing,
 )
@@ -45,8 +47,16 @@ _POLICY = (
 )
 
 
+# A photo as `jpeg` and `outline` take it: path, box in pixels, upright, anisotropy.
+Photo = tuple[Path, Box | None, bool, float]
+
+
 class Filter(NamedTuple):
-    """Which queries are listed; bounds are of the best candidate's value, and included."""
+    """Which queries are listed.
+
+    net: whose candidates count; low, high: of the best candidate's value, included; identity: part of
+    a candidate's name, in any case.
+    """
 
     net: str
     low: float | None = None
@@ -59,10 +69,10 @@ def review_app(
     workspace: Workspace,
     results: Results,
     decisions: DecisionLog,
-    who: str,
+    reviewer: str,
     hosts: Sequence[str] = (),
 ) -> Flask:
-    """The web application. who: name that the page proposes; hosts: names it may be reached by.
+    """The web application. reviewer: name that the page proposes; hosts: names it may be reached by.
 
     Any address, and localhost, will do besides: a foreign page that lets its own name lead here is
     refused, as are posts without the token that this application's page carries.
@@ -78,7 +88,7 @@ def review_app(
     @app.get("/")
     def page() -> str:
         nets, shape = list(results.nets), workspace.settings.anisotropy
-        return render_template("index.html", token=token, who=who, nets=nets, shape=shape)
+        return render_template("index.html", token=token, who=reviewer, nets=nets, shape=shape)
 
     @app.get("/api/queries")
     def queries() -> Response:
@@ -87,22 +97,21 @@ def review_app(
     @app.get("/api/queries/<int:number>")
     def query(number: int) -> Response:
         net = request.args.get("net") or next(iter(results.nets))
-        return jsonify(desk.told(desk.place(number), net))
+        return jsonify(desk.query_view(desk.index_of(number), net))
 
     @app.post("/api/decisions")
     def decide() -> Response:
-        asked = _asked()
-        return jsonify(desk.decide(asked))
+        return jsonify(desk.decide(_posted()))
 
     @app.post("/api/undo")
     def undo() -> Response:
-        return jsonify(desk.undo(str(_asked().get("who", ""))))
+        return jsonify(desk.undo(str(_posted().get("who", ""))))
 
     return app
 
 
 class Desk:
-    """What is under review, and what people have said of it so far."""
+    """The queries under review, and what people have decided so far; its dicts are the page's JSON."""
 
     def __init__(self, workspace: Workspace, results: Results, decisions: DecisionLog) -> None:
         self.workspace, self.results, self.decisions = workspace, results, decisions
@@ -110,75 +119,80 @@ class Desk:
         self._run = secrets.token_hex(4)
         self.keys = [stem(query.name) for query in results.queries]
 
-    def place(self, number: Any) -> int:
+    def index_of(self, number: object) -> int:
         """Index of a query from its number, which counts from 1; 404 for another."""
-        if type(number) is not int or not 1 <= number <= len(self.keys):
-            abort(404, f"there is no photo number {number}")
-        return number - 1
+        # True and False are whole numbers too.
+        if isinstance(number, int) and number is not True and 1 <= number <= len(self.keys):
+            return number - 1
+        abort(404, f"there is no photo number {number}")
 
-    def listed(self, wanted: Filter) -> dict[str, Any]:
+    def listed(self, wanted: Filter) -> dict[str, object]:
         """Number and state of the queries that pass a filter, and how many there are and are decided."""
         stacks = standing(self.decisions.rows())
         ranked = self.results.candidates(wanted.net)
         chosen = [
-            {"number": place + 1, "state": self._state(stacks.get(key, []))}
-            for place, key in enumerate(self.keys)
-            if _passes(wanted, ranked[place], key in stacks)
+            {"number": index + 1, "state": self._state(stacks.get(key, []))}
+            for index, key in enumerate(self.keys)
+            if _passes(wanted, ranked[index], key in stacks)
         ]
         decided = sum(key in stacks for key in self.keys)
         return {"queries": chosen, "total": len(self.keys), "decided": decided}
 
-    def told(self, place: int, net: str) -> dict[str, Any]:
-        """All of one query for the page."""
-        query = self.results.queries[place]
-        stack = standing(self.decisions.rows()).get(self.keys[place], [])
+    def query_view(self, index: int, net: str) -> dict[str, object]:
+        """All that the page shows of one query."""
+        query = self.results.queries[index]
+        stack = standing(self.decisions.rows()).get(self.keys[index], [])
         return {
-            "number": place + 1,
+            "number": index + 1,
             "name": query.name,
             "new": query.new,
             "state": self._state(stack),
             "decided": [
-                {"who": who, "decision": row.decision, "identity": self._identity(row)}
-                for who, row in last_of_each(stack).items()
+                {"who": person, "decision": row.decision, "identity": self._identity(row)}
+                for person, row in last_of_each(stack).items()
             ],
-            "views": self._views("query_photo", number=place + 1),
+            "views": self._views("query_photo", number=index + 1),
             "candidates": [
                 {
-                    "photo": with_jpg(one.photo),
-                    "identity": one.identity,
-                    "score": one.score,
-                    "probability": one.probability,
-                    "views": self._views("known_photo", name=one.photo),
+                    "photo": with_jpg(candidate.photo),
+                    "identity": candidate.identity,
+                    "score": candidate.score,
+                    "probability": candidate.probability,
+                    "views": self._views("known_photo", name=candidate.photo),
                 }
-                for one in self.results.candidates(net)[place]
+                for candidate in self.results.candidates(net)[index]
             ],
         }
 
-    def decide(self, asked: Mapping[str, Any]) -> dict[str, Any]:
-        """Keep what a person decided: number, decision, who; for `same` the candidate's photo and net."""
-        place = self.place(asked.get("number"))
-        who, decision = checked_name(str(asked.get("who", ""))), asked.get("decision")
+    def decide(self, posted: Mapping[str, object]) -> dict[str, object]:
+        """Keep what a person decided.
+
+        posted: number, decision, who; for `same` the candidate's photo and net. `UserError` for a
+        decision or candidate that there is not.
+        """
+        index = self.index_of(posted.get("number"))
+        person, decision = checked_name(str(posted.get("who", ""))), posted.get("decision")
         if decision not in (SAME, NEW, SKIP):
             raise UserError(f"a decision is {SAME}, {NEW} or {SKIP}; received {decision}")
-        candidate = score = ""
+        photo = score = ""
         if decision == SAME:
-            one = self._candidate(place, str(asked.get("net", "")), str(asked.get("photo", "")))
-            candidate = with_jpg(one.photo)
-            score = "" if one.score is None else f"{one.score:.6f}"
-        name = self.results.queries[place].name
-        self.decisions.append(Decision(who, now(), name, decision, candidate, score))
-        stack = standing(self.decisions.rows()).get(self.keys[place], [])
-        return {"number": place + 1, "state": self._state(stack)}
+            net, photo = str(posted.get("net", "")), str(posted.get("photo", ""))
+            candidate = self._candidate(index, net, photo)
+            score = "" if candidate.score is None else f"{candidate.score:.6f}"
+        name = self.results.queries[index].name
+        self.decisions.append(Decision(person, now(), name, str(decision), photo, score))
+        stack = standing(self.decisions.rows()).get(self.keys[index], [])
+        return {"number": index + 1, "state": self._state(stack)}
 
-    def undo(self, who: str) -> dict[str, Any]:
-        """Take back a person's last decision on what is under review."""
-        row = self.decisions.undo(checked_name(who), set(self.keys))
+    def undo(self, person: str) -> dict[str, object]:
+        """Take back a person's last decision on what is under review; `UserError` for none."""
+        row = self.decisions.undo(checked_name(person), set(self.keys))
         return {"number": self.keys.index(stem(row.query)) + 1, "decision": UNDO}
 
-    def _views(self, endpoint: str, **which: Any) -> dict[str, str]:
-        """Addresses of a photo's views, and of where its fluke lies in them."""
-        views = {view: url_for(endpoint, view=view, run=self._run, **which) for view in VIEWS}
-        return views | {"outline": url_for(f"{endpoint}_outline", **which)}
+    def _views(self, endpoint: str, **key: int | str | None) -> dict[str, str]:
+        """Addresses of a photo's views, and of where its fluke lies in them; `key`: which photo."""
+        views = {view: url_for(endpoint, view=view, run=self._run, **key) for view in VIEWS}
+        return views | {"outline": url_for(f"{endpoint}_outline", **key)}
 
     def _identity(self, row: Decision) -> str:
         """Whom a decision names; "" for nobody. A candidate may be an identity or a photo of it."""
@@ -190,10 +204,10 @@ class Desk:
         words = {(row.decision, self._identity(row)) for row in last if row.decision != SKIP}
         return CONFLICT if len(words) > 1 else stack[-1].decision if stack else ""
 
-    def _candidate(self, place: int, net: str, photo: str) -> Candidate:
-        for one in self.results.candidates(net)[place]:
-            if with_jpg(one.photo) == photo:
-                return one
+    def _candidate(self, index: int, net: str, photo: str) -> Candidate:
+        for candidate in self.results.candidates(net)[index]:
+            if with_jpg(candidate.photo) == photo:
+                return candidate
         raise UserError(f"photo {photo} is no candidate of this one; reload the page")
 
 
@@ -206,67 +220,68 @@ def _passes(wanted: Filter, candidates: Sequence[Candidate], decided: bool) -> b
     if wanted.high is not None and value > wanted.high:
         return False
     text = wanted.identity.casefold()
-    return not text or any(text in one.identity.casefold() for one in candidates)
+    return not text or any(text in candidate.identity.casefold() for candidate in candidates)
 
 
 def _filter(args: Mapping[str, str], results: Results) -> Filter:
-    bounds = []
-    for name in ("min", "max"):
+    def bound(name: str) -> float | None:
         try:
-            bounds.append(float(args[name]) if args.get(name) else None)
+            return float(args[name]) if args.get(name) else None
         except ValueError:
             raise UserError(f"{name} is {args[name]}, expected a number") from None
-    net = args.get("net") or next(iter(results.nets))
-    return Filter(net, *bounds, args.get("identity", "").strip(), args.get("undecided") == "1")
+
+    low, high, net = bound("min"), bound("max"), args.get("net") or next(iter(results.nets))
+    return Filter(net, low, high, args.get("identity", "").strip(), args.get("undecided") == "1")
 
 
 def _serve_photos(app: Flask, desk: Desk) -> None:
     """Serve photos of queries by number and known photos by name, which the tables must know."""
     results, shape = desk.results, desk.workspace.settings.anisotropy
 
-    def query_of(number: int) -> tuple[Any, ...]:
-        query = results.queries[desk.place(number)]
+    def queried(number: int) -> Photo:
+        query = results.queries[desk.index_of(number)]
         return query.path, _box(query.box), query.upright, shape
 
-    def known(name: str) -> tuple[Any, ...]:
+    def known(name: str) -> Photo:
         if name not in results.labels:
             abort(404, f"photo {name} is not in train.csv")
         # The folder of the training photos alone, and a name that a table holds.
         return desk.workspace.train_photo(name), _box(results.boxes.get(name)), False, shape
 
-    def answer(photo: tuple[Any, ...], view: str) -> Response:
+    def picture(photo: Photo, view: str) -> Response:
         if view not in VIEWS:
             abort(404, f"there is no view {view}")
         return Response(jpeg(*photo, view), mimetype="image/jpeg")
 
-    def outlines(photo: tuple[Any, ...]) -> Response:
+    def outlines(photo: Photo) -> Response:
         return jsonify({view: outline(*photo, view) for view in VIEWS})
 
     app.add_url_rule(
         "/query/<int:number>/<view>.jpg", "query_photo",
-        lambda number, view: answer(query_of(number), view),
+        lambda number, view: picture(queried(number), view),
     )  # fmt: skip
     app.add_url_rule(
-        "/known/<name>/<view>.jpg", "known_photo", lambda name, view: answer(known(name), view)
+        "/known/<name>/<view>.jpg", "known_photo", lambda name, view: picture(known(name), view)
     )
     app.add_url_rule(
         "/query/<int:number>/outline", "query_photo_outline",
-        lambda number: outlines(query_of(number)),
+        lambda number: outlines(queried(number)),
     )  # fmt: skip
     app.add_url_rule(
         "/known/<name>/outline", "known_photo_outline", lambda name: outlines(known(name))
     )
 
 
-def _box(box: Any) -> tuple[float, ...] | None:
+def _box(box: Box | None) -> Box | None:
+    """The box as a tuple, which a cache can remember."""
     return None if box is None else tuple(float(value) for value in box)
 
 
-def _asked() -> dict[str, Any]:
-    asked = request.get_json(silent=True)
-    if not isinstance(asked, dict):
+def _posted() -> dict[str, object]:
+    content = request.get_json(silent=True)
+    if not isinstance(content, dict):
         raise UserError("expected a JSON object")
-    return asked
+    return content
 
 
 def _guard(app: Flask, token: str, hosts: set[str]) -> None:
@@ -314,15 +329,37 @@ def _own_name(name: str, hosts: set[str]) -> bool:
     return True  # only a name can be made to lead elsewhere
 
 
+def review(
+    workspace: Workspace,
+    results: Results,
+    decisions: DecisionLog,
+    reviewer: str | None = None,
+    host: str = "127.0.0.1",
+    port: int = 8765,
+    browser: bool = True,
+) -> None:
+    """Serve the page until it is stopped; `port` 0 for any free one.
+
+    reviewer: name that the page proposes, None for the login name; browser: open the page. Raises
+    `UserError` for a name that will not do, broken matrices and tables, and an address that cannot be had.
+    """
+    reviewer = checked_name(reviewer) if reviewer is not None else login_name()
+    results.candidates(next(iter(results.nets)))  # what is broken is said now, not on the page
+    decisions.mend()
+    listening = open_socket(host, port)
+    app = review_app(workspace, results, decisions, reviewer, (host, socket.gethostname()))
+    serve(app, listening, browser)
+
+
 def open_socket(host: str, port: int) -> socket.socket:
     """A listening socket; port 0 for any free one. `UserError` where it cannot be had."""
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return socket.create_server((host, port), family=family)
     except (OSError, OverflowError) as reason:
-        told = getattr(reason, "strerror", None) or reason
+        cause = getattr(reason, "strerror", None) or reason
         raise UserError(
-            f"cannot listen on {host}, port {port} ({told}); name another with --port or --host"
+            f"cannot listen on {host}, port {port} ({cause}); name another with --port or --host"
         ) from reason
 
 

@@ -27,11 +27,12 @@ ENSEMBLE = "ensemble"
 _TABLES = ("train_csv", "boxes_averaged", "boxes_averaged_playground")
 _CORNERS = ("x1", "y1", "x2", "y2")
 
-Part = tuple[str, str, float]  # key of a matrix in the work root, name of its scores, weight
+# A matrix that the ensemble blends: its key in the work root, the name of its scores, its weight.
+BlendedMatrix = tuple[str, str, float]
 
 
-class Query(NamedTuple):
-    """A fluke to decide on.
+class ReviewQuery(NamedTuple):
+    """A fluke under review.
 
     name: in the table of decisions; box: x1, y1, x2, y2 in pixels, None for the whole frame; upright:
     whether the box is that of the photo turned as its EXIF note says; new: probability of none of the
@@ -48,17 +49,18 @@ class Query(NamedTuple):
 
 @dataclass
 class Results:
-    """What is to be decided on.
+    """The queries under review, and how the nets rank their candidates.
 
-    queries: in order, names (stems) different; labels: stem -> identity of the known photos; boxes:
-    theirs; nets: name -> what makes each query's candidates, best first; called when first needed.
+    queries: in order, their names (stems) differ; labels: stem -> identity of the known photos; boxes:
+    of those, stem -> box; nets: name -> function that ranks each query's candidates, best first, called
+    when first needed.
     """
 
-    queries: list[Query]
+    queries: list[ReviewQuery]
     labels: dict[str, str]
     boxes: Mapping[str, Box]
     nets: dict[str, Callable[[], list[list[Candidate]]]]
-    _found: dict[str, list[list[Candidate]]] = field(default_factory=dict)
+    _ranked: dict[str, list[list[Candidate]]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def candidates(self, net: str) -> list[list[Candidate]]:
@@ -66,15 +68,22 @@ class Results:
         if net not in self.nets:
             raise UserError(f"there is no net {net}; expected one of {', '.join(self.nets)}")
         with self._lock:
-            if net not in self._found:
-                self._found[net] = self.nets[net]()
-            return self._found[net]
+            if net not in self._ranked:
+                self._ranked[net] = self.nets[net]()
+            return self._ranked[net]
 
 
-def results_of_root(workspace: Workspace, parts: Sequence[Part]) -> Results:
+def results_of(
+    workspace: Workspace, matrices: Sequence[BlendedMatrix], table: Path | None = None
+) -> Results:
+    """`results_of_table` of a table, if there is one, else `results_of_root`."""
+    return results_of_table(workspace, table) if table else results_of_root(workspace, matrices)
+
+
+def results_of_root(workspace: Workspace, matrices: Sequence[BlendedMatrix]) -> Results:
     """The root's test photos, ranked by the blend of all nets and by each net, as far as there are matrices.
 
-    parts: as the ensemble blends them. A test photo without a box has no candidates. `UserError`
+    matrices: as the ensemble blends them. A test photo without a box has no candidates. `UserError`
     where a table or every matrix is missing.
     """
     for key in (*_TABLES, "sample_submission"):
@@ -85,10 +94,10 @@ def results_of_root(workspace: Workspace, parts: Sequence[Part]) -> Results:
     columns = known_photos(labels, boxes)
 
     def ranked(matrix: ScoreMatrix) -> list[list[Candidate]]:
-        found = best_identities(matrix, labels, SHOWN)
-        return [found.get(name, []) for name in names]
+        candidates = best_identities(matrix, labels, SHOWN)
+        return [candidates.get(name, []) for name in names]
 
-    def blended(chosen: Sequence[Part]) -> Callable[[], list[list[Candidate]]]:
+    def blended(chosen: Sequence[BlendedMatrix]) -> Callable[[], list[list[Candidate]]]:
         files = [(workspace.file(key), scores, weight) for key, scores, weight in chosen]
         return lambda: ranked(blend(files, rows, columns))
 
@@ -96,17 +105,19 @@ def results_of_root(workspace: Workspace, parts: Sequence[Part]) -> Results:
         return lambda: ranked(load_tuple(path).aligned(rows, columns, path))
 
     nets = {}
-    if all(workspace.file(key).exists() for key, _, _ in parts):
-        nets[ENSEMBLE] = blended(parts)
-    for key, scores, _ in parts:
+    if all(workspace.file(key).exists() for key, _, _ in matrices):
+        nets[ENSEMBLE] = blended(matrices)
+    for key, scores, _ in matrices:
         name = key.rsplit("_", 1)[-1]
         if workspace.file(key).exists():
             nets[name] = blended([(key, scores, 1.0)])
         elif name in ("v5", "v6") and workspace.file(f"test_matrix_{name}").exists():
             nets[name] = mean(workspace.file(f"test_matrix_{name}"))
     if not nets:
-        require(workspace, workspace.file(parts[0][0]))
-    queries = [Query(with_jpg(name), workspace.test_photo(name), boxes.get(name)) for name in names]
+        require(workspace, workspace.file(matrices[0][0]))
+    queries = [
+        ReviewQuery(with_jpg(name), workspace.test_photo(name), boxes.get(name)) for name in names
+    ]
     return Results(queries, labels, boxes, nets)
 
 
@@ -119,20 +130,21 @@ def results_of_table(workspace: Workspace, path: Path | str) -> Results:
     for key in _TABLES:
         require(workspace, workspace.file(key))
     labels = training_identities(workspace)
-    table, places = read_table(path)
+    table, positions = read_table(path)
     needed = ("query", "identity", "photo")
     require_columns(table, path, needed, "the table of tools/identify.py --csv")
     records = table.to_dict("records")
-    rows = [{**row, "where": where} for row, where in zip(records, places, strict=True)]
+    rows = [{**row, "where": where} for row, where in zip(records, positions, strict=True)]
     groups: dict[tuple[str, str], list[dict[str, str]]] = {}
     for row in rows:
         groups.setdefault((row["query"], row.get("fluke") or "1"), []).append(row)
-    flukes, own = Counter(photo for photo, _ in groups), _names_in_root(workspace)
+    flukes, names_in_root = Counter(photo for photo, _ in groups), _names_in_root(workspace)
     queries, ranked = [], []
-    for (photo, fluke), mine in groups.items():
-        queries.append(_query(photo, fluke, mine[0], Path(path), own, flukes[photo] > 1))
-        mine.sort(key=lambda row: _number(row, "rank") or 0.0)
-        ranked.append([_candidate(row, labels) for row in mine][:SHOWN])
+    for (photo, fluke), group in groups.items():
+        shared = flukes[photo] > 1
+        queries.append(_query(photo, fluke, group[0], Path(path), names_in_root, shared))
+        group.sort(key=lambda row: _number(row, "rank") or 0.0)
+        ranked.append([_candidate(row, labels) for row in group][:SHOWN])
     named: dict[str, str] = {}
     for query, (photo, _) in zip(queries, groups, strict=True):
         if named.setdefault(stem(query.name), photo) != photo:
@@ -148,7 +160,7 @@ def results_of_table(workspace: Workspace, path: Path | str) -> Results:
 def _names_in_root(workspace: Workspace) -> dict[str, str]:
     """Real path of an imported photo -> its file name in the work root, which may be another.
 
-    Without photos that show several animals, which have a name each.
+    Photos that show several animals are left out: they have a name for each animal.
     """
     rows = [(os.path.realpath(row["path"]), row["Image"]) for row in imported(workspace).values()]
     counts = Counter(path for path, _ in rows)
@@ -160,23 +172,23 @@ def _query(
     fluke: str,
     row: dict[str, str],
     table: Path,
-    own: Mapping[str, str],
+    names_in_root: Mapping[str, str],
     shared: bool,
-) -> Query:
-    found = [path for path in (Path(photo), table.parent / photo) if path.is_file()]
+) -> ReviewQuery:
+    files = [path for path in (Path(photo), table.parent / photo) if path.is_file()]
     name = photo.replace("\\", "/").rsplit("/", 1)[-1]
-    if found:
-        name = own.get(os.path.realpath(found[0]), name)
+    if files:
+        name = names_in_root.get(os.path.realpath(files[0]), name)
     if fluke != "1":
         # In front of the extension, since the readers of the table of decisions cut that off.
         name = f"{stem(name)}#{fluke}{Path(name).suffix}"
-    if not name or not found:
+    if not name or not files:
         raise UserError(
             f"{row['where']}: photo {photo or '(empty)'} is not there; start where identify.py was started"
         )
     corners = [_number(row, corner) for corner in _CORNERS]
     box = None if None in corners else tuple(corners)
-    return Query(name, found[0].resolve(), box, True, _number(row, "new_whale"), shared)
+    return ReviewQuery(name, files[0].resolve(), box, True, _number(row, "new_whale"), shared)
 
 
 def _candidate(row: dict[str, str], labels: Mapping[str, str]) -> Candidate:

@@ -26,13 +26,13 @@ def jpeg(path: Path, box: Box | None, upright: bool, anisotropy: float, view: st
     """
     pixels = _pixels(path, upright)
     x1, y1, x2, y2 = _window(pixels, box, anisotropy, view)
-    part = pixels[y1:y2, x1:x2]
-    share = min(1.0, VIEWS[view] / max(part.shape[:2]))
+    shown = pixels[y1:y2, x1:x2]
+    share = min(1.0, VIEWS[view] / max(shown.shape[:2]))
     if share < 1:
-        size = max(1, round(part.shape[1] * share)), max(1, round(part.shape[0] * share))
-        part = cv2.resize(part, size, interpolation=cv2.INTER_AREA)
+        size = max(1, round(shown.shape[1] * share)), max(1, round(shown.shape[0] * share))
+        shown = cv2.resize(shown, size, interpolation=cv2.INTER_AREA)
     options = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
-    return cv2.imencode(".jpg", part[..., ::-1], options)[1].tobytes()
+    return cv2.imencode(".jpg", shown[..., ::-1], options)[1].tobytes()
 
 
 def outline(

@@ -1,4 +1,4 @@
-"""What the work root's tables and photos say of the names and boxes in a file."""
+"""The work root's tables and photos, against which the names and boxes in a file are checked."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from whales.base.errors import UserError
 from whales.files.dataset import load_boxes, test_photos, training_identities
@@ -18,15 +18,16 @@ from whales.photos.photos import photo_size
 from whales.scores.root_scores import test_answers
 
 _READERS = 8  # threads that read photo headers
-_TABLES = ("train_csv", "sample_submission", "playground_train_csv", "playground_sample_submission")
+
+Table = TypeVar("Table")
 
 
 @dataclass
-class Tables:
-    """What the work root's tables and photos say; a table that cannot be read is None, and noted.
+class RootTables:
+    """The names in the work root's tables and photos; a table that cannot be read is None, and noted.
 
-    `train`, `playground`: stem -> identity; `test`, `playground_test`: stems in file order; `missing`:
-    what could not be read, and why.
+    train, playground: stem -> identity; test, playground_test: stems in file order; missing: tables that
+    could not be read, and why.
     """
 
     workspace: Workspace
@@ -39,36 +40,39 @@ class Tables:
     _broken: set[str] = field(default_factory=set)
 
     @classmethod
-    def read(cls, workspace: Workspace) -> Tables:
+    def read(cls, workspace: Workspace) -> RootTables:
         """Read the four tables of the work root, those that are there."""
-        readers: tuple[Callable[[Path], Any], ...] = (
-            lambda _: training_identities(workspace),
-            lambda _: test_photos(workspace),
-            lambda path: identities_of(read_labels(path)),
-            lambda path: [stem(name) for name in read_submission_names(path)],
-        )
-        found, missing = [], []
-        for key, reader in zip(_TABLES, readers, strict=True):
+        missing: list[str] = []
+
+        def attempt(key: str, reader: Callable[[Path], Table]) -> Table | None:
             path = workspace.file(key)
             try:
-                found.append(reader(path))
+                return reader(path)
             except UserError as reason:
-                found.append(None)
                 missing.append(str(reason) if path.exists() else subject(workspace, path))
-        return cls(workspace, *found, missing=missing)
+                return None
+
+        return cls(
+            workspace,
+            attempt("train_csv", lambda _: training_identities(workspace)),
+            attempt("sample_submission", lambda _: test_photos(workspace)),
+            attempt("playground_train_csv", lambda path: identities_of(read_labels(path))),
+            attempt("playground_sample_submission", _names_in),
+            missing,
+        )
 
     @property
     def notes(self) -> list[str]:
         """What was left out of the checks, for want of tables and photos."""
-        told = []
+        notes = []
         if self.missing:
-            told.append(
+            notes.append(
                 f"not checked against what {self.workspace.root} lacks: {'; '.join(self.missing)}"
             )
         if self._broken:
             first = sorted(self._broken)[0]
-            told.append(f"{len(self._broken)} photos cannot be read, such as {first}")
-        return told
+            notes.append(f"{len(self._broken)} photos cannot be read, such as {first}")
+        return notes
 
     @property
     def test_groups(self) -> tuple[list[str] | None, list[str] | None]:
@@ -97,11 +101,11 @@ class Tables:
         names = set(names)
         main = {*(self.train or ()), *(self.test or ())}
         playground = {*(self.playground or ()), *(self.playground_test or ())}
-        parts = {"train": self.train, "test": self.test, "playground": playground}
-        for part, wanted in parts.items():
-            have = len(names.intersection(wanted or ()))
-            if have:
-                finding.facts[part] = Share(have, len(wanted))
+        groups = {"train": self.train, "test": self.test, "playground": playground}
+        for group, wanted in groups.items():
+            count = len(names.intersection(wanted or ()))
+            if wanted and count:
+                finding.facts[group] = Share(count, len(wanted))
         test = [name for name in self.test or () if not boxed or name in (self.boxed or (name,))]
         if names.intersection(test):
             finding.blame("test photos missing", [name for name in test if name not in names])
@@ -116,9 +120,9 @@ class Tables:
         # A slice for each thread: a task for each photo costs more than the reading.
         slices = [new[start::_READERS] for start in range(_READERS)]
         with ThreadPoolExecutor(_READERS) as pool:
-            for found in pool.map(self._read_sizes, slices):
-                self._sizes.update(found)
-        return {name: self._sizes[name] for name in names if self._sizes[name]}
+            for sizes in pool.map(self._read_sizes, slices):
+                self._sizes.update(sizes)
+        return {name: size for name in names if (size := self._sizes[name])}
 
     def _read_sizes(self, names: Sequence[str]) -> dict[str, tuple[int, int] | None]:
         return {name: self._size(name) for name in names}
@@ -133,6 +137,10 @@ class Tables:
         except UserError:
             self._broken.add(name)
             return None
+
+
+def _names_in(path: Path) -> list[str]:
+    return [stem(name) for name in read_submission_names(path)]
 
 
 def subject(workspace: Workspace, path: Path) -> str:

@@ -1,0 +1,63 @@
+"""A small work root that whales can be identified in: nine photos, a net of random weights."""
+
+from functools import cache
+
+import cv2
+import numpy as np
+
+from siamese_net_v5_densenet121.a00_net_v5 import NET
+from whales.base.pickles import save
+from whales.nets.net import Net
+
+V5 = "models/Res_v5_densenet121/ft_v5_512px_finetune_{fold}_final_v2_{score}.model_weights"
+SIZE = 72  # of the v5 net in the smoke profile
+IDENTITY_OF = {
+    "a1": "w_a", "a2": "w_a", "a3": "w_a", "b1": "w_b", "b2": "w_b", "b3": "w_b", "c1": "w_c",
+    "n1": "new_whale", "n2": "new_whale",
+}  # fmt: skip
+VALID = {0: ["a1", "b1", "n1"], 1: ["a2", "b2"], 2: ["a3", "n2"], 3: ["b3"]}
+
+
+def draw(path, seed, size=(100, 60)):
+    """A photo of coloured noise in large squares, so that JPEG keeps it."""
+    rng = np.random.default_rng(seed)
+    pixels = rng.integers(0, 255, (5, 8, 3), dtype=np.uint8)
+    pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_NEAREST)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), pixels)
+    return pixels[..., ::-1]
+
+
+def make_root(root):
+    """Make a work root whose v5 net has random weights for folds 0 and 2; returns its path."""
+    for seed, name in enumerate(IDENTITY_OF):
+        draw(root / f"data/train/{name}.jpg", seed)
+    lines = [f"{name}.jpg,{who}" for name, who in IDENTITY_OF.items()]
+    (root / "data/train.csv").write_text("Image,Id\n" + "\n".join(lines) + "\n")
+    boxes = {name: (5 + place, 3, 90, 50) for place, name in enumerate(IDENTITY_OF)}
+    save(root / "modified_data/p2bb_averaged_v1.pkl", boxes)
+    save(root / "modified_data/p2bb_averaged_playground_v1.pkl", {})
+    folds = {
+        f"fold_{fold}": {
+            "train": [f"{name}.npy" for name in IDENTITY_OF if name not in names],
+            "val": [f"{name}.npy" for name in names],
+        }
+        for fold, names in VALID.items()
+    }
+    save(root / "modified_data/kfold/new_4_folds_split_train_val_v1.pkl", folds)
+    import keras
+
+    for fold in (0, 2):
+        keras.utils.set_random_seed(fold)
+        NET.network(SIZE, None, "smoke").save_weights(root / V5.format(fold=fold, score="0.900000"))
+    (root / V5.format(fold=0, score="0.800000")).write_text("not the best")
+    return root
+
+
+@cache
+def build_once(*arguments):
+    """A net built and traced once for all tests; a catalogue gives it weights before it uses it."""
+    return build(*arguments)
+
+
+build = Net.network

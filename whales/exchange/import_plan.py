@@ -1,0 +1,157 @@
+"""What is to be imported, how a command line says it, and the walk from a source to a work root."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from whales.base.console import log
+from whales.base.errors import UserError
+from whales.base.folders import require_new
+from whales.exchange import importing
+from whales.exchange.forms import Form, Record, add_form_options, form_of, read_source
+from whales.files.boxes import Box
+from whales.files.import_table import PLAYGROUND, TEST
+from whales.files.settings import ANISOTROPY
+from whales.files.workspace import Workspace
+from whales.stages.options import PROFILE_CHOICES, RunOptions, positive
+
+# (photos, options of the detector's work root) -> photo -> its boxes in pixels, none where it finds none
+FindBoxes = Callable[[Sequence[Path], RunOptions], Mapping[Path, Sequence[Box]]]
+
+
+@dataclass(frozen=True)
+class ImportPlan:
+    """What is to be laid out as the work root `root`, which must be new or empty.
+
+    source: folder, table or COCO JSON; photos: where the names of a table begin (None: its folder);
+    test, playground: sources of their own; test_share of the train photos and playground_share of the
+    identities are drawn, with `seed`; form: how tables name things; detector: how to run the detector
+    that finds missing boxes (None: none does); the rest as in `importing.check` and
+    `importing.write_root`. Raises `UserError` for a root that is there, and a detector that is not.
+    """
+
+    source: Path
+    root: Path
+    photos: Path | None = None
+    test: Path | None = None
+    test_share: float | None = None
+    playground: Path | None = None
+    playground_share: float | None = None
+    seed: int = 0
+    form: Form = field(default_factory=Form)
+    detector: RunOptions | None = None
+    whole_frame_boxes: bool = False
+    without_detector: bool = False
+    anisotropy: float | None = None
+    link: bool = False
+    skip_broken_photos: bool = False
+    workers: int = 1
+
+    def __post_init__(self) -> None:
+        require_new(self.root)
+        if self.detector and not self.detector.workspace.found("retinanet_converted"):
+            raise UserError(
+                f"--detector {self.detector.workspace.root}: no converted detector there; run "
+                "retinanet/r31_convert_retinanet_model.py for it"
+            )
+
+
+def add_import_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that `plan_of` reads."""
+    add = parser.add_argument
+    add("source", type=Path, metavar="SOURCE")
+    add("root", type=Path, metavar="ROOT", help="work root to make; new or empty")
+    add("--photos", type=Path, metavar="FOLDER", help="where a table's names begin (its folder)")
+    add("--test", type=Path, metavar="SOURCE", help="test photos from here; need no identity")
+    add("--test-share", type=share, metavar="S", help="of the train photos, drawn for the test")
+    add("--playground", type=Path, metavar="SOURCE", help="playground photos from here")
+    add("--playground-share", type=share, metavar="S", help="of the identities, for the playground")
+    add("--seed", type=int, default=0, help="of what is drawn (default 0)")
+    add_form_options(parser)
+    add("--detector", type=Path, metavar="ROOT", help="whose detector finds missing boxes")
+    add("--profile", choices=PROFILE_CHOICES, default="full", help="of that detector")
+    add("--whole-frame-boxes", action="store_true", help="for photos without a box")
+    add("--without-detector", action="store_true", help="keep these boxes, see above")
+    shape = f"width : height of crops, about that of the boxes (default {ANISOTROPY}, a fluke's)"
+    add("--anisotropy", type=ratio, metavar="A", help=shape)
+    add("--link", action="store_true", help="link JPEGs that need no change instead of copying")
+    add("--skip-broken-photos", action="store_true", help="leave out photos that cannot be read")
+    add("--workers", type=positive, default=os.cpu_count(), help="threads that read photos")
+
+
+def plan_of(args: argparse.Namespace) -> ImportPlan:
+    """The plan that the options of `add_import_options` say; `UserError` as for `ImportPlan`."""
+    detector = None
+    if args.detector:
+        detector = RunOptions(Workspace(args.detector), args.profile, workers=args.workers)
+    form = form_of(args)
+    if args.test_share and form.split is None:
+        form = replace(form, split="")  # what is drawn replaces a split that nobody named
+    names = (
+        "source", "root", "photos", "test", "test_share", "playground", "playground_share", "seed",
+        "whole_frame_boxes", "without_detector", "anisotropy", "link", "skip_broken_photos", "workers",
+    )  # fmt: skip
+    given = {name: getattr(args, name) for name in names}
+    return ImportPlan(**given, form=form, detector=detector)
+
+
+def share(text: str) -> float:
+    """Parser of an argument that is a share, above 0 and below 1."""
+    with contextlib.suppress(ValueError):
+        if 0 < float(text) < 1:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"expected a share between 0 and 1, received {text}")
+
+
+def ratio(text: str) -> float:
+    """Parser of an argument that is a number above 0."""
+    with contextlib.suppress(ValueError):
+        if 0 < float(text) < math.inf:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"expected a number above 0, received {text}")
+
+
+def import_dataset(plan: ImportPlan, find_boxes: FindBoxes) -> None:
+    """Read, draw, check, and lay out a work root; says in the log what it holds.
+
+    find_boxes: called for photos without a box, if the plan has a detector. `UserError` naming file
+    and row for all that is wrong in the sources.
+    """
+    records = _drawn(_read(plan), plan)
+    frame_for_all = plan.whole_frame_boxes or plan.detector is not None
+    checked = importing.check(records, frame_for_all, plan.skip_broken_photos, plan.workers)
+    bare = {record.path for record in records if record.box is None}
+    if plan.detector and bare:
+        boxes = find_boxes(sorted(bare), plan.detector)
+        checked = [
+            replace(record, box=tuple(boxes[record.path][0])) if boxes.get(record.path) else record
+            for record in checked
+        ]
+    layout = plan.link, plan.without_detector, plan.workers, plan.anisotropy
+    importing.write_root(plan.root, checked, *layout)
+    log("\n".join(importing.notes(checked)))
+
+
+def _read(plan: ImportPlan) -> list[Record]:
+    records = read_source(plan.source, plan.form, plan.photos)
+    for split, source in ((TEST, plan.test), (PLAYGROUND, plan.playground)):
+        if source:
+            records += read_source(source, plan.form, plan.photos, split)
+    return records
+
+
+def _drawn(records: list[Record], plan: ImportPlan) -> list[Record]:
+    rng = np.random.default_rng(plan.seed)
+    if plan.playground_share:
+        records = importing.draw_playground(records, plan.playground_share, rng)
+    if plan.test_share:
+        records = importing.draw_test(records, plan.test_share, rng)
+    return records

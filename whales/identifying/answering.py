@@ -1,0 +1,41 @@
+"""A request of the command line answered: on the terminal, and in the files it names."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from whales.base.console import is_quiet, log
+from whales.identifying import agreement, identification, result_page
+from whales.identifying.identifier import Identifier
+from whales.identifying.request import Request
+
+
+def answer_request(request: Request, open_identifier: Callable[[], Identifier]) -> None:
+    """Identify the photos, show and write the answers; then what is wrong with photos, if anything.
+
+    open_identifier: called once there is a photo that can be read. `UserError` for a photo that is not
+    there or cannot be read, after the answers to the others are written; unless the identifier's options
+    skip broken photos.
+    """
+    photos, faults = identification.photo_files(request.photos)
+    if not photos:
+        identification.name_faults(faults, left_out=False)
+    identifier = open_identifier()
+    workspace = identifier.options.workspace
+    boxes = identification.box_by_hand(request.box, photos)
+    boxes = boxes or identifier.find_boxes(photos, identifier.options, request.all_flukes)
+    catalogue = identifier.catalogue  # loaded before the clock starts
+    answers, begin = [], time.monotonic()
+    for answer in identifier.answers(photos, boxes, request.top, faults):
+        if not is_quiet():
+            result_page.show(answer)
+        answers.append(answer)
+    log(f"flukes compared: {len(answers)}, in {time.monotonic() - begin:.1f} s after loading")
+    if request.csv:
+        result_page.write_csv(request.csv, answers)
+    if request.html:
+        result_page.write_html(request.html, answers, workspace, catalogue.boxes)
+    for answer in answers if request.why else ():
+        log(f"wrote {agreement.draw_agreement(catalogue, answer, workspace, request.why)}")
+    identification.name_faults(faults, identifier.options.skip_broken_photos)

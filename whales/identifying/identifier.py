@@ -1,0 +1,84 @@
+"""Whales on photos from Python: a work root opened once, and asked as often as one likes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from whales.files.boxes import Box
+from whales.identifying import identification, result_page
+from whales.identifying.catalogue import Catalogue, TrainedNet, open_catalogue
+from whales.identifying.identification import Answer
+from whales.identifying.result_page import Row
+from whales.stages.options import RunOptions
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CHUNK = 64  # photos whose crops are in memory at a time
+
+# (photos, options, all_flukes) -> photo -> its boxes, none where the whole frame is to be used
+FindBoxes = Callable[[Sequence[Path], RunOptions, bool], Mapping[Path, Sequence[Box]]]
+
+
+@dataclass(frozen=True, eq=False)
+class Identifier:
+    """A work root's nets and known photos, which say who is on any photo.
+
+    options: the work root and how to run; nets: of `whales.identifying.catalogue.trained`; find_boxes:
+    what finds the flukes in photos, boxes (x1, y1, x2, y2) in pixels of the photo held upright.
+    """
+
+    options: RunOptions
+    nets: Sequence[TrainedNet]
+    find_boxes: FindBoxes
+
+    @cached_property
+    def catalogue(self) -> Catalogue:
+        """The known photos, loaded when they are first needed; `UserError` as of `open_catalogue`."""
+        return open_catalogue(self.options, self.nets)
+
+    def identify(
+        self, photos: Path | str | Iterable[Path | str], top: int = 5, all_flukes: bool = False
+    ) -> list[Answer]:
+        """The `top` best identities of each fluke, photos in the order they are given.
+
+        photos: files, or folders of photos; all_flukes: of a photo all flukes, not the best alone.
+        `UserError` for a photo that is not there or cannot be read, unless the options skip broken
+        photos: then it is left out, and the log says so.
+        """
+        given = [photos] if isinstance(photos, str | Path) else photos
+        paths, faults = identification.photo_files(map(Path, given))
+        skip = self.options.skip_broken_photos
+        if not skip:
+            identification.name_faults(faults, left_out=False)
+        boxes = self.find_boxes(paths, self.options, all_flukes) if paths else {}
+        answers = list(self.answers(paths, boxes, top, faults))
+        identification.name_faults(faults, skip)
+        return answers
+
+    def answers(
+        self,
+        photos: Sequence[Path],
+        boxes: Mapping[Path, Sequence[Box]],
+        top: int,
+        faults: list[str],
+    ) -> Iterator[Answer]:
+        """An answer for each box, or for the whole frame of a photo without one, one after the other.
+
+        boxes: of each photo; what is wrong with a photo is added to `faults`.
+        """
+        for start in range(0, len(photos), CHUNK):
+            chunk = {photo: boxes[photo] for photo in photos[start : start + CHUNK]}
+            yield from identification.answers(self.catalogue, chunk, top, faults)
+
+    def rows(self, answers: Iterable[Answer]) -> list[Row]:
+        """A row for each query, fluke and rank, as the command writes them, numbers not rounded."""
+        return result_page.rows(answers)
+
+    def table(self, answers: Iterable[Answer]) -> pd.DataFrame:
+        """`rows` as a table; the corners of the box are NaN where the whole frame was used."""
+        return result_page.table(answers)

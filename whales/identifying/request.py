@@ -1,0 +1,43 @@
+"""What the command is asked: photos, and where the answers go; free of imports that take long."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from whales.stages.options import positive
+
+
+@dataclass(frozen=True)
+class Request:
+    """photos: files, or folders of photos; top: identities of each fluke; all_flukes: not the best of a
+    photo alone; box: `x1,y1,x2,y2` of the fluke of a single photo; csv, html: files to write; why: folder
+    of drawings.
+    """
+
+    photos: Sequence[Path]
+    top: int = 5
+    all_flukes: bool = False
+    box: str | None = None
+    csv: Path | None = None
+    html: Path | None = None
+    why: Path | None = None
+
+
+def add_request_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that `request_of` reads."""
+    add = parser.add_argument
+    add("photos", nargs="+", type=Path, metavar="PHOTO", help="files or folders")
+    add("--top", type=positive, default=5, metavar="K", help="identities (5)")
+    add("--all-flukes", action="store_true", help="all flukes of a photo")
+    add("--box", metavar="x1,y1,x2,y2", help="the fluke of a single photo, pixels")
+    add("--csv", type=Path, metavar="FILE", help="write the rows here as well")
+    add("--html", type=Path, metavar="FILE", help="write a page with pictures")
+    add("--why", type=Path, metavar="FOLDER", help="draw where both flukes agree")
+
+
+def request_of(args: argparse.Namespace) -> Request:
+    """The request that the options of `add_request_options` say."""
+    return Request(**{field.name: getattr(args, field.name) for field in fields(Request)})
