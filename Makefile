@@ -14,6 +14,8 @@ test: .venv/installed-dev
 lint: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/basedpyright
 
 bench: .venv/installed-dev
 	$(BIN)/python -m benchmarks $(ARGS)

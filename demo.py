@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,7 @@ V5, V6 = "siamese_net_v5_densenet121", "siamese_net_v6_se_resnext"
 
 @dataclass(frozen=True)
 class Chain:
-    """Stages that need each other in turn, to be run after other chains are through."""
+    """Stages that need each other in turn, to be run after other chains have finished."""
 
     name: str
     after: tuple[str, ...]
@@ -88,7 +89,11 @@ STAGES = tuple(stage for chain in CHAINS for stage in chain.stages)
 LEAST_MAP5, LEAST_IOU = 0.60, 0.70
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> None:
+    """Make the sample where there is no data, run all stages, log the scores.
+
+    With the sample the exit code is 1 where the scores stay under its bars.
+    """
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--root", default="demo_root", help="work root (default: demo_root)")
     parser.add_argument("--profile", choices=PROFILE_CHOICES, default="smoke")
@@ -101,22 +106,22 @@ def main(argv=None):
     root = Path(args.root).resolve()
     sample = not (root / "data").exists() or (root / "sample.json").exists()
     if root.exists() and not sample and not (root / "data/train.csv").exists():
-        raise UserError(f"{root} has no data/train.csv; see README, 'The data'")
+        raise UserError(f"{root} has no data/train.csv; see docs/pipeline.md, 'The data'")
     os.environ["WHALES_ROOT"] = str(root)
     # Else the first of two stages side by side would take a GPU's whole memory.
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     begin = time.monotonic()
     if sample:
         # Not logged: the folder of the logs must not be there before the sample is.
-        made = subprocess.run(
+        sampling = subprocess.run(
             [sys.executable, "-m", "sample_data", str(root)], cwd=HERE, check=False
         )
-        if made.returncode:
-            sys.exit(made.returncode)
+        if sampling.returncode:
+            sys.exit(sampling.returncode)
     jobs = args.jobs or (2 if args.profile == "smoke" else 1)
     Runner(root, args.profile).run(jobs)
     log(f"all stages: {time.monotonic() - begin:.0f} s")
-    ensemble, overlap = report(Workspace(root))
+    ensemble, overlap = log_scores(Workspace(root))
     if sample:
         met = ensemble >= LEAST_MAP5 and overlap >= LEAST_IOU
         log(
@@ -138,17 +143,17 @@ class Runner:
 
     def run(self, jobs: int) -> None:
         """All chains, `jobs` at once; one that fails stops the others, which can be taken up again."""
-        waiting, running, through = list(CHAINS), {}, set()
+        waiting, running, finished = list(CHAINS), {}, set()
         with ThreadPoolExecutor(jobs) as pool:
             try:
                 while waiting or running:
-                    ready = [chain for chain in waiting if through.issuperset(chain.after)]
+                    ready = [chain for chain in waiting if finished.issuperset(chain.after)]
                     for chain in ready:
                         waiting.remove(chain)
                         running[pool.submit(self._chain, chain)] = chain.name
                     for future in wait(running, return_when=FIRST_COMPLETED).done:
                         future.result()
-                        through.add(running.pop(future))
+                        finished.add(running.pop(future))
             finally:
                 self._stopped = True
                 pool.shutdown(wait=False, cancel_futures=True)
@@ -180,12 +185,17 @@ class Runner:
             if not self._stopped:
                 log(f"{progress}: failed\n{last}\nits whole output: {file}")
             sys.exit(code)
-        fresh = "up to date" if last.endswith("up to date") else f"{time.monotonic() - begin:.1f} s"
-        log(f"{progress}: {fresh}")
+        outcome = (
+            "up to date" if last.endswith("up to date") else f"{time.monotonic() - begin:.1f} s"
+        )
+        log(f"{progress}: {outcome}")
 
 
-def report(workspace: Workspace) -> tuple[float, float]:
-    """Print scores and where the files are; the ensemble's MAP@5 and the detector's IoU, 0 if unknown."""
+def log_scores(workspace: Workspace) -> tuple[float, float]:
+    """Log the scores and where the files are.
+
+    Returns the ensemble's MAP@5 on the test photos and the detector's mean IoU, 0 where unknown.
+    """
     from whales_tools.nets import NETS
     from whales_tools.report import page
 

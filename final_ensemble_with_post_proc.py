@@ -1,12 +1,14 @@
 """Blend the three nets' scores, rank identities, post-process, and write the submission.
 
-Reads  data/train.csv, data/sample_submission.csv, boxes,
+Reads  data/train.csv, data/sample_submission.csv, boxes, the nets' cards (a00: their shares),
        features/cv-analysis-fs14-LB959-densenet121-512px-sparse-test.pkl,
        features/cv-analysis-fs16-LB959-seresnext50-384px-sparse-test.pkl,
        features/Res_kernel_1024_averged_score_matrix_res_test_vs_train.pkl
 Writes submission/final_submit_with_post_proc.csv
 Run    python3 final_ensemble_with_post_proc.py
 """
+
+from collections.abc import Sequence
 
 from kernel_snn.a00_net_kernel import NET as KERNEL
 from siamese_net_v5_densenet121.a00_net_v5 import NET as V5
@@ -25,7 +27,7 @@ NETS = (V5, V6, KERNEL)
 READS = ("train_csv", "sample_submission", "boxes_averaged", "boxes_averaged_playground")
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> None:
     options, _ = parse_arguments(__doc__, argv)
     ws = options.workspace
     reads = [ws.file(key) for key in (*READS, *(f"features_test_{net.name}" for net in NETS))]

@@ -5,6 +5,8 @@ Writes modified_data/kfold/new_4_folds_split_train_val_v1.pkl and ..._v2.pkl
 Run    python3 r10_create_kfold_split.py
 """
 
+from collections.abc import Sequence
+
 from whales.base.console import log
 from whales.base.pickles import load, save
 from whales.files.folds import FoldRecipe
@@ -17,7 +19,7 @@ from whales.stages.stage import run
 COUNTERS = {"folds_v1": 100, "folds_v2": 200}
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> None:
     options, _ = parse_arguments(__doc__, argv)
     ws = options.workspace
     tables = [ws.file(key) for key in ("train_csv", "boxes_averaged", "boxes_averaged_playground")]
@@ -28,7 +30,7 @@ def main(argv=None):
     labels, *boxes = tables
     photos = boxed_photos_by_identity(labels, [load(path) for path in boxes])
     recipe = FoldRecipe(
-        {who: [f"{stem(name)}.npy" for name in names] for who, names in photos.items()}
+        {identity: [f"{stem(name)}.npy" for name in names] for identity, names in photos.items()}
     )
     # v2 is made from the lists as v1 left them: the order of COUNTERS matters.
     for key, counter in COUNTERS.items():

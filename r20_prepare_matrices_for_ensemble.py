@@ -7,6 +7,8 @@ Writes features/cv-analysis-fs14-LB959-densenet121-512px-sparse.pkl and ...-spar
 Run    python3 r20_prepare_matrices_for_ensemble.py
 """
 
+from collections.abc import Sequence
+
 from whales.base.console import log
 from whales.files.dataset import test_photos, training_identities
 from whales.files.folds import FOLDS
@@ -20,7 +22,7 @@ NETS = ("v5", "v6")
 LEAST_SCORE = 1e-5
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> None:
     options, _ = parse_arguments(__doc__, argv)
     ws = options.workspace
     jobs = {}

@@ -1,4 +1,4 @@
-"""Measure this machine: every line is ours beside the plain way of the same work, taken in turn.
+"""Measure this machine: each line is our way beside the plain way of the same work, taken in turn.
 
 python -m benchmarks [--quick] [NAME ..] [--json FILE]
 """
@@ -27,6 +27,7 @@ HEADER = ("what", "unit", "ours", "plain", "ratio", "bar", "limit", "peak MB", "
 
 
 def main(argv: Sequence[str] | None = None) -> None:
+    """Print a line for each measurement, and write all of them as JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
         "names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; default all but the last"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from types import MethodType
@@ -17,6 +17,8 @@ import numpy as np
 from benchmarks.measure import Line, alternately
 from kernel_snn.a00_net_kernel import NET as KERNEL
 from siamese_net_v5_densenet121.a00_net_v5 import NET as V5
+from whales.files.boxes import Box
+from whales.nets.net import Net
 from whales.photos.augment import GaussNoise, ShiftScaleRotate
 from whales.photos.crops import crop_window, cut, read_crop
 from whales.photos.photo_store import PhotoStore
@@ -35,11 +37,11 @@ def lines(quick: bool) -> Iterator[Line]:
         paths = _photos(Path(folder), count)
         box = (200, 150, 850, 450)
 
-        def plain_crops():
+        def plain_crops() -> None:
             for path in paths:
                 cut(_by_opencv(path), crop_window(box, WIDTH, HEIGHT), 384)
 
-        def our_crops():
+        def our_crops() -> None:
             for path in paths:
                 read_crop(path, box, 384)
 
@@ -50,30 +52,32 @@ def lines(quick: bool) -> Iterator[Line]:
             yield from _augmented(net, paths, box, folder, 2 if quick else 5)
 
 
-def _augmented(net, paths, box, folder: str, repeats: int) -> Iterator[Line]:
+def _augmented(
+    net: Net, paths: Sequence[Path], box: Box, folder: str, repeats: int
+) -> Iterator[Line]:
     """Looks at some photos of the first epoch, which decodes them, of a later one, and of a round."""
-    looks = list(enumerate(paths * LOOKS))
+    looks = list(enumerate([*paths] * LOOKS))
     decoded = Path(folder) / "decoded"
     store, augmenter, plain_way = PhotoStore(decoded), net.augmenter(), _plain_way(net)
 
-    def later():
+    def later() -> None:
         for seed, path in looks:
             augmenter.crop(store.read(path), box, 384, seed)
 
-    def first():
+    def first() -> None:
         shutil.rmtree(decoded, ignore_errors=True)
         later()
 
-    def theirs():
+    def plain_epoch() -> None:
         for seed, path in looks:
             plain_way(_by_opencv(path), box, 384, seed)
 
-    def whole_round():
+    def whole_round() -> None:
         first()
         for _ in range(EPOCHS - 1):
             later()
 
-    seconds = alternately((first, later, whole_round, theirs), repeats)
+    seconds = alternately((first, later, whole_round, plain_epoch), repeats)
     once, again, in_round, plain = (len(looks) / taken for taken in seconds)
     note = "plain: decoded, whole photo and box through albumentations' Compose"
     what = f"crops, augmented for {net.name}"
@@ -97,7 +101,7 @@ def _by_opencv(path: Path) -> np.ndarray:
     return cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
 
 
-def _plain_way(net):
+def _plain_way(net: Net) -> Callable[[np.ndarray, Box, int, int], np.ndarray]:
     """The net's transforms in a `Compose` that carries the box; a crop as in training."""
     transforms = net.transforms()
     members = [transform.transforms for transform in transforms if isinstance(transform, A.OneOf)]
@@ -113,7 +117,7 @@ def _plain_way(net):
         ),
     )
 
-    def crop(pixels, box, size, seed):
+    def crop(pixels: np.ndarray, box: Box, size: int, seed: int) -> np.ndarray:
         compose.set_random_seed(seed)
         margin = random.Random(seed).uniform(0.01, 0.09)
         window = crop_window(box, pixels.shape[1], pixels.shape[0], margin)

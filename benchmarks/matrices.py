@@ -37,15 +37,15 @@ def lines(quick: bool) -> Iterator[Line]:
             )  # fmt: skip
 
 
-def make_root(root: Path, part: int) -> None:
-    """Tables, folds' matrices and test matrices of `1 / part` of the competition's size."""
+def make_root(root: Path, divisor: int) -> None:
+    """Tables, folds' matrices and test matrices of `1 / divisor` of the competition's size."""
     workspace = Workspace(root)
     rng = np.random.default_rng(0)
-    known = [f"k{number:05}" for number in range(KNOWN // part)]
-    test = [f"t{number:05}" for number in range(TEST // part)]
+    known = [f"k{number:05}" for number in range(KNOWN // divisor)]
+    test = [f"t{number:05}" for number in range(TEST // divisor)]
     # Few identities have many photos, most have one or two.
-    who = np.minimum(rng.pareto(1.0, len(known)) * 200, IDENTITIES // part - 1).astype(int)
-    rows = [f"{name}.jpg,w_{identity}" for name, identity in zip(known, who, strict=True)]
+    drawn = np.minimum(rng.pareto(1.0, len(known)) * 200, IDENTITIES // divisor - 1).astype(int)
+    rows = [f"{name}.jpg,w_{identity}" for name, identity in zip(known, drawn, strict=True)]
     write_text(workspace.file("train_csv"), "\n".join(["Image,Id", *rows]) + "\n")
     rows = [f"{name}.jpg,new_whale" for name in test]
     write_text(workspace.file("sample_submission"), "\n".join(["Image,Id", *rows]) + "\n")
@@ -54,7 +54,7 @@ def make_root(root: Path, part: int) -> None:
     save(workspace.file("boxes_averaged_playground"), {})
     for net in ("v5", "v6"):
         for fold, count in enumerate(VALID):
-            valid = sorted(rng.choice(known, count // part, replace=False).tolist())
+            valid = sorted(rng.choice(known, count // divisor, replace=False).tolist())
             _save_dense(workspace.file(f"valid_matrix_{net}", fold=fold), valid, known, rng)
         _save_dense(workspace.file(f"test_matrix_{net}"), test, known, rng)
     kernel = {"row_names": _jpg(test), "col_names": _jpg(known)}
@@ -71,8 +71,8 @@ def _scores(rows: int, columns: int, rng: np.random.Generator) -> np.ndarray:
     """(rows, columns) float32: `SHARE` of the cells between 1e-4 and 1, the rest 0."""
     scores = np.zeros((rows, columns), np.float32)
     for row in scores:
-        places = rng.choice(columns, int(SHARE * columns), replace=False)
-        row[places] = 10 ** rng.uniform(-4, 0, len(places))
+        filled = rng.choice(columns, int(SHARE * columns), replace=False)
+        row[filled] = 10 ** rng.uniform(-4, 0, len(filled))
     return scores
 
 

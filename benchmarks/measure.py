@@ -1,4 +1,4 @@
-"""Timing of two ways of one thing, and the lines of the table."""
+"""Timing of two ways to do the same work, and the lines of the table."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -19,8 +18,9 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 class Line:
     """One line of the table.
 
-    ours, plain, limit: amounts in `unit`; `limit` is what the machine could reach, measured in the
-    same run. bar: the least ratio of ours to plain that is asked for. peaks: memory of the process, MB.
+    what: is measured; ours, plain, limit: amounts in `unit`; `limit` is what the machine could reach,
+    measured in the same run. bar: the least ratio of ours to plain that is asked for. peak_ours,
+    peak_plain: memory of the process, MB.
     """
 
     what: str
@@ -41,7 +41,7 @@ class Line:
         return self.plain / self.ours if self.unit == "s" else self.ours / self.plain
 
 
-def alternately(ways: Sequence[Callable[[], Any]], repeats: int) -> list[float]:
+def alternately(ways: Sequence[Callable[[], object]], repeats: int) -> list[float]:
     """Median seconds of each way, called in turn `repeats` times after one call each to warm up."""
     for way in ways:
         way()
@@ -61,11 +61,11 @@ def processes(
     seconds: list[list[float]] = [[] for _ in commands]
     peaks = [0.0 for _ in commands]
     for _ in range(repeats):
-        for place, command in enumerate(commands):
+        for number, command in enumerate(commands):
             _, taken, peak = process(command, environment)
-            seconds[place].append(taken)
-            peaks[place] = max(peaks[place], peak)
-    return [(statistics.median(s), peak) for s, peak in zip(seconds, peaks, strict=True)]
+            seconds[number].append(taken)
+            peaks[number] = max(peaks[number], peak)
+    return [(statistics.median(taken), peak) for taken, peak in zip(seconds, peaks, strict=True)]
 
 
 def process(
@@ -73,7 +73,7 @@ def process(
 ) -> tuple[str, float, float]:
     """What a Python command line prints, its seconds and its peak MB. RuntimeError if it fails.
 
-    A small process starts it: the peak of a child begins at the memory of who starts it.
+    A small process starts it: the peak of a child begins at its parent's memory.
     """
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.measure", *command],

@@ -55,14 +55,14 @@ def measure(stage: str, solver: str, count: int) -> dict[str, float]:
 
 
 def early_scores(count: int, rng: np.random.Generator) -> np.ndarray:
-    """Scores of a net that knows little: all over the range, alike for alike photos."""
-    place = rng.standard_normal((count, 8), dtype=np.float32)
-    scores = place @ place.T
+    """(count, count) float32 scores of a net that knows little: all over the range."""
+    features = rng.standard_normal((count, 8), dtype=np.float32)
+    scores = features @ features.T
     return 1 / (1 + np.exp(-scores))
 
 
 def late_scores(count: int, rng: np.random.Generator) -> np.ndarray:
-    """Scores of a trained net: nearly all close to 0, a few high."""
+    """(count, count) float32 scores of a trained net: nearly all close to 0, a few high."""
     scores = early_scores(count, rng)
     return (scores**20).astype(np.float32)
 

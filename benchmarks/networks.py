@@ -14,6 +14,7 @@ from siamese_net_v6_se_resnext.a00_net_v6 import NET as V6
 from siamese_net_v6_se_resnext.a01_seamese_net_models_v6 import FULL, SMOKE, Shape
 
 if TYPE_CHECKING:
+    from whales.nets.net import Net
     from whales.nets.network import SiameseNetwork
 
 # Largest photos of each net, and the pairs of a step there (method, section 5).
@@ -42,12 +43,12 @@ def lines(quick: bool) -> Iterator[Line]:
         note="plain: no groups, 3x3 convolutions half as wide, which cost the same",
     )  # fmt: skip
     if quick:
-        yield from (_against_keras(*one, "smoke", 2, 2) for one in SMALL)
+        yield from (_against_keras(*small, "smoke", 2, 2) for small in SMALL)
     elif available():
-        yield from (_against_keras(*one, "full", STEPS, 5) for one in NETS)
+        yield from (_against_keras(*large, "full", STEPS, 5) for large in NETS)
 
 
-def _against_keras(net, size: int, pairs: int, profile: str, steps: int, repeats: int) -> Line:
+def _against_keras(net: Net, size: int, pairs: int, profile: str, steps: int, repeats: int) -> Line:
     """Steps a second of a net, beside Keras's own loop over NumPy arrays."""
     import keras
 
@@ -67,7 +68,7 @@ def _against_keras(net, size: int, pairs: int, profile: str, steps: int, repeats
 
 
 def _step(shape: Shape, size: int, pairs: int, groups: int, narrow: int) -> Callable[[], object]:
-    from siamese_net_v6_se_resnext.se_resnext import build_se_resnext
+    from siamese_net_v6_se_resnext.a01_se_resnext_branch import build_se_resnext
     from whales.nets.network import assemble, imagenet_preprocess
 
     branch = build_se_resnext(

@@ -44,10 +44,10 @@ def lines(quick: bool) -> Iterator[Line]:
     best = min(seconds, key=seconds.get)
     difference = np.abs(ours().ravel()[:pairs] - predict(best)[:, 0]).max()
     rate = matrix_product_rate(512 if quick else 4096)
-    mine, small, large = alternately(
+    our_seconds, small, large = alternately(
         (ours, lambda: predict(32), lambda: predict(best)), 2 if quick else 5
     )
-    scored = count * count / mine
+    scored = count * count / our_seconds
     note = f"largest difference {difference:.1e}"
     yield Line("pair scores, predict of 32", "pairs/s", scored, pairs / small, None, 45, note=note)
     yield Line(f"pair scores, predict of {best}", "pairs/s", scored, pairs / large, None, 25)
@@ -84,8 +84,8 @@ def _screened(quick: bool) -> Line:
 
     same = np.array_equal(screened().toarray(), exact())
     ours, plain = alternately((screened, exact), 2 if quick else 5)
-    pairs, left = count * size, scorer.candidates(queries, least).mean()
-    note = f"{left:.1%} scored exactly, the same matrix: {same}; plain: every pair exactly"
+    pairs, open_share = count * size, scorer.candidates(queries, least).mean()
+    note = f"{open_share:.1%} scored exactly, the same matrix: {same}; plain: every pair exactly"
     what = "pair scores, 2% above the cut"
     return Line(what, "pairs/s", pairs / ours, pairs / plain, None, 4, note=note)
 

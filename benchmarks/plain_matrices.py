@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,12 +18,14 @@ from whales.base.pickles import load, save
 from whales.files.workspace import Workspace
 
 
-def answers_of(row, order, identities, threshold):
+def answers_of(
+    row: np.ndarray, order: Sequence[int], identities: Sequence[str], threshold: float
+) -> list[str]:
     """Five answers of one photo, whose columns are in `order` of falling scores."""
-    sums = {}
+    sums: dict[str, float] = {}
     for column in np.flatnonzero(row > np.float32(threshold)):
         sums[identities[column]] = sums.get(identities[column], 0.0) + float(row[column])
-    answers = sorted(sums, key=lambda who: -sums[who])[:5]
+    answers = sorted(sums, key=lambda identity: -sums[identity])[:5]
     if len(answers) < 5:
         answers.append("new_whale")
     for column in order:
@@ -37,7 +41,7 @@ def r20(workspace: Workspace) -> None:
     table = pd.read_csv(workspace.file("train_csv"))
     identity_of = dict(zip(table.Image, table.Id, strict=True))
     for net in ("v5", "v6"):
-        rows, parts, found = [], [], []
+        rows, matrices, precisions = [], [], []
         for fold in range(4):
             names, columns, scores = load(workspace.file(f"valid_matrix_{net}", fold=fold))
             identities = [identity_of[name] for name in columns]
@@ -47,13 +51,15 @@ def r20(workspace: Workspace) -> None:
                 values = scores[row].tolist()
                 order = sorted(range(len(values)), key=lambda column: -values[column])
                 answers = answers_of(scores[row], order, identities, 0.99)
-                place = answers.index(identity_of[name]) if identity_of[name] in answers else None
-                found.append(0.0 if place is None else 1 / (place + 1))
+                identity = identity_of[name]
+                right = identity in answers
+                precisions.append(1 / (answers.index(identity) + 1) if right else 0.0)
             scores[scores < 1e-5] = 0
             rows += names
-            parts.append(scores)
-        content = {"row_names": rows, "col_names": columns, "overall_score": float(np.mean(found))}
-        content["val_vs_train_mat_sparse"] = sparse.csr_matrix(np.concatenate(parts))
+            matrices.append(scores)
+        mean = float(np.mean(precisions))
+        content = {"row_names": rows, "col_names": columns, "overall_score": mean}
+        content["val_vs_train_mat_sparse"] = sparse.csr_matrix(np.concatenate(matrices))
         _save_beside(workspace.file(f"features_{net}"), content)
         names, columns, scores = load(workspace.file(f"test_matrix_{net}"))
         scores[scores < 1e-5] = 0
@@ -99,7 +105,7 @@ def final(workspace: Workspace) -> None:
     path.with_suffix(".plain.csv").write_text("\n".join(["Image,Id", *lines]) + "\n")
 
 
-def _save_beside(path, content) -> None:
+def _save_beside(path: Path, content: Mapping[str, object]) -> None:
     save(path.with_suffix(".plain.pkl"), content)
 
 

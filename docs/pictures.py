@@ -1,4 +1,4 @@
-"""Make the README's pictures of a walk through the tools, from the root that `make demo` leaves.
+"""Make the pictures of docs/catalogue.md's walk through the tools, from the root that `make demo` leaves.
 
 Reads  the demo's work root (default: demo_root)
 Writes docs/walk_identify.jpg, docs/walk_review.jpg, docs/walk_report.jpg

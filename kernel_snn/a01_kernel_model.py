@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from whales.base.errors import UserError
 from whales.nets.network import (
@@ -85,7 +85,7 @@ def build_branch(size: int, channels: int = 3) -> keras.Model:
     return keras.Model(photo, layers.GlobalMaxPooling2D(name="gmp_2d")(x), name="branch_model")
 
 
-def _residual(x: Any, stage: Stage, n: int) -> Any:
+def _residual(x: keras.KerasTensor, stage: Stage, n: int) -> keras.KerasTensor:
     """x = BN(x); ReLU(x + (1x1 ReLU, BN, 3x3 ReLU, BN, 1x1)(x))."""
     from keras import layers
 
@@ -102,8 +102,13 @@ def _residual(x: Any, stage: Stage, n: int) -> Any:
 
 
 def _conv(
-    x: Any, filters: int, side: int, name: str, activation: str | None = None, strides: int = 1
-) -> Any:
+    x: keras.KerasTensor,
+    filters: int,
+    side: int,
+    name: str,
+    activation: str | None = None,
+    strides: int = 1,
+) -> keras.KerasTensor:
     from keras import layers
 
     return layers.Conv2D(

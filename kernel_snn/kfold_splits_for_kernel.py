@@ -5,6 +5,8 @@ Writes modified_data/new_4_folds_split_train_val.pkl
 Run    python3 kernel_snn/kfold_splits_for_kernel.py
 """
 
+from collections.abc import Sequence
+
 from whales.base.console import log
 from whales.base.pickles import load, save
 from whales.files.folds import FoldRecipe
@@ -17,7 +19,7 @@ from whales.stages.stage import run
 COUNTER = 0
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> None:
     options, _ = parse_arguments(__doc__, argv)
     ws = options.workspace
     labels, boxes = ws.file("train_csv"), ws.file("boxes_averaged")

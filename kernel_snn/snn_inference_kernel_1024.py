@@ -1,11 +1,14 @@
 """Kernel net, inference at 1024 px: pair scores of test photos against all known photos, mean of 4.
 
-Reads  data/train.csv, data/sample_submission.csv, boxes, and in saved_models/PLAN21/ the best of
-       PLAN21_martinAsWarmStart_384to1024_fold_F_final_* of each fold
+Reads  data/train.csv, data/sample_submission.csv, the photos, boxes, and in saved_models/PLAN21/
+       the best of PLAN21_martinAsWarmStart_384to1024_fold_F_final_* of each fold, or the given files
 Writes features/Res_kernel_1024_averged_score_matrix_res_test_vs_train.pkl:
        dict score (CSR), row_names, col_names
 Run    python3 kernel_snn/snn_inference_kernel_1024.py [--model_weights_1 FILE .. _4 FILE]
 """
+
+import argparse
+from collections.abc import Sequence
 
 from kernel_snn.a00_net_kernel import NET
 from whales.files.matrices import ScoreMatrix, save_dict
@@ -18,13 +21,13 @@ from whales.stages.stage import run
 LEAST_SCORE = 1e-4
 
 
-def add_options(parser):
+def add_options(parser: argparse.ArgumentParser) -> None:
     for number in range(1, 5):
         parser.add_argument(f"--model_weights_{number}", type=existing_file, metavar="FILE")
     add_precision(parser)
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> None:
     options, args = parse_arguments(__doc__, argv, extra=add_options)
     ws = options.workspace
     tables = Tables.read(ws)

@@ -1,6 +1,6 @@
 """Train the kernel net on one fold: 384 px, then 768 px, then 1024 px.
 
-Reads  data/train.csv, boxes, modified_data/new_4_folds_split_train_val.pkl,
+Reads  data/train.csv, the photos, boxes, modified_data/new_4_folds_split_train_val.pkl,
        modified_data/mpiotte-standard.model (optional one-channel warm start)
 Writes in saved_models/PLAN21/:
        mpiotte-standard_PLAN21_martinAsWarmStart_384to1024_fold_F_tempK.model_weights
@@ -8,19 +8,19 @@ Writes in saved_models/PLAN21/:
 Run    python3 kernel_snn/snn_train_kernel_384_to_1024.py --RUN_FOLD F --CUDA_VISIBLE_DEVICES 0,1
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from kernel_snn.a00_net_kernel import NET
-from kernel_snn.training_chain import training_chain
+from kernel_snn.training_chain import PlanChain, training_chain
 from whales.stages.stage import run
 from whales.training.plan import Block, Plan
 
-
-def temp(lr, rounds, epochs, amplitude, **more):
-    return Block("temp", lr, rounds, epochs, amplitude, **more)
+temp = partial(Block, "temp")  # learning rate, rounds, epochs, amplitude
 
 
-def late_rate(i):
+def late_rate(i: int) -> float:
     return (8e-6, 4e-6, 2e-6, 1e-6)[min(i // 4, 3)]
 
 
@@ -47,9 +47,8 @@ SMOKE_3RD = (
     temp(2e-5, 2, 5, 3),
     Block("final", lambda i: (1e-5, 5e-6)[i], 2, 2, 3, each_round=True),
 )
-
-# From nothing the net stays at chance for longer than a smoke test can wait. The head alone comes last:
-# batch normalization's moving statistics lag behind, and it learns to live with them.
+# From random weights the net stays at chance for longer than a smoke test can wait. The head alone comes
+# last: batch normalization's moving statistics lag behind, and it learns to live with them.
 COLD_1ST = (temp(1e-4, 1, 1, 1000),)
 COLD_2ND = (temp(1e-3, 1, 1, 1000, frozen=True), temp(1e-4, 1, 1, 1000, new_adam=True))
 COLD_3RD = (temp(1e-4, 1, 1, 20), Block("final", 1e-3, 1, 3, 1000, frozen=True, each_round=True))
@@ -62,7 +61,8 @@ FULL = (
 )
 
 
-def smoke(first, second, third, momentum=None):
+def smoke(*blocks: tuple[Block, ...], momentum: float | None = None) -> PlanChain:
+    first, second, third = blocks
     plan = Plan(64, batch=32, segments=2, momentum=momentum, blocks=first)
     return plan, replace(plan, blocks=second), replace(plan, blocks=third, data_parallel=True)
 
@@ -72,7 +72,7 @@ PLANS = {"full": FULL, "smoke": smoke(SMOKE_1ST, SMOKE_2ND, SMOKE_3RD)}
 COLD_PLANS = {"full": FULL, "smoke": smoke(COLD_1ST, COLD_2ND, COLD_3RD, momentum=0.9)}
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> None:
     training_chain(__doc__, __file__, argv, NET, PLANS, COLD_PLANS)
 
 

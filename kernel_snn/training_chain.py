@@ -16,27 +16,30 @@ from whales.stages.options import fold_type, parse_arguments
 from whales.stages.training_stage import Given, Workbench, add_training_options, file_of, train
 from whales.training.plan import Plan, numbered
 
+PlanChain = tuple[Plan, ...]
+
 
 def training_chain(
     doc: str | None,
     script: str,
     argv: Sequence[str] | None,
     net: Net,
-    plans: dict[str, tuple[Plan, ...]],
-    cold_plans: dict[str, tuple[Plan, ...]],
+    plans: dict[str, PlanChain],
+    cold_plans: dict[str, PlanChain],
 ) -> None:
     """The whole stage; the published flags choose folds and GPUs.
 
-    plans: of each profile; cold_plans: the same where the net starts from nothing.
+    doc, script: the page's docstring and `__file__`; plans: a chain for each profile; cold_plans: the
+    same where the net starts from random weights. Raises `UserError` for a missing table or photo.
     """
 
-    def extra(parser: argparse.ArgumentParser) -> None:
+    def add_options(parser: argparse.ArgumentParser) -> None:
         add, folds = parser.add_argument, "0 to 3; several train one after the other"
         add("--RUN_FOLD", type=fold_type((0, 3)), nargs="+", required=True, metavar="F", help=folds)
         add("--CUDA_VISIBLE_DEVICES", dest="device", default="auto", help="as --device")
         add_training_options(parser, "none|FILE", "start from these instead of the warm start")
 
-    options, args = parse_arguments(doc, argv, extra=extra)
+    options, args = parse_arguments(doc, argv, extra=add_options)
     given = Given(args.weights, args.segments)
     with Workbench(options, net) as bench:
         for fold in args.RUN_FOLD:
@@ -46,21 +49,22 @@ def training_chain(
 def _train_fold(
     bench: Workbench,
     script: str,
-    plans: Sequence[dict[str, tuple[Plan, ...]]],
+    plans: Sequence[dict[str, PlanChain]],
     given: Given,
     fold: int,
 ) -> None:
+    """One fold through its chain of plans; plans: those with the warm start, and without it."""
     ws = bench.options.workspace
     warm_start = ws.file("kernel_warm_start")
     start = given.weights or (warm_start if warm_start.exists() else None)
     cold = start in (None, "none")
     chain = [given.plan(plan) for plan in numbered(plans[cold][bench.options.profile])]
-    parts = [f"_plan_{number}" for number in range(1, len(chain) + 1)]
+    suffixes = [f"_plan_{number}" for number in range(1, len(chain) + 1)]
     job = Job(
         bench.options,
         script,
         training_reads(ws, bench.net.folds, fold) + file_of(start),
-        [ws.file("history", stage=Job.key_of(script, fold) + part) for part in parts],
+        [ws.file("history", stage=Job.key_of(script, fold) + suffix) for suffix in suffixes],
         numbers={"plans": [plan.numbers() for plan in chain]},
         fold=fold,
         given=given.for_stamp(),
@@ -68,16 +72,18 @@ def _train_fold(
     if job.up_to_date():
         return
     if start is None:
-        log(f"{warm_start} is not there: the net starts from nothing (README, 'The data')")
+        log(
+            f"{warm_start} is not there: the net starts from nothing (docs/pipeline.md, 'The data')"
+        )
     names = Names(ws.file("models_kernel"), fold)
-    for part, plan in zip(parts, chain, strict=True):
-        first = part == parts[0]
+    for suffix, plan in zip(suffixes, chain, strict=True):
+        first = suffix == suffixes[0]
         earlier = [names.temporary, names.final] if first else []
-        saved = train(job, bench, plan, start, names.save_as, fold, earlier, part)
+        saved = train(job, bench, plan, start, names.save_as, fold, earlier, suffix)
         best, last = max(saved, key=lambda item: item[1])[0], saved[-1][0]
         start = best if first else last
-    for part in parts:
-        shutil.rmtree(ws.file("checkpoint", stage=job.key + part), ignore_errors=True)
+    for suffix in suffixes:
+        shutil.rmtree(ws.file("checkpoint", stage=job.key + suffix), ignore_errors=True)
     job.done([best])
 
 
@@ -90,7 +96,7 @@ class Names:
         self.temporary = f"mpiotte-standard_{NAME}_fold_{fold}_"
 
     def save_as(self, tag: str, score: float) -> Path:
-        """File of a block's weights: numbered on the way, with the score at the end."""
+        """File of a block's weights: `tag` alone on the way, with the MAP@5 (`score`) at the end."""
         if tag.startswith("temp"):
             return self.folder / f"{self.temporary}{tag}{WEIGHTS_SUFFIX}"
         return self.folder / f"{self.final}{tag}_{score:.6f}{WEIGHTS_SUFFIX}"

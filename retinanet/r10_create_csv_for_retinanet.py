@@ -6,14 +6,16 @@ Writes modified_data/kfold_retinanet_5.pklz, modified_data/retinanet/fold_{1..5}
 Run    python3 retinanet/r10_create_csv_for_retinanet.py
 """
 
+from collections.abc import Sequence
+
 from retinanet.detector.first_boxes import (
     CLASS,
-    FOLDS,
-    SEED,
+    FOLD_SEED,
     annotation_table,
     degenerate_boxes,
     split_by_identity,
 )
+from retinanet.detector.geometry import DETECTOR_FOLDS
 from whales.base.console import log
 from whales.base.pickles import load, save, write_text
 from whales.files.labels import read_labels, stem
@@ -22,18 +24,19 @@ from whales.stages.options import parse_arguments
 from whales.stages.stage import run
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> None:
     options, _ = parse_arguments(__doc__, argv)
     ws = options.workspace
     tables = {
         (fold, part): ws.file("retinanet_fold_csv", fold=fold, part=part)
-        for fold in range(1, FOLDS + 1)
+        for fold in range(1, DETECTOR_FOLDS + 1)
         for part in ("train", "valid")
     }
     folds_file, classes = ws.file("retinanet_folds"), ws.file("retinanet_classes")
     reads = [ws.file("train_csv"), ws.file("boxes_v5")]
     writes = [folds_file, classes, *tables.values()]
-    job = Job(options, __file__, reads, writes, numbers={"folds": FOLDS, "seed": SEED})
+    numbers = {"folds": DETECTOR_FOLDS, "seed": FOLD_SEED}
+    job = Job(options, __file__, reads, writes, numbers=numbers)
     if job.up_to_date():
         return
     labels, boxes = read_labels(reads[0]), load(reads[1])

@@ -7,16 +7,18 @@ Writes models/retinanet2/resnet152_fold_{FOLD}_last.h5 after each epoch and
 Run    python3 retinanet/r30_train_backbone_resnet152_kfold.py [FOLD=1]
 """
 
+import argparse
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from retinanet.detector.geometry import DETECTORS, Settings
+from retinanet.detector.geometry import DETECTOR_FOLDS, DETECTORS, DetectorPlan
 from whales.stages.job import Job
 from whales.stages.options import existing_file, parse_arguments
 from whales.stages.stage import run
 
-# Anchors and photo sizes are in retinanet/detector.py: conversion and detection need the same.
-FULL = Settings(
+# Anchors and photo sizes stand in detector/geometry.py: conversion and detection need the same.
+FULL = DetectorPlan(
     epochs=50,
     steps=10_000,
     batch=1,
@@ -26,7 +28,7 @@ FULL = Settings(
     plateau_patience=5,
     weights="imagenet",
 )
-SMOKE = Settings(
+SMOKE = DetectorPlan(
     epochs=5,
     steps=200,
     batch=4,
@@ -39,35 +41,36 @@ SMOKE = Settings(
     small_photos=True,
 )
 PROFILES = {"full": FULL, "smoke": SMOKE}
-WORDS = ("imagenet", "none")
 
 
-def add_options(parser):
-    parser.add_argument(
-        "--weights",
-        type=lambda text: text if text in WORDS else existing_file(text),
-        help="imagenet, none, or an HDF5 file of backbone weights",
-    )
+def first_weights(text: str) -> str | Path:
+    return text if text in ("imagenet", "none") else existing_file(text)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    weights = "imagenet, none, or an HDF5 file of backbone weights"
+    parser.add_argument("--weights", type=first_weights, help=weights)
     parser.add_argument("--snapshot", type=existing_file, help="resume from this snapshot")
 
 
-def main(argv=None):
-    options, args = parse_arguments(__doc__, argv, fold=(1, 5), default_fold=1, extra=add_options)
-    ws, fold, settings = options.workspace, args.fold, PROFILES[options.profile]
+def main(argv: Sequence[str] | None = None) -> None:
+    folds = (1, DETECTOR_FOLDS)
+    options, args = parse_arguments(__doc__, argv, folds, default_fold=1, extra=add_options)
+    ws, fold, plan = options.workspace, args.fold, PROFILES[options.profile]
     given = {"weights": args.weights, "snapshot": args.snapshot}
     reads = [ws.file("retinanet_fold_csv", fold=fold, part=part) for part in ("train", "valid")]
     reads += [path for path in given.values() if isinstance(path, Path)]
     history = ws.file("history", stage=Job.key_of(__file__, fold))
     writes = [ws.file("retinanet_last", fold=fold), history]
-    numbers = {"training": asdict(settings), "detector": asdict(DETECTORS[options.profile])}
+    numbers = {"training": asdict(plan), "detector": asdict(DETECTORS[options.profile])}
     job = Job(options, __file__, reads, writes, fold=fold, numbers=numbers, given=given)
     if job.up_to_date():
         return
-    from retinanet.detector.training import Run, train
+    from retinanet.detector.training import DetectorRun, train_detector
 
     if args.weights:
-        settings = replace(settings, weights=str(args.weights))
-    train(Run(options, settings, job, fold, args.snapshot))
+        plan = replace(plan, weights=str(args.weights))
+    train_detector(DetectorRun(options, plan, job, fold, args.snapshot))
     job.done()
 
 

@@ -5,17 +5,18 @@ Writes models/retinanet2/resnet152_fold_{FOLD}_last_converted.h5
 Run    python3 retinanet/r31_convert_retinanet_model.py [FOLD=1]
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict
 
-from retinanet.detector.geometry import DETECTORS
+from retinanet.detector.geometry import DETECTOR_FOLDS, DETECTORS
 from retinanet.detector.network import load_model, save_model, with_detections
 from whales.stages.job import Job
 from whales.stages.options import parse_arguments
 from whales.stages.stage import run
 
 
-def main(argv=None):
-    options, args = parse_arguments(__doc__, argv, fold=(1, 5), default_fold=1)
+def main(argv: Sequence[str] | None = None) -> None:
+    options, args = parse_arguments(__doc__, argv, fold=(1, DETECTOR_FOLDS), default_fold=1)
     last, converted = (
         options.workspace.file(key, fold=args.fold)
         for key in ("retinanet_last", "retinanet_converted")

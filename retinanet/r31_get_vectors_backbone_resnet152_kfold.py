@@ -8,17 +8,19 @@ Writes modified_data/p2bb_retinanet_resnet152_cropping.pkl, ..._playground.pkl (
 Run    python3 retinanet/r31_get_vectors_backbone_resnet152_kfold.py [FOLD=1]
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict
 
 from retinanet.detector.detections import (
+    BOX_FILES,
     PARTS,
-    WRITTEN,
     FoldDetector,
-    Predicted,
+    PhotosToDetect,
     agreement,
     collect,
+    save_detections,
 )
-from retinanet.detector.geometry import DETECTORS
+from retinanet.detector.geometry import DETECTOR_FOLDS, DETECTORS
 from whales.base.console import log
 from whales.base.pickles import load, save
 from whales.files.workspace import require
@@ -27,41 +29,42 @@ from whales.stages.options import parse_arguments
 from whales.stages.stage import run
 
 
-def main(argv=None):
-    options, args = parse_arguments(__doc__, argv, fold=(1, 5), default_fold=1)
+def main(argv: Sequence[str] | None = None) -> None:
+    folds = (1, DETECTOR_FOLDS)
+    options, args = parse_arguments(__doc__, argv, fold=folds, default_fold=1)
     ws, fold = options.workspace, args.fold
     first = ws.file("boxes_v5")
-    reads = [ws.file("retinanet_converted", fold=fold), first, *Predicted.tables(ws)]
+    reads = [ws.file("retinanet_converted", fold=fold), first, *PhotosToDetect.tables(ws)]
     for path in reads:
         require(ws, path)
-    predicted = Predicted.read(ws)
+    photos = PhotosToDetect.read(ws)
     fold_boxes = {part: ws.file("retinanet_fold_boxes", part=part, fold=fold) for part in PARTS}
     job = Job(
         options,
         __file__,
         reads,
-        [*map(ws.file, WRITTEN), *fold_boxes.values()],
+        [*map(ws.file, BOX_FILES), *fold_boxes.values()],
         fold=fold,
         numbers=asdict(DETECTORS[options.profile]),
-        photos=predicted.files(ws, fold),
+        photos=photos.files(ws, fold),
     )
     if job.up_to_date():
         return
     detector = FoldDetector(options, fold, job.photo_digests)
     for part in PARTS:
-        names = predicted.names(part, fold)
-        boxes = detector.detect(part, names)
-        save(fold_boxes[part], boxes)
-        log(f"{part}: boxes in {len(boxes)} of {len(names)} photos")
+        names = photos.names(part, fold)
+        detections = detector.detect(part, names)
+        save_detections(fold_boxes[part], detections)
+        log(f"{part}: boxes in {len(detections)} of {len(names)} photos")
     for reason in detector.left_out:
         log(f"left out: {reason}")
-    for key, parts in WRITTEN.items():
-        found = {name: box for part in parts for name, box in collect(ws, part, predicted).items()}
-        boxes = {name: box for name, box in found.items() if box}
+    for key, parts in BOX_FILES.items():
+        best = {name: box for part in parts for name, box in collect(ws, part, photos).items()}
+        boxes = {name: box for name, box in best.items() if box}
         save(ws.file(key), boxes)
         log(f"{ws.file(key).name}: {len(boxes)} boxes of all folds so far")
         if key == "boxes_retinanet":
-            log(agreement(found, load(first)))
+            log(agreement(best, load(first)))
     job.done()
 
 

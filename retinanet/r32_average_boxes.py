@@ -7,6 +7,8 @@ Writes modified_data/p2bb_averaged_v1.pkl, modified_data/p2bb_averaged_playgroun
 Run    python3 retinanet/r32_average_boxes.py
 """
 
+from collections.abc import Sequence
+
 from retinanet.detector.first_boxes import read_annotations
 from whales.base.console import log
 from whales.base.pickles import load, save
@@ -20,7 +22,7 @@ READS = ("boxes_v5", "boxes_retinanet", "boxes_retinanet_playground", "cropping_
 WRITES = ("boxes_averaged", "boxes_averaged_playground")
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> None:
     options, _ = parse_arguments(__doc__, argv)
     ws = options.workspace
     reads, writes = [ws.file(key) for key in READS], [ws.file(key) for key in WRITES]

@@ -71,24 +71,24 @@ def plan(seed: int) -> list[Shot]:
     names, individuals = _names(rng, 9), count()
     identities = (f"w_{name}" for name in _names(rng, 7))
     shots: list[Shot] = []
-    made: Counter[str] = Counter()
+    shots_of_part: Counter[str] = Counter()
 
     def add(part: str, identity: str, individual: int) -> None:
-        odd = _ODD.get((part, made[part]), "")
-        made[part] += 1
+        odd = _ODD.get((part, shots_of_part[part]), "")
+        shots_of_part[part] += 1
         shots.append(Shot(len(shots), next(names), part, identity, individual, odd))
 
-    for place, times in enumerate(TRAIN_COUNTS):
+    for number, times in enumerate(TRAIN_COUNTS):
         identity, individual = next(identities), next(individuals)
-        in_test = 2 if len(TRAIN_COUNTS) - place <= TWICE_IN_TEST else 1
+        in_test = 2 if len(TRAIN_COUNTS) - number <= TWICE_IN_TEST else 1
         for part in ["train"] * times + ["test"] * in_test:
             add(part, identity, individual)
     for part, times in (("train", NEW_IN_TRAIN), ("test", NEW_IN_TEST)):
         for _ in range(times):
             add(part, NEW_WHALE, next(individuals))
-    for place, times in enumerate(PLAYGROUND_COUNTS):
+    for number, times in enumerate(PLAYGROUND_COUNTS):
         identity, individual = next(identities), next(individuals)
-        in_test = int(place < PLAYGROUND_TEST)
+        in_test = int(number < PLAYGROUND_TEST)
         for part in ["playground_train"] * times + ["playground_test"] * in_test:
             add(part, identity, individual)
     for _ in range(NEW_IN_PLAYGROUND):
@@ -205,26 +205,26 @@ def _tables(workspace: Workspace) -> list[Path]:
         "train_csv", "sample_submission", "playground_train_csv", "playground_sample_submission",
         "boxes_v5", "boxes_playground_v2", "cropping_train_v2",
     )  # fmt: skip
-    extra = [workspace.root / REFERENCE_BOXES, workspace.root / TEST_LABELS]
-    return [workspace.file(key) for key in keys] + extra
+    for_measuring = [workspace.root / REFERENCE_BOXES, workspace.root / TEST_LABELS]
+    return [workspace.file(key) for key in keys] + for_measuring
 
 
 def _write_tables(
     workspace: Workspace, seed: int, shots: Sequence[Shot], boxes: dict[str, tuple]
 ) -> None:
-    parts: dict[str, list[Shot]] = {}
+    by_part: dict[str, list[Shot]] = {}
     for shot in shots:
-        parts.setdefault(shot.part, []).append(shot)
+        by_part.setdefault(shot.part, []).append(shot)
     for part, prefix in (("train", ""), ("playground_train", "playground_")):
-        answers = [(shot.name, shot.identity) for shot in parts[part]]
+        answers = [(shot.name, shot.identity) for shot in by_part[part]]
         _write_csv(workspace.file(f"{prefix}train_csv"), answers)
         # As in the real one: new_whale and the commonest identities.
         known = Counter(identity for _, identity in answers if identity != NEW_WHALE)
         guess = " ".join([NEW_WHALE, *(identity for identity, _ in known.most_common(4))])
-        test = parts[part.replace("train", "test")]
+        test = by_part[part.replace("train", "test")]
         path = workspace.file(f"{prefix}sample_submission")
         _write_csv(path, [(shot.name, guess) for shot in test])
-    _write_csv(workspace.root / TEST_LABELS, [(s.name, s.identity) for s in parts["test"]])
+    _write_csv(workspace.root / TEST_LABELS, [(s.name, s.identity) for s in by_part["test"]])
     pickles.save(workspace.root / REFERENCE_BOXES, dict(sorted(boxes.items())))
     rng = np.random.default_rng([seed, 3])
     sizes = {shot.name: _size(_path(workspace, shot)) for shot in shots}
@@ -232,10 +232,10 @@ def _write_tables(
     def jittered(group: Sequence[Shot], amount: float) -> dict[str, tuple[int, int, int, int]]:
         return {s.name: jitter(rng, boxes[s.name], sizes[s.name], amount) for s in group}
 
-    pickles.save(workspace.file("boxes_v5"), jittered(parts["train"] + parts["test"], JITTER))
-    playground = parts["playground_train"] + parts["playground_test"]
+    pickles.save(workspace.file("boxes_v5"), jittered(by_part["train"] + by_part["test"], JITTER))
+    playground = by_part["playground_train"] + by_part["playground_test"]
     pickles.save(workspace.file("boxes_playground_v2"), jittered(playground, JITTER))
-    drawn = jittered(parts["playground_train"][:HAND_DRAWN], _HAND_JITTER)
+    drawn = jittered(by_part["playground_train"][:HAND_DRAWN], _HAND_JITTER)
     # The authors drew these on Windows: only the stem of the path counts.
     rows = [
         f"E:\\photos\\input/playground/train/{name}.jpg,{','.join(map(str, box))},whale\n"

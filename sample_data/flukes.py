@@ -38,7 +38,7 @@ class Lobe:
     notch_width: float
     stalk_width: float
     waves: np.ndarray  # (k, 3) amplitude, cycles per unit, phase of the serration
-    nicks: np.ndarray  # (m, 3) place, depth, width of bites out of the trailing edge
+    nicks: np.ndarray  # (m, 3) x, depth, width of bites out of the trailing edge
 
     def trailing(self, x: np.ndarray) -> np.ndarray:
         """y of the trailing (upper) edge at x in [0, 1]."""
@@ -48,8 +48,8 @@ class Lobe:
         calm = np.clip(x / 0.12, 0, 1) * np.clip((1 - x) / 0.06, 0, 1)
         for amplitude, cycles, phase in self.waves:
             y = y + calm * amplitude * np.sin(2 * np.pi * (cycles * x + phase))
-        for place, depth, width in self.nicks:
-            y = y + calm * depth * np.exp(-(((x - place) / width) ** 2))
+        for centre, depth, width in self.nicks:
+            y = y + calm * depth * np.exp(-(((x - centre) / width) ** 2))
         return y
 
     def leading(self, x: np.ndarray, stalk: float = 0.4) -> np.ndarray:
@@ -81,9 +81,9 @@ def draw_fluke(seed: int, individual: int) -> Fluke:
     lobes = _lobes(rng)
     outline = _outline(lobes)
     alpha = _fill(outline)
-    place, across, side = _coordinates(lobes)
+    distance, across, side = _coordinates(lobes)
     whiteness = _DARKEST + (_WHITEST - _DARKEST) * ((seed * 0.37 + individual * _GOLDEN) % 1.0)
-    white = _pigmentation(rng, place, across, side, alpha > 0.5, whiteness)
+    white = _pigmentation(rng, distance, across, side, alpha > 0.5, whiteness)
     colour = _paint(rng, white, across)
     for draw in (_speckles, _scars, _rakes, _barnacles):
         draw(rng, colour, outline)
@@ -115,16 +115,16 @@ def _lobes(rng: np.random.Generator) -> tuple[Lobe, Lobe]:
     roughness = rng.uniform(0.3, 1.2)
     lobes = []
     for _ in range(2):
-        own = {key: value * rng.uniform(0.95, 1.05) for key, value in shape.items()}
+        varied = {key: value * rng.uniform(0.95, 1.05) for key, value in shape.items()}
         # Stalk and notch belong to both lobes: the halves must meet.
-        own["thickness"] = shape["thickness"]
+        varied["thickness"] = shape["thickness"]
         cycles = np.array([rng.uniform(3, 7), rng.uniform(8, 15), rng.uniform(16, 32)])
         heights = roughness * np.array([0.012, 0.009, 0.007]) * rng.uniform(0.4, 1.4, 3)
         waves = np.stack([heights, cycles, rng.uniform(0, 1, 3)], axis=1)
         count = int(rng.integers(0, 4))
         sizes = [rng.uniform(0.15, 0.92, count), rng.uniform(0.02, 0.07, count)]
         nicks = np.stack([*sizes, rng.uniform(0.01, 0.03, count)], axis=1)
-        lobes.append(Lobe(**own, **middle, waves=waves, nicks=nicks))
+        lobes.append(Lobe(**varied, **middle, waves=waves, nicks=nicks))
     return lobes[0], lobes[1]
 
 
@@ -132,13 +132,13 @@ def _outline(lobes: tuple[Lobe, Lobe]) -> np.ndarray:
     """(n, 2) closed canonical outline, clockwise from the notch."""
     x = 1 - (1 - np.linspace(0, 1, 260)) ** 1.7  # denser towards the tip, where the edge turns
     left, right = lobes
-    parts = [
+    edges = [
         np.stack([x, right.trailing(x)], axis=1),
         np.stack([x, right.leading(x)], axis=1)[::-1],
         np.stack([-x, left.leading(x)], axis=1),
         np.stack([-x, left.trailing(x)], axis=1)[::-1],
     ]
-    return np.concatenate(parts)
+    return np.concatenate(edges)
 
 
 def _fill(outline: np.ndarray) -> np.ndarray:
@@ -152,22 +152,22 @@ def _fixed(pixels: np.ndarray) -> np.ndarray:
 
 
 def _coordinates(lobes: tuple[Lobe, Lobe]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Three (FRAME_HEIGHT, FRAME_WIDTH) arrays: distance from the middle in [0, 1], place across
+    """Three (FRAME_HEIGHT, FRAME_WIDTH) arrays: distance from the middle in [0, 1], position across
     the lobe (0 trailing, 1 leading edge, beyond it the stalk), and True on the right lobe."""
     x = (np.arange(FRAME_WIDTH) - ORIGIN_X) / UNIT
     y = ((np.arange(FRAME_HEIGHT) - ORIGIN_Y) / UNIT)[:, None]
-    place = np.clip(np.abs(x), 0, 1)
+    distance = np.clip(np.abs(x), 0, 1)
     left, right = lobes
-    top = np.where(x < 0, left.trailing(place), right.trailing(place))
-    bottom = np.where(x < 0, left.leading(place, 0.0), right.leading(place, 0.0))
+    top = np.where(x < 0, left.trailing(distance), right.trailing(distance))
+    bottom = np.where(x < 0, left.leading(distance, 0.0), right.leading(distance, 0.0))
     across = (y - top) / np.maximum(bottom - top, 0.02)
     shape = across.shape
-    return np.broadcast_to(place, shape), across, np.broadcast_to(x >= 0, shape)
+    return np.broadcast_to(distance, shape), across, np.broadcast_to(x >= 0, shape)
 
 
 def _pigmentation(
     rng: np.random.Generator,
-    place: np.ndarray,
+    distance: np.ndarray,
     across: np.ndarray,
     side: np.ndarray,
     inside: np.ndarray,
@@ -178,23 +178,23 @@ def _pigmentation(
     A smooth random field over the lobes, partly common to both, with the tendencies that real
     flukes show (dark middle, dark or pale tips, dark trailing edge), cut at the wanted share.
     """
-    common = rng.standard_normal((3, 5))
-    own = rng.standard_normal((2, 3, 5))
-    own[1, :, 0] = own[0, :, 0]  # the lobes meet in the middle without a seam
+    common_knots = rng.standard_normal((3, 5))
+    lobe_knots = rng.standard_normal((2, 3, 5))
+    lobe_knots[1, :, 0] = lobe_knots[0, :, 0]  # the lobes meet in the middle without a seam
     mixture = rng.uniform(0.45, 0.95)  # how alike the lobes are
-    score = np.empty(place.shape, np.float32)
+    score = np.empty(distance.shape, np.float32)
     for right in (False, True):
-        knots = mixture * common + np.sqrt(1 - mixture**2) * own[int(right)]
+        knots = mixture * common_knots + np.sqrt(1 - mixture**2) * lobe_knots[int(right)]
         field = cv2.resize(knots.astype(np.float32), (160, 80), interpolation=cv2.INTER_CUBIC)
         sampled = cv2.remap(
             field,
-            (place * 159).astype(np.float32),
+            (distance * 159).astype(np.float32),
             (np.clip(across, 0, 1) * 79).astype(np.float32),
             cv2.INTER_LINEAR,
         )
         score[side == right] = sampled[side == right]
-    score -= rng.uniform(0.2, 2.2) * np.exp(-((place / rng.uniform(0.15, 0.4)) ** 2))
-    score += rng.uniform(-1.0, 1.2) * (place - 0.5)
+    score -= rng.uniform(0.2, 2.2) * np.exp(-((distance / rng.uniform(0.15, 0.4)) ** 2))
+    score += rng.uniform(-1.0, 1.2) * (distance - 0.5)
     score -= rng.uniform(0.0, 1.6) * np.exp(-np.clip(across, 0, None) / 0.1)
     score -= rng.uniform(0.0, 3.0) * np.clip(across - 0.9, 0, 1)  # stalks are mostly dark
     score += rng.uniform(0.15, 0.5) * _cloud(rng, score.shape, 5)

@@ -79,7 +79,7 @@ def take_photo(
 
 
 def _choose_view(rng: np.random.Generator, fluke: Fluke, wide: bool) -> _View:
-    """Draw a pose, then the scale and place that put the visible fluke into the photo."""
+    """Draw a pose, then the scale and position that put the visible fluke into the photo."""
     pitch = np.deg2rad(rng.uniform(5, 30) * rng.choice([-1, 1]))
     yaw, roll = np.deg2rad(rng.uniform(-14, 14)), np.deg2rad(np.clip(rng.normal(0, 4), -10, 10))
     bends = tuple(rng.normal(0.02, 0.06) + rng.normal(0, 0.03, 2))
@@ -98,14 +98,14 @@ def _choose_view(rng: np.random.Generator, fluke: Fluke, wide: bool) -> _View:
     else:
         height = int(np.clip(scale * spread[1] * rng.uniform(1.08, 2.0), _LOWEST, _HIGHEST))
     scale = min(scale, 0.96 * height / spread[1])
-    free = np.array([width, height]) - scale * spread
-    corner = free * (rng.uniform(0, 1), rng.uniform(0.1, 0.9))
+    room = np.array([width, height]) - scale * spread
+    corner = room * (rng.uniform(0, 1), rng.uniform(0.1, 0.9))
     if rng.random() < 0.06:  # cut by the frame
-        corner[0] += rng.choice([-1, 1]) * (free[0] / 2 + 0.06 * width)
+        corner[0] += rng.choice([-1, 1]) * (room[0] / 2 + 0.06 * width)
     zoom = _FINE * scale
     shift = _FINE * corner - zoom * low
-    place = np.array([[zoom, 0, shift[0]], [0, zoom, shift[1]], [0, 0, 1.0]])
-    return _View((width, height), place @ pose, bends, zoom * water + shift[1])
+    placement = np.array([[zoom, 0, shift[0]], [0, zoom, shift[1]], [0, 0, 1.0]])
+    return _View((width, height), placement @ pose, bends, zoom * water + shift[1])
 
 
 def _pose(pitch: float, yaw: float, roll: float) -> np.ndarray:

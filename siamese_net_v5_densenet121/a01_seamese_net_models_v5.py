@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from whales.nets.network import (
     SiameseNetwork,
@@ -26,8 +26,6 @@ IMAGENET = FirstWeights(
     md5="30ee3e1110167f948a6b9946edeeb738",
 )
 SMALLEST = 32  # pixels a side: five halvings
-
-
 BATCH_NORM_EPSILON = 1.001e-5  # of the ImageNet weights
 
 
@@ -94,7 +92,7 @@ def build_branch(size: int, shape: Shape = FULL) -> keras.Model:
     return keras.Model(photo, layers.GlobalMaxPooling2D(name="max_pool")(x), name=shape.name)
 
 
-def _dense_layer(x: Any, growth: int, name: str) -> Any:
+def _dense_layer(x: keras.KerasTensor, growth: int, name: str) -> keras.KerasTensor:
     """Append `growth` channels computed from all channels so far."""
     from keras import layers
 
@@ -105,7 +103,8 @@ def _dense_layer(x: Any, growth: int, name: str) -> Any:
     return layers.Concatenate(name=f"{name}_concat")([x, y])
 
 
-def _normalized_relu(x: Any, name: str = "") -> Any:
+def _normalized_relu(x: keras.KerasTensor, name: str = "") -> keras.KerasTensor:
+    """Batch normalization, then ReLU."""
     from keras import layers
 
     from whales.nets.batch_norm import BatchNormalization
@@ -115,7 +114,9 @@ def _normalized_relu(x: Any, name: str = "") -> Any:
     return layers.Activation("relu", name=f"{prefix}relu")(x)
 
 
-def _conv(x: Any, filters: int, side: int, name: str, strides: int = 1) -> Any:
+def _conv(
+    x: keras.KerasTensor, filters: int, side: int, name: str, strides: int = 1
+) -> keras.KerasTensor:
     from keras import layers
 
     # The strided stem has its padding from ZeroPadding2D, as ImageNet's weights were trained.

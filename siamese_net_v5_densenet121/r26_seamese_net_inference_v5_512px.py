@@ -1,6 +1,6 @@
 """Net v5, inference at 512 px: pair scores of valid and of test photos against all known photos.
 
-Reads  data/train.csv, data/sample_submission.csv, boxes, the v1 folds,
+Reads  data/train.csv, data/sample_submission.csv, the photos, boxes, the v1 folds,
        models/Res_v5_densenet121/ft_v5_512px_finetune_FOLD_* (the best of each fold)
 Writes in modified_data/seamese_net_v5_rgb_densenet121_512px/:
        full_valid_vs_full_train_matrix_fold_F.pkl, full_test_vs_train_matrix_fold_F.pkl,
@@ -9,12 +9,14 @@ Writes in modified_data/seamese_net_v5_rgb_densenet121_512px/:
 Run    python3 siamese_net_v5_densenet121/r26_seamese_net_inference_v5_512px.py [FOLD]
 """
 
+from collections.abc import Sequence
+
 from siamese_net_v5_densenet121.a00_net_v5 import NET
 from whales.stages.inference_stage import inference_stage
 from whales.stages.stage import run
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> None:
     inference_stage(__doc__, __file__, argv, NET)
 
 

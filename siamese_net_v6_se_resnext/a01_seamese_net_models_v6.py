@@ -70,7 +70,7 @@ def build_network(
     """
     check_size(size, SMALLEST, "the v6 net", "SE-ResNeXt halves them five times")
     check_profile(profile, weights, PROFILES)
-    from siamese_net_v6_se_resnext.se_resnext import build_se_resnext
+    from siamese_net_v6_se_resnext.a01_se_resnext_branch import build_se_resnext
 
     shape = PROFILES[profile]
     branch = build_se_resnext(

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def transforms() -> Transforms:
-    """The transforms in order; all v5 and v6 differ in stands in this call."""
+    """The transforms in order; v5 and v6 differ only in the numbers of this call."""
     from whales.photos.augment import fluke_transforms
 
     return fluke_transforms(flip=0.002, rotate=30, rgb=30, lowest_jpeg=45)

@@ -1,9 +1,12 @@
 """Net v6, first warm start: 224 px on the playground's whales, from ImageNet.
 
-Reads  data/playground/train.csv, boxes, the v2 folds (validated on fold 0)
+Reads  data/playground/train.csv, data/train.csv, the photos, boxes,
+       the v2 folds (validated on fold 0)
 Writes models/Res_v6_seresnext50/seresnext50_224px_warmstart_TAG_SCORE
 Run    python3 siamese_net_v6_se_resnext/r11_seamese_net_warmstart_from_scratch_224px.py
 """
+
+from collections.abc import Sequence
 
 from siamese_net_v6_se_resnext.a00_net_v6 import NET
 from whales.stages.stage import run
@@ -24,7 +27,7 @@ SMOKE = Plan(
 )
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> None:
     plans = {"full": FULL, "smoke": SMOKE}
     training_stage(__doc__, __file__, argv, NET, plans, "seresnext50_224px_warmstart", folds=False)
 

@@ -1,10 +1,13 @@
 """Net v6, second warm start: 384 px on the playground's whales, from the best 224 px weights.
 
-Reads  data/playground/train.csv, boxes, the v2 folds (validated on fold 0),
+Reads  data/playground/train.csv, data/train.csv, the photos, boxes,
+       the v2 folds (validated on fold 0),
        models/Res_v6_seresnext50/seresnext50_224px_warmstart_* (the best)
 Writes models/Res_v6_seresnext50/seresnext50_384px_warmstart_TAG_SCORE
 Run    python3 siamese_net_v6_se_resnext/r12_seamese_net_warmstart_from_scratch_384px.py
 """
+
+from collections.abc import Sequence
 
 from siamese_net_v6_se_resnext.a00_net_v6 import NET
 from whales.nets.net import BestOf
@@ -21,7 +24,7 @@ START = BestOf(
 )
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> None:
     plans = {"full": FULL, "smoke": SMOKE}
     prefix = "seresnext50_384px_warmstart"
     training_stage(__doc__, __file__, argv, NET, plans, prefix, START, folds=False)

@@ -1,10 +1,12 @@
 """Net v6, one fold at 384 px, from the best 384 px warm start.
 
-Reads  data/train.csv, boxes, the v2 folds,
+Reads  data/train.csv, the photos, boxes, the v2 folds,
        models/Res_v6_seresnext50/seresnext50_384px_warmstart_* (the best)
 Writes models/Res_v6_seresnext50/ft_v6_384px_finetune_FOLD_TAG_SCORE
 Run    python3 siamese_net_v6_se_resnext/r15_seamese_net_train_v6_finetune_384px.py FOLD
 """
+
+from collections.abc import Sequence
 
 from siamese_net_v6_se_resnext.a00_net_v6 import NET
 from whales.nets.net import BestOf
@@ -20,7 +22,7 @@ START = BestOf(
 )
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> None:
     plans = {"full": FULL, "smoke": SMOKE}
     training_stage(__doc__, __file__, argv, NET, plans, "ft_v6_384px_finetune_{fold}", START)
 

@@ -44,6 +44,14 @@ def work_root(tmp_path, monkeypatch) -> Path:
 
 
 @pytest.fixture(scope="session")
+def sample(tmp_path_factory) -> Path:
+    """The built-in sample, not to be written to."""
+    root = tmp_path_factory.mktemp("sample") / "root"
+    subprocess.run([sys.executable, "-m", "sample_data", str(root)], cwd=REPOSITORY, check=True)
+    return root
+
+
+@pytest.fixture(scope="session")
 def script():
     """Load a stage script by its path in the project: script("kernel_snn/x.py").main([...])."""
 

@@ -13,7 +13,7 @@ from whales.files.workspace import Workspace
 
 def test_plain_scripts_and_stages_write_the_same(work_root, script):
     workspace = Workspace()
-    matrices.make_root(work_root, part=60)
+    matrices.make_root(work_root, divisor=60)
     script("r20_prepare_matrices_for_ensemble.py").main([])
     script("final_ensemble_with_post_proc.py").main([])
     plain_matrices.r20(workspace)

@@ -3,6 +3,7 @@
 import ast
 import doctest
 import importlib
+import tomllib
 
 import pytest
 from house import REPOSITORY, imported, name_of, source_files, tree
@@ -105,3 +106,34 @@ def test_examples_in_docstrings(path):
     failed, tried = doctest.testmod(module)
     assert tried
     assert not failed
+
+
+def test_every_package_is_in_the_wheel():
+    settings = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
+    listed = {
+        name.replace("whales_tools", "tools") for name in settings["tool"]["setuptools"]["packages"]
+    }
+    folders = {name_of(path.parent) for path in source_files() if path.name == "__init__.py"}
+    assert {name.replace("/", ".") for name in folders} - {"benchmarks"} == listed
+
+
+def test_library_names_are_typed():
+    """Every public function and method of the product says what it takes and gives."""
+    untyped = [
+        f"{name_of(path)}: {node.name}"
+        for path in source_files()
+        if name_of(path).split("/")[0] in ("whales", "tools", *STAGE_FOLDERS)
+        or "/" not in name_of(path)
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.FunctionDef) and not _typed(node)
+    ]
+    assert untyped == []
+
+
+def _typed(node):
+    if node.name.startswith("_") and node.name != "__init__":
+        return True
+    arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+    named = [argument for argument in arguments if argument.arg not in ("self", "cls")]
+    compiled = any("njit" in ast.unparse(decorator) for decorator in node.decorator_list)
+    return compiled or (node.returns is not None and all(a.annotation for a in named))

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -29,7 +28,7 @@ from whales.base.console import log
 from whales.base.errors import UserError
 from whales.base.pickles import load, save, write_text
 from whales.base.progress import progress_bar
-from whales.files.boxes import Box, Detections, iou, merge_views, to_pixels
+from whales.files.boxes import Box, Detection, RawDetections, iou, merge_views, to_pixels
 from whales.files.labels import read_submission_names, stem
 from whales.files.workspace import Workspace
 from whales.photos.photos import photo_size, read_photo
@@ -38,19 +37,19 @@ from whales.stages.options import RunOptions
 MAIN_PARTS = ("train", "test")
 PLAYGROUND_PARTS = ("playground_train", "playground_test")
 PARTS = MAIN_PARTS + PLAYGROUND_PARTS
-# Which file of the work root collects the boxes of which parts.
-WRITTEN = {"boxes_retinanet": MAIN_PARTS, "boxes_retinanet_playground": PLAYGROUND_PARTS}
+# Which file of the work root (key) collects the boxes of which parts.
+BOX_FILES = {"boxes_retinanet": MAIN_PARTS, "boxes_retinanet_playground": PLAYGROUND_PARTS}
 _TABLES = ("train_csv", "sample_submission", "playground_train_csv", "playground_sample_submission")
 
-Entry = tuple[np.ndarray, np.ndarray, np.ndarray]
+CacheEntry = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 LOW_IOU = 0.8
 BATCH = 8  # photos of one size
 
 
 @dataclass(frozen=True)
-class Predicted:
-    """Which photos (stems) each fold's detector is asked for: its valid ones, and all of other parts.
+class PhotosToDetect:
+    """The photos (stems) of each fold's detector: those it holds out, and all of the other parts.
 
     photos: part -> all its photos; valid: fold (from 1) -> the training photos that it holds out.
     """
@@ -64,7 +63,7 @@ class Predicted:
         return [workspace.file(key) for key in ("retinanet_folds", *_TABLES)]
 
     @classmethod
-    def read(cls, workspace: Workspace) -> Predicted:
+    def read(cls, workspace: Workspace) -> PhotosToDetect:
         """Read the folds and the tables of photos."""
         folds, *tables = cls.tables(workspace)
         photos = {
@@ -72,8 +71,8 @@ class Predicted:
             for part, table in zip(PARTS, tables, strict=True)
         }
         valid = {
-            number: [stem(name) for name in names]
-            for number, (_, names) in enumerate(load(folds), start=1)
+            fold: [stem(name) for name in names]
+            for fold, (_, names) in enumerate(load(folds), start=1)
         }
         return cls(photos, valid)
 
@@ -96,6 +95,32 @@ def photo_file(workspace: Workspace, part: str, name: str) -> Path:
 
 
 @dataclass(frozen=True)
+class _CacheNote:
+    """What the entries of a cache were made from.
+
+    weights: digest of the detector, None without a note; photos: stem -> digest of the photo's file.
+    """
+
+    weights: str | None = None
+    photos: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, path: Path) -> _CacheNote:
+        """Read a note; an empty one where there is none or it is damaged."""
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):
+            return cls()
+        if not isinstance(content, dict) or not isinstance(content.get("weights"), str):
+            return cls()
+        return cls(content["weights"], content.get("photos", {}))
+
+    def write(self, path: Path) -> None:
+        """Write the note as JSON."""
+        write_text(path, json.dumps({"weights": self.weights, "photos": self.photos}))
+
+
+@dataclass(frozen=True)
 class Cache:
     """The cached detections of one part of the photos by one fold's detector."""
 
@@ -114,8 +139,7 @@ class Cache:
 
     def weights(self) -> str | None:
         """Digest of the weights that made the entries; None if there are none."""
-        weights = self._note_content().get("weights")
-        return weights if isinstance(weights, str) else None
+        return _CacheNote.read(self._note()).weights
 
     def prepare(self, weights: str, names: Sequence[str], digests: Mapping[str, str]) -> list[str]:
         """Drop the entries of other weights and of photos that changed; return the names to predict.
@@ -123,21 +147,25 @@ class Cache:
         digests: of each photo's file. Entries of a version that did not keep them count unless they are
         older than their photo.
         """
-        note = self._note_content()
-        if note.get("weights") != weights:
+        note = _CacheNote.read(self._note())
+        if note.weights != weights:
             stale = [name for name in names if self.path(name).exists()]
             for name in stale:
                 self.path(name).unlink()
             if stale:
                 log(f"{self.part}: {len(stale)} cached photos are of other weights, done again")
-            note = {}
-        known = note.get("photos", {})
+            note = _CacheNote(weights)
+        known = note.photos
         todo = [name for name in names if not self._fresh(name, known.get(name), digests[name])]
         for name in todo:
             self.path(name).unlink(missing_ok=True)
         photos = {**known, **{name: digests[name] for name in names}}
-        write_text(self._note(), json.dumps({"weights": weights, "photos": photos}))
+        _CacheNote(weights, photos).write(self._note())
         return todo
+
+    def merged(self, name: str) -> list[Detection]:
+        """The detections of a photo (stem) that has an entry, its two views merged."""
+        return merge_views(*views(load(self.path(name))))
 
     def _fresh(self, name: str, known: str | None, digest: str) -> bool:
         entry, photo = self.path(name), self.photo(name)
@@ -146,13 +174,6 @@ class Cache:
         if known is not None:
             return known == digest
         return not photo.exists() or entry.stat().st_mtime_ns >= photo.stat().st_mtime_ns
-
-    def _note_content(self) -> dict[str, Any]:
-        try:
-            content = json.loads(self._note().read_text(encoding="utf-8"))
-        except (FileNotFoundError, ValueError):
-            return {}
-        return content if isinstance(content, dict) else {}
 
     def _note(self) -> Path:
         return self.workspace.file("detections_weights", part=self.part, fold=self.fold)
@@ -168,21 +189,25 @@ class FoldDetector:
         self.path = options.workspace.file("retinanet_converted", fold=fold)
         self.weights = digest(self.path)
         self.left_out: list[str] = []
-        self._predict = None
+        self._predict: Predict | None = None
 
-    def detect(self, part: str, names: Sequence[str]) -> dict[str, list[list[float]]]:
-        """Boxes of `whales.files.boxes.merge_views`, by photo; photos without any are absent."""
+    def detect(self, part: str, names: Sequence[str]) -> dict[str, list[Detection]]:
+        """Merged detections by photo, at most four each; photos without any are absent."""
         cache = Cache(self.options.workspace, part, self.fold)
         todo = cache.prepare(self.weights, names, self.digests)
-        if todo and self._predict is None:
-            self._predict = predictor(load_model(self.path, self.options.profile))
         bar = progress_bar(part, len(todo))
-        for name, entry in both_views(self._predict, self._photos(cache, todo)):
-            save(cache.path(name), entry)
-            bar.update()
+        if todo:
+            for name, entry in both_views(self._network(), self._photos(cache, todo)):
+                save(cache.path(name), entry)
+                bar.update()
         bar.close()
-        found = {name: _merged(cache.path(name)) for name in names if cache.path(name).exists()}
-        return {name: boxes for name, boxes in found.items() if boxes}
+        by_photo = {name: cache.merged(name) for name in names if cache.path(name).exists()}
+        return {name: detections for name, detections in by_photo.items() if detections}
+
+    def _network(self) -> Predict:
+        if self._predict is None:
+            self._predict = predictor(load_model(self.path, self.options.profile))
+        return self._predict
 
     def _photos(self, cache: Cache, names: Sequence[str]) -> Iterator[tuple[str, np.ndarray]]:
         """Names and network inputs, without the broken photos if they are to be skipped."""
@@ -201,47 +226,51 @@ class FoldDetector:
 
 def both_views(
     predict: Predict, photos: Iterable[tuple[Key, np.ndarray]]
-) -> Iterator[tuple[Key, Entry]]:
-    """Entries of photos, predicted upright and mirrored, photos of one shape together.
+) -> Iterator[tuple[Key, CacheEntry]]:
+    """Cache entries of photos, predicted upright and mirrored, photos of one shape together.
 
     photos: key and (h, w, 3) float32 of `network_input`, read while the detector works.
     """
-    for group, images in by_shape(photos, BATCH):
+    for keys, images in by_shape(photos, BATCH):
         outputs = predict(np.ascontiguousarray(np.concatenate([images, images[:, :, ::-1]])))
-        for i, key in enumerate(group):
-            yield key, tuple(values[i :: len(group)] for values in outputs)
+        for i, key in enumerate(keys):
+            boxes, scores, labels = (values[i :: len(keys)] for values in outputs)
+            yield key, (boxes, scores, labels)
 
 
-def _merged(entry: Path) -> list[list[float]]:
-    upright, mirrored = views(load(entry))
-    return merge_views(upright, mirrored)
-
-
-def views(entry: Entry) -> tuple[Detections, Detections]:
-    """A cache entry as the detections of its two views."""
+def views(entry: CacheEntry) -> tuple[RawDetections, RawDetections]:
+    """A cache entry as the detections of its two views: upright, mirrored."""
     boxes, scores, labels = entry
     return (boxes[0], scores[0], labels[0]), (boxes[1], scores[1], labels[1])
 
 
+def save_detections(path: Path, by_photo: Mapping[str, Sequence[Detection]]) -> None:
+    """Write detections as plain lists: stem -> list of [label, score, x1, y1, x2, y2]."""
+    rows = {
+        name: [[label, score, *box] for label, score, box in detections]
+        for name, detections in by_photo.items()
+    }
+    save(path, rows)
+
+
 def collect(
-    workspace: Workspace, part: str, predicted: Predicted
+    workspace: Workspace, part: str, photos: PhotosToDetect
 ) -> dict[str, tuple[int, int, int, int] | None]:
     """Boxes in whole pixels from all folds' caches: the mean of the folds' best boxes.
 
-    A fold whose entries were made by other weights than
-    its converted detector now has is left out, and said so. None for a photo in which nothing was
-    detected; photos without an entry are absent.
+    A fold whose entries were made by other weights than its converted detector now has is left out,
+    which the log says. None for a photo in which nothing was detected; photos without an entry are
+    absent.
     """
-    best: dict[str, list[list[float]]] = {}
-    for fold in predicted.valid:
+    best: dict[str, list[Sequence[float]]] = {}
+    for fold in photos.valid:
         cache = Cache(workspace, part, fold)
         if not _usable(cache):
             continue
-        for name in predicted.names(part, fold):
+        for name in photos.names(part, fold):
             if cache.path(name).exists():
-                best.setdefault(name, []).extend(
-                    entry[2:] for entry in _merged(cache.path(name))[:1]
-                )
+                boxes = best.setdefault(name, [])
+                boxes.extend(detection.box for detection in cache.merged(name)[:1])
     return {
         name: to_pixels(np.mean(boxes, axis=0), *photo_size(photo_file(workspace, part, name)))
         if boxes
@@ -261,11 +290,14 @@ def _usable(cache: Cache) -> bool:
     return True
 
 
-def agreement(found: Mapping[str, Box | None], reference: Mapping[str, Box]) -> str:
+def agreement(detected: Mapping[str, Box | None], reference: Mapping[str, Box]) -> str:
     """One line: mean IoU of the boxes with the reference's, 0 for a photo without a box (None)."""
-    common = [name for name in found if name in reference]
-    overlaps = [iou(found[n], reference[n])[0, 0] if found[n] else 0.0 for n in common]
-    missing = sum(not found[name] for name in common)
+    common = {name: box for name, box in detected.items() if name in reference}
+    overlaps = [
+        iou(np.array(box), np.array(reference[name]))[0, 0] if box else 0.0
+        for name, box in common.items()
+    ]
+    missing = sum(not box for box in common.values())
     mean = np.mean(overlaps) if overlaps else float("nan")
     low = sum(overlap < LOW_IOU for overlap in overlaps)
     return (

@@ -1,6 +1,6 @@
 """Find the flukes in any photo files, in a process of its own, since RetinaNet needs Keras 2.
 
-Reads  REQUEST (pickle: list of photo paths), the photos, and of the highest fold that has one
+Reads  REQUEST (pickle: list of photo paths), the photos, and of the highest fold that has it
        models/retinanet2/resnet152_fold_F_last_converted.h5
 Writes ANSWER (pickle: path -> list of [score, x1, y1, x2, y2], pixels of the photo held upright;
        without the photos that cannot be read)
@@ -9,17 +9,19 @@ Run    python3 -m retinanet.detector.find_flukes REQUEST ANSWER
 
 from __future__ import annotations
 
+import argparse
 import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from retinanet.detector.detections import both_views, views
-from retinanet.detector.geometry import DETECTORS
+from retinanet.detector.geometry import DETECTOR_FOLDS, DETECTORS
 from retinanet.detector.network import load_model, network_input, predictor
 from whales.base.concurrency import read_ahead
 from whales.base.console import log
@@ -32,7 +34,6 @@ from whales.photos.photos import read_photo
 from whales.stages.options import RunOptions, parse_arguments
 from whales.stages.stage import run
 
-FOLDS = range(5, 0, -1)
 # Score from which the best box of a photo counts. Seen with detectors of the smoke profile: 107 of 110
 # photos of flukes reach it, and 6 of 61 strips of water cut out beside the flukes.
 LEAST_SCORE = 0.3
@@ -42,23 +43,30 @@ LEAST_OTHER, MOST_SHARED = 0.5, 0.3
 
 _CHUNK = 500  # photos of one process of the detector
 
-Found = list[list[float]]  # [score, x1, y1, x2, y2]
+PixelBox = tuple[int, int, int, int]  # x1, y1, x2, y2 in the photo held upright
+
+
+class DetectedFluke(NamedTuple):
+    """A detection with its box in whole pixels of the photo held upright."""
+
+    score: float
+    box: PixelBox
 
 
 def converted_detector(workspace: Workspace) -> Path | None:
     """The converted detector of the highest fold that has one."""
-    paths = [workspace.file("retinanet_converted", fold=fold) for fold in FOLDS]
+    folds = range(DETECTOR_FOLDS, 0, -1)
+    paths = [workspace.file("retinanet_converted", fold=fold) for fold in folds]
     return next((path for path in paths if path.exists()), None)
 
 
 def find_flukes(
     photos: Sequence[Path], profile: str, workers: int, workspace: Workspace
-) -> dict[Path, Found]:
+) -> dict[Path, list[DetectedFluke]]:
     """Detections of photos by the work root's detector, run in a process of its own.
 
-    Returns for each photo at most four [score, x1, y1, x2, y2], best first, in whole pixels of the
-    photo held upright; none for a photo that cannot be read. Raises `UserError` where the work root's
-    detector does not fit.
+    Returns at most four for each photo, best first; none for a photo that cannot be read. Raises
+    `UserError` where the work root's detector does not fit.
     """
     environment = {**os.environ, "WHALES_ROOT": str(workspace.root)}
     source = str(Path(__file__).resolve().parents[2])
@@ -68,14 +76,8 @@ def find_flukes(
     with tempfile.TemporaryDirectory() as folder:
         request, answer = Path(folder) / "request.pkl", Path(folder) / "answer.pkl"
         save(request, [str(photo.resolve()) for photo in photos])
-        command = [
-            sys.executable,
-            "-m",
-            "retinanet.detector.find_flukes",
-            str(request),
-            str(answer),
-        ]
-        command += ["--profile", profile, "--workers", str(workers)]
+        command = [sys.executable, "-m", "retinanet.detector.find_flukes"]
+        command += [str(request), str(answer), "--profile", profile, "--workers", str(workers)]
         done = subprocess.run(
             command, env=environment, capture_output=True, text=True, errors="replace", check=False
         )
@@ -83,13 +85,19 @@ def find_flukes(
             raise UserError(done.stderr.strip().splitlines()[-1].removeprefix("error: "))
         if done.returncode:
             raise RuntimeError(f"the detector's process failed:\n{done.stderr}")
-        found = load(answer)
-    return {photo: found.get(str(photo.resolve()), []) for photo in photos}
+        rows = load(answer)
+    return {
+        photo: [
+            DetectedFluke(score, (x1, y1, x2, y2))
+            for score, x1, y1, x2, y2 in rows.get(str(photo.resolve()), [])
+        ]
+        for photo in photos
+    }
 
 
 def boxes_of(
     photos: Sequence[Path], options: RunOptions, all_flukes: bool = False
-) -> dict[Path, list[tuple[int, ...]]]:
+) -> dict[Path, list[PixelBox]]:
     """Boxes (x1, y1, x2, y2) in each photo held upright, none where the whole frame is to be used.
 
     all_flukes: all of a photo's flukes, not its best alone.
@@ -98,59 +106,60 @@ def boxes_of(
     if detector is None:
         log("no converted detector (run retinanet/r31_convert_retinanet_model.py): whole frames")
         return {photo: [] for photo in photos}
-    found: dict[Path, Found] = {}
+    flukes: dict[Path, list[DetectedFluke]] = {}
     bar = progress_bar("detection", len(photos))
     for start in range(0, len(photos), _CHUNK):
-        some = photos[start : start + _CHUNK]
-        found |= find_flukes(some, options.profile, options.workers, options.workspace)
-        bar.update(len(some))
+        chunk = photos[start : start + _CHUNK]
+        flukes |= find_flukes(chunk, options.profile, options.workers, options.workspace)
+        bar.update(len(chunk))
     bar.close()
-    boxes = {photo: fluke_boxes(found[photo], all_flukes) for photo in photos}
-    seen = sum(map(bool, boxes.values()))
-    log(f"{detector.name}: flukes found in {seen} of {len(photos)} photos")
+    boxes = {photo: fluke_boxes(flukes[photo], all_flukes) for photo in photos}
+    with_box = sum(map(bool, boxes.values()))
+    log(f"{detector.name}: flukes found in {with_box} of {len(photos)} photos")
     return boxes
 
 
-def fluke_boxes(found: Found, every: bool = False) -> list[tuple[int, int, int, int]]:
+def fluke_boxes(flukes: Sequence[DetectedFluke], every: bool = False) -> list[PixelBox]:
     """Boxes (x1, y1, x2, y2) of the detections that count: the best, or with `every` the others too.
 
     Empty where even the best scores below LEAST_SCORE.
     """
-    kept: list[list[float]] = []
-    for score, *box in sorted(found, key=lambda entry: -entry[0]):
+    kept: list[PixelBox] = []
+    for score, box in sorted(flukes, key=lambda fluke: -fluke.score):
         if score < (LEAST_OTHER if kept else LEAST_SCORE):
             break
         if not kept or iou(np.array([box]), np.array(kept)).max() <= MOST_SHARED:
             kept.append(box)
-    return [tuple(map(int, box)) for box in (kept if every else kept[:1])]
+    return kept if every else kept[:1]
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> None:
+    """The process that `find_flukes` starts."""
     options, args = parse_arguments(__doc__, argv, extra=_files)
     path = converted_detector(options.workspace)
     if path is None:
         raise UserError("no converted detector; run retinanet/r31_convert_retinanet_model.py")
     predict = predictor(load_model(path, options.profile))
-    sizes = {}
+    sizes: dict[str, tuple[int, int]] = {}
 
-    def read(name):
+    def read(name: str) -> tuple[str, np.ndarray] | None:
         try:
-            pixels = read_photo(name, upright=True)
-        except UserError:  # for the caller, who reads it too, to tell
+            pixels = read_photo(Path(name), upright=True)
+        except UserError:  # the caller reads the photo too, and says why it cannot be read
             return None
-        sizes[name] = pixels.shape[1::-1]
+        height, width = pixels.shape[:2]
+        sizes[name] = width, height
         return name, network_input(pixels, DETECTORS[options.profile])
 
     answers = {}
     photos = filter(None, read_ahead(read, load(args.request), options.workers))
     for name, entry in both_views(predict, photos):
-        merged = merge_views(*views(entry))
-        boxes = [[score, *to_pixels(box, *sizes[name])] for _, score, *box in merged]
-        answers[name] = sorted(boxes, key=lambda box: -box[0])
+        detections = sorted(merge_views(*views(entry)), key=lambda detection: -detection.score)
+        answers[name] = [[score, *to_pixels(box, *sizes[name])] for _, score, box in detections]
     save(args.answer, answers)
 
 
-def _files(parser):
+def _files(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("request", type=Path, metavar="REQUEST")
     parser.add_argument("answer", type=Path, metavar="ANSWER")
 

@@ -10,15 +10,15 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import KFold
 
+from retinanet.detector.geometry import DETECTOR_FOLDS
 from whales.base.errors import UserError
 from whales.base.tables import csv_text
 from whales.files.labels import NEW_WHALE
 
-FOLDS = 5
-SEED = 66
+FOLD_SEED = 66  # of the shuffles of identities and of `new_whale`
 CLASS = "whale"
 
-Row = tuple[str, tuple[int, int, int, int]]  # path, (x1, y1, x2, y2) in pixels
+Annotation = tuple[str, tuple[int, int, int, int]]  # path, (x1, y1, x2, y2) in pixels
 
 
 def split_by_identity(labels: pd.DataFrame) -> list[list[list[str]]]:
@@ -31,28 +31,29 @@ def split_by_identity(labels: pd.DataFrame) -> list[list[list[str]]]:
     identities = np.array(sorted(known.Id.unique()))
     unknown = labels.Image[labels.Id == NEW_WHALE].to_numpy()
     _check_enough(len(identities), "identities")
-    kfold = KFold(FOLDS, shuffle=True, random_state=SEED)
+    kfold = KFold(DETECTOR_FOLDS, shuffle=True, random_state=FOLD_SEED)
     folds = [
-        [known.Image[known.Id.isin(identities[part])].tolist() for part in parts]
-        for parts in kfold.split(identities)
+        [known.Image[known.Id.isin(identities[indices])].tolist() for indices in train_and_valid]
+        for train_and_valid in kfold.split(identities)
     ]
     if len(unknown):
         _check_enough(len(unknown), f"photos of {NEW_WHALE}")
-        for fold, parts in zip(folds, kfold.split(unknown), strict=True):
-            for photos, part in zip(fold, parts, strict=True):
-                photos.extend(unknown[part].tolist())
+        for fold, train_and_valid in zip(folds, kfold.split(unknown), strict=True):
+            for photos, indices in zip(fold, train_and_valid, strict=True):
+                photos.extend(unknown[indices].tolist())
     return folds
 
 
-def _check_enough(count: int, what: str) -> None:
-    if count < FOLDS:
+def _check_enough(count: int, kind: str) -> None:
+    least = DETECTOR_FOLDS
+    if count < least:
         raise UserError(
-            f"train.csv has {count} {what}; {FOLDS} folds need at least {FOLDS}: add photos"
+            f"train.csv has {count} {kind}; {least} folds need at least {least}: add photos"
         )
 
 
 def degenerate_boxes(boxes: Mapping[str, Sequence[float]], names: Iterable[str]) -> list[str]:
-    """Those of the names (photo stems) whose box is empty or inverted."""
+    """The photos (stems) of `names` whose box is empty or inverted, in their order."""
     return [
         name
         for name in names
@@ -60,14 +61,14 @@ def degenerate_boxes(boxes: Mapping[str, Sequence[float]], names: Iterable[str])
     ]
 
 
-def annotation_table(rows: Iterable[Row]) -> str:
+def annotation_table(rows: Iterable[Annotation]) -> str:
     """Rows as `path,x1,y1,x2,y2,whale`, without a header."""
     return csv_text(None, ([path, *box, CLASS] for path, box in rows))
 
 
-def read_annotations(path: Path) -> list[Row]:
+def read_annotations(path: Path) -> list[Annotation]:
     """Read a table `path,x1,y1,x2,y2,class`, no header; UserError names a bad row and its line."""
-    rows: list[Row] = []
+    rows: list[Annotation] = []
     with open(path, newline="", encoding="utf-8") as source:
         reader = csv.reader(source)
         for fields in reader:

@@ -1,4 +1,4 @@
-"""The detector's numbers: anchors and photo sizes of both profiles, and those of a training run."""
+"""The detector's numbers: folds, anchors and photo sizes of both profiles, and a training's plan."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from retinanet.detector.legacy_keras import legacy_keras
 if TYPE_CHECKING:
     from keras_retinanet.utils.anchors import AnchorParameters
 
+DETECTOR_FOLDS = 5  # numbered from 1
+
 
 @dataclass(frozen=True)
 class Detector:
     """Everything that training, conversion and detection must agree on.
 
     backbone: 'resnet152', or 'small', a one-block-a-stage ResNet of `width` channels. sizes,
-    strides: pixels, one each a pyramid level; ratios: height / width; scales: times size.
+    strides: pixels, one for each of the pyramid's `levels`; ratios: height / width; scales: times size.
     short_side, long_side: the photo is resized to the short side unless the long side then exceeds
     its limit.
     """
@@ -71,12 +73,13 @@ DETECTORS = {"full": FULL, "smoke": SMOKE}
 
 
 @dataclass(frozen=True)
-class Settings:
-    """The numbers of a training run.
+class DetectorPlan:
+    """The numbers of a detector's training.
 
-    epoch_rate: factor on the learning rate after every epoch; plateau_factor, plateau_patience: on
-    top of it, when the loss has not improved for so many epochs. weights: 'imagenet', 'none', or
-    the path of an HDF5 file. small_photos: resize before augmenting, and keep the photos in memory.
+    steps: batches an epoch; clipnorm: largest norm of a weight's gradient. epoch_rate: factor on the
+    learning rate after every epoch; plateau_factor, plateau_patience: on top of it, when the loss has
+    not improved for so many epochs. weights: 'imagenet', 'none', or the path of an HDF5 file.
+    small_photos: resize before augmenting, and keep the photos in memory.
     """
 
     epochs: int

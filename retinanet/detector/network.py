@@ -9,10 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, TypedDict, TypeVar
 
 import h5py
 import numpy as np
@@ -22,14 +22,32 @@ from retinanet.detector.legacy_keras import legacy_keras
 from whales.base.errors import UserError
 from whales.base.pickles import atomic_path
 
+if TYPE_CHECKING:
+    import tensorflow as tf
+    import tf_keras
+
 Key = TypeVar("Key")
+# Network inputs (n, h, w, 3) to boxes, scores and labels: see `predictor`.
 Predict = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]
 
-MAX_WAITING = 64
-NOTE = "whales"  # the HDF5 attribute that says what a model file is
+MAX_WAITING = 64  # photos that wait for others of their shape
+NOTE = "whales"  # the HDF5 attribute that holds a model file's note, as JSON
 
 
-def build(detector: Detector) -> Any:
+class ModelNote(TypedDict, total=False):
+    """What a model file says of itself; other makers' files say nothing.
+
+    profile: it was made in; description: what its training is made from; progress: of a training,
+    the fields of `DetectorProgress`; key: digest in the place of `description` before version 0.2.
+    """
+
+    profile: str
+    description: Mapping[str, object]
+    progress: dict[str, object]
+    key: str
+
+
+def build(detector: Detector) -> tf_keras.Model:
     """A new training model: `regression` (n, anchors, 4), `classification` (n, anchors, 1)."""
     keras = legacy_keras()
     from keras_retinanet.models import retinanet as library
@@ -61,7 +79,7 @@ def build(detector: Detector) -> Any:
     )
 
 
-def _redraw(submodel: Any) -> None:
+def _redraw(submodel: tf_keras.Model) -> None:
     """Draw each kernel anew: the library shares one initializer, which today repeats itself."""
     keras = legacy_keras()
     for layer in submodel.layers:
@@ -69,7 +87,8 @@ def _redraw(submodel: Any) -> None:
             layer.kernel.assign(keras.initializers.RandomNormal(0.0, 0.01)(layer.kernel.shape))
 
 
-def _backbone_stages(detector: Detector, inputs: Any) -> list:
+def _backbone_stages(detector: Detector, inputs: tf.Tensor) -> list[tf.Tensor]:
+    """The backbone's outputs C2 to C5, each half the size of the one before."""
     import keras_resnet.blocks
     import keras_resnet.models
 
@@ -77,7 +96,7 @@ def _backbone_stages(detector: Detector, inputs: Any) -> list:
         return keras_resnet.models.ResNet152(inputs, include_top=False, freeze_bn=True).outputs
     narrow = detector.width
 
-    def block(features: int, *args, **kwargs):
+    def block(features: int, *args: object, **kwargs: object) -> Callable[[tf.Tensor], tf.Tensor]:
         return keras_resnet.blocks.basic_2d(features * narrow // 128, *args, **kwargs)
 
     net = keras_resnet.models.ResNet2D(
@@ -100,7 +119,7 @@ def resized(pixels: np.ndarray, detector: Detector) -> np.ndarray:
     return resize_image(pixels, detector.short_side, detector.long_side)[0]
 
 
-def with_detections(model: Any, detector: Detector) -> Any:
+def with_detections(model: tf_keras.Model, detector: Detector) -> tf_keras.Model:
     """The training model plus box regression, clipping and the library's filter.
 
     Score > .05, non-maximum suppression at .5, 300 boxes by falling score, the rest padding (-1):
@@ -113,7 +132,7 @@ def with_detections(model: Any, detector: Detector) -> Any:
     )
 
 
-def predictor(model: Any) -> Predict:
+def predictor(model: tf_keras.Model) -> Predict:
     """Compile a model of `with_detections` once for photos of any size.
 
     The function takes (n, h, w, 3) float32 of `network_input` and returns boxes (n, 300, 4) float32
@@ -123,7 +142,7 @@ def predictor(model: Any) -> Predict:
     import tensorflow as tf
 
     @tf.function(input_signature=[tf.TensorSpec((None, None, None, 3), tf.float32)])
-    def graph(images):
+    def graph(images: tf.Tensor) -> list[tf.Tensor]:
         return model(images, training=False)
 
     def predict(images: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -159,7 +178,7 @@ def _stack(group: list[tuple[Key, np.ndarray]]) -> tuple[list[Key], np.ndarray]:
     return [key for key, _ in group], np.stack([pixels for _, pixels in group])
 
 
-def save_model(path: Path, model: Any, note: dict[str, object]) -> None:
+def save_model(path: Path, model: tf_keras.Model, note: ModelNote) -> None:
     """Write a Keras-2 HDF5 model, with its optimizer if any, and `note` as a JSON attribute."""
     warnings.filterwarnings("ignore", message="You are saving your model as an HDF5 file")
     with atomic_path(path) as temporary:
@@ -168,7 +187,7 @@ def save_model(path: Path, model: Any, note: dict[str, object]) -> None:
             file.attrs[NOTE] = json.dumps(note)
 
 
-def read_note(path: Path) -> dict[str, Any]:
+def read_note(path: Path) -> ModelNote:
     """The note of a model file, empty for other makers' files; UserError if it is no HDF5."""
     try:
         with h5py.File(path, "r") as file:
@@ -177,15 +196,15 @@ def read_note(path: Path) -> dict[str, Any]:
         raise UserError(f"{path} cannot be read as an HDF5 model ({reason})") from reason
 
 
-def load_model(path: Path, profile: str, training: bool = False) -> Any:
+def load_model(path: Path, profile: str, training: bool = False) -> tf_keras.Model:
     """Read a model of `save_model` or keras-retinanet, with its optimizer if it is to train.
 
     Raises UserError for a file of the other profile and for anything but a RetinaNet model.
     """
-    made = read_note(path).get("profile", profile)
-    if made != profile:
+    noted = read_note(path).get("profile", profile)
+    if noted != profile:
         raise UserError(
-            f"{path} was made with --profile {made}, not {profile}; "
+            f"{path} was made with --profile {noted}, not {profile}; "
             "run this stage with the same profile, or the training again"
         )
     keras = legacy_keras()

@@ -10,7 +10,7 @@ from pathlib import Path
 import albumentations as A
 import numpy as np
 
-from retinanet.detector.first_boxes import Row
+from retinanet.detector.first_boxes import Annotation
 from retinanet.detector.geometry import Detector
 from retinanet.detector.network import network_input, resized
 from whales.base.concurrency import read_ahead
@@ -46,7 +46,7 @@ class TrainingPhotos:
 
     def __init__(
         self,
-        rows: Sequence[Row],
+        rows: Sequence[Annotation],
         detector: Detector,
         batch: int,
         seed: int,
@@ -64,7 +64,7 @@ class TrainingPhotos:
         self._small = small
         self._kept: dict[str, tuple[np.ndarray, np.ndarray]] = {}
         self._local = threading.local()
-        self._anchors = lru_cache(maxsize=256)(self._anchors_of)
+        self._anchors = lru_cache(maxsize=256)(self._anchors_for)
 
     def batches(self, epoch: int, steps: int, workers: int) -> Iterator[Batch]:
         """The batches of one epoch (from 0), prepared by `workers` threads, in order."""
@@ -92,7 +92,7 @@ class TrainingPhotos:
         return images, {"regression": regression, "classification": classification}
 
     def _example(self, position: int) -> tuple[np.ndarray, np.ndarray]:
-        """Network input and boxes (0 or 1, 4) of a place in the endless shuffled list."""
+        """Network input and boxes (0 or 1, 4) of a position in the endless shuffled list."""
         pixels, boxes = self._readable(position)
         if not hasattr(self._local, "pipeline"):
             self._local.pipeline = pipeline()
@@ -104,11 +104,12 @@ class TrainingPhotos:
         return image, boxes * _scale(pixels, image)
 
     def _readable(self, position: int) -> tuple[np.ndarray, np.ndarray]:
+        """Pixels and boxes (0 or 1, 4) of the first photo from `position` on that can be read."""
         total = len(self.rows)
-        for again in range(total):
-            turn, place = divmod(position, total)
-            order = np.random.default_rng([self.seed, turn, 1]).permutation(total)
-            row = self.rows[order[(place + again) % total]]
+        for skipped in range(total):
+            shuffle, index = divmod(position, total)
+            order = np.random.default_rng([self.seed, shuffle, 1]).permutation(total)
+            row = self.rows[order[(index + skipped) % total]]
             try:
                 return self._read(row)
             except UserError as reason:
@@ -117,7 +118,8 @@ class TrainingPhotos:
                 self.broken[row[0]] = str(reason)
         raise UserError("none of the training photos can be read")
 
-    def _read(self, row: Row) -> tuple[np.ndarray, np.ndarray]:
+    def _read(self, row: Annotation) -> tuple[np.ndarray, np.ndarray]:
+        """(h, w, 3) uint8 pixels and boxes (0 or 1, 4), resized if photos are to be small."""
         path, box = row
         if path in self._kept:
             return self._kept[path]
@@ -130,7 +132,7 @@ class TrainingPhotos:
             self._kept[path] = pixels, boxes
         return pixels, boxes
 
-    def _anchors_of(self, height: int, width: int) -> np.ndarray:
+    def _anchors_for(self, height: int, width: int) -> np.ndarray:
         from keras_retinanet.utils.anchors import anchors_for_shape
 
         return anchors_for_shape(

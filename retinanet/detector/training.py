@@ -8,47 +8,52 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from retinanet.detector.first_boxes import Row, read_annotations
-from retinanet.detector.geometry import DETECTORS, Settings
+from retinanet.detector.evaluation import evaluate_detector
+from retinanet.detector.first_boxes import Annotation, read_annotations
+from retinanet.detector.first_weights import load_first_weights
+from retinanet.detector.geometry import DETECTORS, Detector, DetectorPlan
 from retinanet.detector.legacy_keras import legacy_keras
 from retinanet.detector.network import (
+    ModelNote,
     build,
-    by_shape,
     load_model,
-    network_input,
     predictor,
     read_note,
     save_model,
     with_detections,
 )
 from retinanet.detector.photos import TrainingPhotos
-from whales.base.concurrency import read_ahead
 from whales.base.console import log
 from whales.base.errors import UserError
 from whales.base.pickles import atomic_path, set_aside, write_text
 from whales.base.progress import progress_bar
 from whales.base.tables import csv_text
-from whales.files.boxes import iou, mean_average_precision
 from whales.files.labels import stem
 from whales.files.stamps import in_words
 from whales.files.workspace import Workspace
-from whales.photos.photos import read_photo
 from whales.stages.job import Job
 from whales.stages.options import RunOptions
 
-EVALUATION_BATCH = 8
+if TYPE_CHECKING:
+    import tf_keras
+
+# Attributes of Keras's plateau rule that a checkpoint keeps.
 PLATEAU_STATE = ("best", "wait", "cooldown_counter")
 COLUMNS = ("epoch", "loss", "regression_loss", "classification_loss", "learning_rate", "IOU")
 COLUMNS += ("box_iou", "not_found")
 
 
 @dataclass
-class Progress:
-    """Where a run stands, as the checkpoint keeps it beside the weights."""
+class DetectorProgress:
+    """Where a training stands, as the checkpoint keeps it beside the weights.
+
+    epoch: how many are done; best: highest IOU so far, -1 before the first; plateau: state of the
+    learning rate's rule (PLATEAU_STATE); history: one row (COLUMNS) an epoch.
+    """
 
     epoch: int = 0
     best: float = -1.0
@@ -56,13 +61,13 @@ class Progress:
     history: list[dict[str, float]] = field(default_factory=list)
 
 
-class Run:
-    """One training run of one fold: its files, its photos, its settings."""
+class DetectorRun:
+    """One training of one fold: its files, its photos, its plan."""
 
     def __init__(
         self,
         options: RunOptions,
-        settings: Settings,
+        plan: DetectorPlan,
         job: Job,
         fold: int,
         snapshot: Path | None = None,
@@ -71,7 +76,7 @@ class Run:
         if options.tensorboard and importlib.util.find_spec("tensorboard") is None:
             raise UserError("--tensorboard needs the package tensorboard: pip install tensorboard")
         ws = options.workspace
-        self.options, self.settings, self.detector = options, settings, DETECTORS[options.profile]
+        self.options, self.plan, self.detector = options, plan, DETECTORS[options.profile]
         self.fold, self.snapshot, self.description = fold, snapshot, job.description
         self.checkpoint = ws.file("checkpoint", stage=f"{job.key}.h5")
         self.history = ws.file("history", stage=job.key)
@@ -86,30 +91,29 @@ class Run:
         """Path of the snapshot of an epoch (from 1) that has the best IOU so far."""
         return self.options.workspace.file("retinanet_best", fold=self.fold, epoch=epoch, iou=iou)
 
-    def start(self) -> tuple[Any, Progress]:
+    def start(self) -> tuple[tf_keras.Model, DetectorProgress]:
         """The model, compiled, and the progress: of the checkpoint, of the snapshot, or new."""
         if self.checkpoint.exists():
             note = read_note(self.checkpoint)
             differences = self._differences(note)
             if not differences and not self.options.force:
                 log(f"resuming after epoch {note['progress']['epoch']} of an interrupted run")
-                return load_model(self.checkpoint, self.options.profile, True), Progress(
-                    **note["progress"]
-                )
+                model = load_model(self.checkpoint, self.options.profile, training=True)
+                return model, DetectorProgress(**note["progress"])
             reason = (
                 f"it is of another training: {in_words(differences)}" if differences else "--force"
             )
             set_aside(self.checkpoint, reason)
         if self.snapshot:
-            return self._start_from_snapshot()
+            return self._start_from_snapshot(self.snapshot)
         legacy_keras().utils.set_random_seed(self.options.seed)
         model = build(self.detector)
-        load_weights(model, self.settings.weights)
-        _compile(model, self.settings)
-        return model, Progress()
+        load_first_weights(model, self.plan.weights)
+        _compile(model, self.plan)
+        return model, DetectorProgress()
 
-    def _differences(self, note: dict[str, Any]) -> list[str]:
-        """Where a checkpoint's run differs from this one."""
+    def _differences(self, note: ModelNote) -> list[str]:
+        """Where a checkpoint's training differs from this one."""
         if "key" in note:  # of a version before 0.2, which kept a digest alone
             return [] if note["key"] == self._former_key() else ["another key"]
         return self.description.differences(note.get("description"))
@@ -120,25 +124,23 @@ class Run:
             ws.file("retinanet_fold_csv", fold=self.fold, part=part).read_bytes()
             for part in ("train", "valid")
         ]
-        parts = (self.settings, self.detector, self.options.seed, snapshot, *tables)
-        return hashlib.sha256(repr(parts).encode()).hexdigest()
+        return former_key(self.plan, self.detector, self.options.seed, snapshot, *tables)
 
-    def _start_from_snapshot(self) -> tuple[Any, Progress]:
-        snapshot = self.snapshot
-        model = load_model(snapshot, self.options.profile, True)
+    def _start_from_snapshot(self, snapshot: Path) -> tuple[tf_keras.Model, DetectorProgress]:
+        model = load_model(snapshot, self.options.profile, training=True)
         if model.optimizer is None:
-            _compile(model, self.settings)
-        progress = Progress(**read_note(snapshot).get("progress", {}))
-        if progress.epoch >= self.settings.epochs:
+            _compile(model, self.plan)
+        progress = DetectorProgress(**read_note(snapshot).get("progress", {}))
+        if progress.epoch >= self.plan.epochs:
             raise UserError(
                 f"{snapshot} has all {progress.epoch} epochs behind it; nothing is left to train"
             )
         log(f"starting from {snapshot}, after epoch {progress.epoch}")
         return model, progress
 
-    def save(self, model: Any, progress: Progress, improved: bool) -> None:
+    def save(self, model: tf_keras.Model, progress: DetectorProgress, improved: bool) -> None:
         """Write snapshots, history and, last, the checkpoint: killed before, an epoch is redone."""
-        note = {
+        note: ModelNote = {
             "profile": self.options.profile,
             "description": self.description.content,
             "progress": asdict(progress),
@@ -150,34 +152,46 @@ class Run:
         _copy(self.last, self.checkpoint)
 
 
-def train(run: Run) -> None:
+def former_key(plan: DetectorPlan, detector: Detector, *values: object) -> str:
+    """The digest by which versions before 0.2 told one training from another.
+
+    values: seed, path of the snapshot or None, content of the fold's two tables. The records enter as
+    text, under the class names that they had then.
+    """
+    texts = [_text_as(plan, "Settings"), _text_as(detector, "Detector"), *map(repr, values)]
+    return hashlib.sha256(f"({', '.join(texts)})".encode()).hexdigest()
+
+
+def _text_as(record: DetectorPlan | Detector, name: str) -> str:
+    return name + repr(record).removeprefix(type(record).__qualname__)
+
+
+def train_detector(run: DetectorRun) -> None:
     """Train to the last epoch, writing snapshots and history after each.
 
     The checkpoint goes at the end.
     """
-    settings, skip = run.settings, run.options.skip_broken_photos
+    plan, skip = run.plan, run.options.skip_broken_photos
     model, progress = run.start()
-    plateau = _plateau(model, settings, progress)
+    plateau = _plateau(model, plan, progress)
     predict = predictor(with_detections(model, run.detector))
     photos = TrainingPhotos(
-        run.train, run.detector, settings.batch, run.options.seed, settings.small_photos, skip
+        run.train, run.detector, plan.batch, run.options.seed, plan.small_photos, skip
     )
     log(f"{len(run.train)} photos to train on, {len(run.valid)} to validate on")
-    while progress.epoch < settings.epochs:
+    while progress.epoch < plan.epochs:
         losses = _train_epoch(model, photos, run, progress.epoch)
         rate = float(model.optimizer.learning_rate)
-        score = evaluate(predict, run, photos.broken)
+        measured = evaluate_detector(predict, run.valid, run.detector, run.options, photos.broken)
         progress.epoch += 1
-        row = {"epoch": progress.epoch, **losses, "learning_rate": rate, **score}
+        row = {"epoch": progress.epoch, **losses, "learning_rate": rate, **measured}
         progress.history.append(row)
-        log(_line(row, settings.epochs))
+        log(_line(row, plan.epochs))
         plateau.on_epoch_end(progress.epoch, dict(losses))
-        model.optimizer.learning_rate.assign(
-            float(model.optimizer.learning_rate) * settings.epoch_rate
-        )
+        model.optimizer.learning_rate.assign(float(model.optimizer.learning_rate) * plan.epoch_rate)
         progress.plateau = {name: float(getattr(plateau, name)) for name in PLATEAU_STATE}
-        improved = score["IOU"] > progress.best
-        progress.best = max(progress.best, score["IOU"])
+        improved = measured["IOU"] > progress.best
+        progress.best = max(progress.best, measured["IOU"])
         run.save(model, progress, improved)
         if run.options.tensorboard:
             _tensorboard(run, row)
@@ -186,9 +200,11 @@ def train(run: Run) -> None:
     run.checkpoint.unlink(missing_ok=True)
 
 
-def _train_epoch(model: Any, photos: TrainingPhotos, run: Run, epoch: int) -> dict[str, float]:
+def _train_epoch(
+    model: tf_keras.Model, photos: TrainingPhotos, run: DetectorRun, epoch: int
+) -> dict[str, float]:
     """Mean of the losses over the steps of an epoch (from 0)."""
-    steps = run.settings.steps
+    steps = run.plan.steps
     batches = photos.batches(epoch, steps, run.options.workers)
     # Not Keras's fit: it would turn a broken photo's UserError into a TensorFlow error.
     losses = [
@@ -198,101 +214,22 @@ def _train_epoch(model: Any, photos: TrainingPhotos, run: Run, epoch: int) -> di
     return {name: float(np.mean([step[name] for step in losses])) for name in losses[0]}
 
 
-def evaluate(predict: Any, run: Run, broken: dict[str, str]) -> dict[str, float]:
-    """Score the detector on the fold's valid photos.
-
-    Returns IOU (mean average precision over IoU .50:.05:.95), box_iou (mean IoU of the best box, 0
-    where there is none) and not_found (photos without a detection). Broken photos are added to
-    `broken` if they are to be skipped.
-    """
-    truths, detections = [], []
-    read = read_ahead(lambda row: _valid_photo(row, run, broken), run.valid, run.options.workers)
-    photos = (photo for photo in read if photo is not None)
-    for boxes, images in by_shape(photos, EVALUATION_BATCH):
-        truths += boxes
-        for found, scores, _ in zip(*predict(images), strict=True):
-            detections.append((found[scores > 0], scores[scores > 0]))
-    if not truths:
-        raise UserError("none of the valid photos can be read")
-    truth = np.array(truths)
-    overlaps = [
-        iou(found[:1], box)[0, 0] if len(found) else 0.0
-        for (found, _), box in zip(detections, truth, strict=True)
-    ]
-    return {
-        "IOU": mean_average_precision(detections, truth),
-        "box_iou": float(np.mean(overlaps)),
-        "not_found": sum(not len(found) for found, _ in detections),
-    }
-
-
-def _valid_photo(row: Row, run: Run, broken: dict[str, str]):
-    """(box in shares of the sides, network input), or None for a broken photo."""
-    path, box = row
-    try:
-        pixels = read_photo(Path(path))
-    except UserError as reason:
-        if not run.options.skip_broken_photos:
-            raise
-        broken[path] = str(reason)
-        return None
-    height, width = pixels.shape[:2]
-    share = np.array(box) / [width, height, width, height]
-    return tuple(share), network_input(pixels, run.detector)
-
-
-def load_weights(model: Any, weights: str) -> None:
-    """Load 'imagenet' (downloaded by the library), 'none', or an HDF5 file, by layer name.
-
-    Raises UserError if the file cannot be had or fits no layer.
-    """
-    if weights == "none":
-        return
-    path = imagenet_weights() if weights == "imagenet" else Path(weights)
-    before = model.get_weights()
-    try:
-        model.load_weights(str(path), by_name=True, skip_mismatch=True)
-    except (OSError, ValueError, KeyError) as reason:
-        raise UserError(f"{path} cannot be read as HDF5 weights ({reason})") from reason
-    changed = sum(
-        not np.array_equal(old, new) for old, new in zip(before, model.get_weights(), strict=True)
-    )
-    if not changed:
-        raise UserError(f"{path} has no weights for any layer of this network")
-    log(f"{changed} of {len(before)} weight arrays come from {path}")
-
-
-def imagenet_weights() -> Path:
-    """The ResNet-152 file of the library's release, downloaded if need be."""
-    legacy_keras()
-    from keras_retinanet.models import backbone
-
-    name = "ResNet-152-model.keras.h5"
-    try:
-        return Path(backbone("resnet152").download_imagenet())
-    except Exception as reason:  # get_file raises plain Exception
-        folder = Path.home() / ".keras" / "models"
-        raise UserError(
-            f"ImageNet weights {name} cannot be downloaded ({reason}); get "
-            f"https://github.com/fizyr/keras-models/releases/download/v0.0.1/{name} and put it "
-            f"into {folder}, or give it with --weights FILE"
-        ) from reason
-
-
-def _compile(model: Any, settings: Settings) -> None:
+def _compile(model: tf_keras.Model, plan: DetectorPlan) -> None:
     keras = legacy_keras()
     from keras_retinanet import losses
 
     model.compile(
         loss={"regression": losses.smooth_l1(), "classification": losses.focal()},
-        optimizer=keras.optimizers.Adam(settings.learning_rate, clipnorm=settings.clipnorm),
+        optimizer=keras.optimizers.Adam(plan.learning_rate, clipnorm=plan.clipnorm),
     )
 
 
-def _plateau(model: Any, settings: Settings, progress: Progress) -> Any:
+def _plateau(
+    model: tf_keras.Model, plan: DetectorPlan, progress: DetectorProgress
+) -> tf_keras.callbacks.ReduceLROnPlateau:
     """Keras's own plateau rule, with the state of the checkpoint put back."""
     plateau = legacy_keras().callbacks.ReduceLROnPlateau(
-        monitor="loss", factor=settings.plateau_factor, patience=settings.plateau_patience
+        monitor="loss", factor=plan.plateau_factor, patience=plan.plateau_patience
     )
     plateau.set_model(model)
     plateau.on_train_begin()
@@ -301,7 +238,7 @@ def _plateau(model: Any, settings: Settings, progress: Progress) -> Any:
     return plateau
 
 
-def _rows(workspace: Workspace, table: Path) -> list[Row]:
+def _rows(workspace: Workspace, table: Path) -> list[Annotation]:
     """Rows of a fold's table; of the path only the stem counts, so that a work root can be moved."""
     rows = [(str(workspace.train_photo(stem(path))), box) for path, box in read_annotations(table)]
     if not rows:
@@ -327,7 +264,7 @@ def _line(row: dict[str, float], epochs: int) -> str:
     )
 
 
-def _tensorboard(run: Run, row: dict[str, float]) -> None:
+def _tensorboard(run: DetectorRun, row: dict[str, float]) -> None:
     import tensorflow as tf
 
     with tf.summary.create_file_writer(str(run.logs)).as_default():

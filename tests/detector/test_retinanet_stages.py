@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import pickletools
 import subprocess
 import sys
 from pathlib import Path
@@ -19,12 +20,21 @@ from retinanet import (
     r31_get_vectors_backbone_resnet152_kfold,
     r32_average_boxes,
 )
-from retinanet.detector.detections import Cache, Predicted, agreement, collect
+from retinanet.detector.detections import (
+    Cache,
+    PhotosToDetect,
+    agreement,
+    collect,
+    save_detections,
+)
 from retinanet.detector.first_boxes import read_annotations
+from retinanet.detector.geometry import DETECTORS
 from retinanet.detector.network import MAX_WAITING, by_shape
+from retinanet.detector.training import former_key
 from whales.base.concurrency import read_ahead
 from whales.base.errors import UserError
 from whales.base.pickles import load, save
+from whales.files.boxes import Detection
 from whales.files.workspace import Workspace
 from whales.stages.stage import run
 
@@ -249,7 +259,7 @@ def test_folds_that_predicted_one_photo_are_averaged(root, capsys):
     """In shares of the sides, before scaling: x1 .28 * 120 = 33.6, y2 .55 * 66 = 36.3."""
     workspace, name = Workspace(root), "t01"
     cached(Cache(workspace, "test", 1), name, (0.25, 0.125, 0.75, 0.5), "one")
-    both = Predicted({"test": [name, "t02"]}, {1: [], 2: []})
+    both = PhotosToDetect({"test": [name, "t02"]}, {1: [], 2: []})
     assert collect(workspace, "test", both) == {name: (30, 8, 90, 33)}
     cached(Cache(workspace, "test", 2), name, (0.31, 0.125, 0.96, 0.6), "two")
     assert collect(workspace, "test", both) == {name: (33, 8, 102, 36)}
@@ -292,6 +302,33 @@ def test_agreement_counts_photos_without_a_box_as_zero():
     assert agreement(found, reference) == (
         "mean IoU 0.500000 of 3 photos; 2 under 0.8, 1 not found"
     )
+
+
+def test_detections_are_written_as_lists_of_plain_numbers(tmp_path):
+    path = tmp_path / "boxes.pkl"
+    first, second = Detection(0, 0.75, (0.125, 0.25, 0.5, 1.0)), Detection(0, 0.5, (0, 0, 1, 1))
+    save_detections(path, {"a": [first, second], "b": [first]})
+    row = [0, 0.75, 0.125, 0.25, 0.5, 1.0]
+    assert load(path) == {"a": [row, [0, 0.5, 0, 0, 1, 1]], "b": [row]}
+    classes = {"GLOBAL", "STACK_GLOBAL"}
+    assert not classes & {code.name for code, _, _ in pickletools.genops(path.read_bytes())}
+
+
+@pytest.mark.parametrize(
+    ("profile", "seed", "snapshot", "key"),
+    [
+        ("smoke", 3, None, "3559ca90dd588ceb9d8b46b714d1f26f64275c1307737011c9fc01e1af8a7e47"),
+        ("full", 0, "/root/models/snapshot.h5",
+         "bd59e76398f074871a73a855b4380c53f7b005a37ba0821ef146d01626a6c664"),
+    ],
+)  # fmt: skip
+def test_checkpoints_of_former_versions_are_known_by_the_digest_they_kept(
+    profile, seed, snapshot, key
+):
+    """The digests are of `repr` of a tuple whose records were called Settings and Detector."""
+    plan = r30_train_backbone_resnet152_kfold.PROFILES[profile]
+    tables = b"a.jpg,1,2,3,4,whale\n", b"b.jpg,5,6,7,8,whale\n"
+    assert former_key(plan, DETECTORS[profile], seed, snapshot, *tables) == key
 
 
 def test_photos_of_one_shape_are_batched_and_few_wait():
@@ -377,15 +414,15 @@ def weights_of(path):
 
 
 KILL = """
-from retinanet import detector_training
-evaluate, calls = detector_training.evaluate, []
+from retinanet.detector import training
+evaluate, calls = training.evaluate_detector, []
 def die_in_the_second_epoch(*arguments):
     calls.append(1)
     if len(calls) == 2:
         import os
         os._exit(9)
     return evaluate(*arguments)
-detector_training.evaluate = die_in_the_second_epoch
+training.evaluate_detector = die_in_the_second_epoch
 """
 
 

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from whales.files.boxes import (
+    Detection,
     average_boxes,
     iou,
     mean_average_precision,
@@ -19,6 +20,11 @@ def detections(*entries):
     """Detections from (x1, y1, x2, y2, score, label), padded with -1 as the detector does."""
     table = np.array([*entries, (-1, -1, -1, -1, -1, -1)], float).reshape(-1, 6)
     return table[:, :4], table[:, 4], table[:, 5].astype(int)
+
+
+def whale(score, *box):
+    """A merged detection of label 0, to be compared with approx number by number."""
+    return [0, pytest.approx(score), pytest.approx(box)]
 
 
 def mirrored(*entries):
@@ -49,7 +55,7 @@ def test_mirror_swaps_the_sides():
 
 def test_upright_alone_gets_half_its_score():
     assert merge_views(detections((0.1, 0.2, 0.5, 0.6, 0.8, 0)), detections()) == [
-        [0, 0.4, 0.1, 0.2, 0.5, 0.6]
+        Detection(0, 0.4, (0.1, 0.2, 0.5, 0.6))
     ]
 
 
@@ -69,7 +75,7 @@ def test_mirrored_box_joins_the_upright_one():
         detections((0.2, 0.2, 0.6, 0.7, 0.9, 0)), mirrored((0.2, 0.2, 0.5, 0.7, 0.5, 0))
     )
     assert len(merged) == 1
-    assert merged[0] == pytest.approx([0, 0.7, 0.2, 0.2, 0.55, 0.7])
+    assert list(merged[0]) == whale(0.7, 0.2, 0.2, 0.55, 0.7)
 
 
 def test_below_the_threshold_it_is_appended():
@@ -77,8 +83,8 @@ def test_below_the_threshold_it_is_appended():
     merged = merge_views(
         detections((0.0, 0.0, 0.4, 0.5, 0.4, 0)), mirrored((0.0, 0.0, 0.4, 1.0, 0.9, 0))
     )
-    assert merged[0] == pytest.approx([0, 0.2, 0, 0, 0.4, 0.5])  # list order, not score order
-    assert merged[1] == pytest.approx([0, 0.45, 0, 0, 0.4, 1])
+    assert list(merged[0]) == whale(0.2, 0, 0, 0.4, 0.5)  # list order, not score order
+    assert list(merged[1]) == whale(0.45, 0, 0, 0.4, 1)
 
 
 def test_the_threshold_itself_is_not_enough():
@@ -91,7 +97,7 @@ def test_the_threshold_itself_is_not_enough():
 def test_other_labels_do_not_join():
     box = (0.2, 0.2, 0.6, 0.7)
     merged = merge_views(detections((*box, 0.9, 0)), mirrored((*box, 0.9, 1)))
-    assert [entry[0] for entry in merged] == [0, 1]
+    assert [detection.label for detection in merged] == [0, 1]
 
 
 def test_the_best_overlap_wins():
@@ -99,8 +105,8 @@ def test_the_best_overlap_wins():
     merged = merge_views(
         detections((*first, 0.5, 0), (*second, 0.5, 0)), mirrored((0.0, 0.0, 0.58, 1.0, 0.9, 0))
     )
-    assert merged[0] == pytest.approx([0, 0.25, *first])
-    assert merged[1] == pytest.approx([0, 0.7, 0, 0, 0.59, 1])
+    assert list(merged[0]) == whale(0.25, *first)
+    assert list(merged[1]) == whale(0.7, 0, 0, 0.59, 1)
 
 
 def test_a_second_mirrored_box_joins_the_already_merged_one():
@@ -113,7 +119,7 @@ def test_a_second_mirrored_box_joins_the_already_merged_one():
     # by .3 / .5 = .6 and joins; the original box it would only have overlapped by .5.
     # x2 = (.5 * 1 + .3 * .5) / 1.5, score (.7 * 1 + .4 * .5) / 1.5 = .6, times weight 1.5.
     assert len(merged) == 1
-    assert merged[0] == pytest.approx([0, 0.9, 0, 0, 0.65 / 1.5, 1])
+    assert list(merged[0]) == whale(0.9, 0, 0, 0.65 / 1.5, 1)
 
 
 def test_a_mirrored_box_joins_one_appended_before():
@@ -122,7 +128,7 @@ def test_a_mirrored_box_joins_one_appended_before():
         mirrored((0.0, 0.0, 0.4, 0.4, 0.8, 0), (0.0, 0.0, 0.4, 0.4, 0.4, 0)),
     )
     assert len(merged) == 2
-    assert merged[1] == pytest.approx([0, 0.6, 0, 0, 0.4, 0.4])
+    assert list(merged[1]) == whale(0.6, 0, 0, 0.4, 0.4)
 
 
 def rows_of_boxes(scores):
@@ -132,20 +138,20 @@ def rows_of_boxes(scores):
 
 def test_more_than_four_are_sorted_and_cut():
     merged = merge_views(detections(*rows_of_boxes([0.2, 0.9, 0.4, 0.6, 0.8])), detections())
-    assert [entry[1] for entry in merged] == pytest.approx([0.45, 0.4, 0.3, 0.2])
+    assert [detection.score for detection in merged] == pytest.approx([0.45, 0.4, 0.3, 0.2])
 
 
 def test_up_to_four_keep_their_order():
     merged = merge_views(detections(*rows_of_boxes([0.2, 0.9, 0.4, 0.6])), detections())
-    assert [entry[1] for entry in merged] == pytest.approx([0.1, 0.45, 0.2, 0.3])
+    assert [detection.score for detection in merged] == pytest.approx([0.1, 0.45, 0.2, 0.3])
 
 
 def test_sorting_uses_the_score_times_its_weight():
     """Five boxes: the one both views saw (.5, weight 1) beats a single view's .9 (weight 1/2)."""
     boxes = rows_of_boxes([0.9, 0.5, 0.3, 0.2, 0.1])
     merged = merge_views(detections(*boxes), mirrored(boxes[1]))
-    assert merged[0] == pytest.approx([0, 0.5, 0.1, 0, 0.18, 0.5])
-    assert merged[1][1] == pytest.approx(0.45)
+    assert list(merged[0]) == whale(0.5, 0.1, 0, 0.18, 0.5)
+    assert merged[1].score == pytest.approx(0.45)
 
 
 def test_merging_leaves_its_arguments_alone():
@@ -164,9 +170,9 @@ def test_a_view_alone_is_never_changed_but_for_its_weight(rows):
     boxes = [(*sorted(row[0:4:2]), *sorted(row[1:4:2]), row[4]) for row in rows]
     boxes = [(x1, y1, x2, y2, score, 0) for x1, x2, y1, y2, score in boxes]
     merged = merge_views(detections(*boxes), detections())
-    expected = [[0, score / 2, *box] for *box, score, _ in boxes]
+    expected = [Detection(0, score / 2, tuple(box)) for *box, score, _ in boxes]
     if len(expected) > 4:
-        expected = sorted(expected, key=lambda entry: -entry[1])[:4]
+        expected = sorted(expected, key=lambda detection: -detection.score)[:4]
     assert merged == expected
 
 

@@ -15,7 +15,7 @@ import pytest
 from kernel_snn import a01_kernel_model as kernel
 from siamese_net_v5_densenet121 import a01_seamese_net_models_v5 as v5
 from siamese_net_v6_se_resnext import a01_seamese_net_models_v6 as v6
-from siamese_net_v6_se_resnext.se_resnext import build_se_resnext
+from siamese_net_v6_se_resnext.a01_se_resnext_branch import build_se_resnext
 from whales.base.errors import UserError
 from whales.nets.network import assemble, imagenet_preprocess, symmetric_preprocess
 from whales.nets.weight_files import ATTRIBUTE_LIMIT, KNOWN_NETS, load_branch

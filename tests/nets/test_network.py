@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from kernel_snn import a01_kernel_model as kernel
 from siamese_net_v5_densenet121 import a01_seamese_net_models_v5 as v5
+from siamese_net_v6_se_resnext import a01_se_resnext_branch as se_resnext
 from siamese_net_v6_se_resnext import a01_seamese_net_models_v6 as v6
-from siamese_net_v6_se_resnext import se_resnext
 from whales.base.errors import UserError
 from whales.nets.batch_norm import BatchNormalization
 from whales.nets.network import (

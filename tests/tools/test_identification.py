@@ -257,13 +257,14 @@ def test_files_and_folders_of_photos(tmp_path):
 
 
 def test_which_detections_are_flukes():
-    first, shifted, other = [0, 0, 100, 50], [30, 0, 130, 50], [200, 0, 300, 50]
-    found = [[0.6, *other], [0.9, *first], [0.7, *shifted], [0.49, 400, 0, 500, 50]]
+    first, shifted, other = (0, 0, 100, 50), (30, 0, 130, 50), (200, 0, 300, 50)
+    scored = ((0.6, other), (0.9, first), (0.7, shifted), (0.49, (400, 0, 500, 50)))
+    found = [find_flukes.DetectedFluke(*pair) for pair in scored]
     assert fluke_boxes(found) == [(0, 0, 100, 50)]
     # `shifted` shares 70 / 130 with the best one; the last is too uncertain for another fluke.
     assert fluke_boxes(found, every=True) == [(0, 0, 100, 50), (200, 0, 300, 50)]
-    assert fluke_boxes([[0.3, *first]]) == [(0, 0, 100, 50)]
-    assert fluke_boxes([[0.29, *first]], every=True) == []
+    assert fluke_boxes([find_flukes.DetectedFluke(0.3, first)]) == [(0, 0, 100, 50)]
+    assert fluke_boxes([find_flukes.DetectedFluke(0.29, first)], every=True) == []
     assert fluke_boxes([]) == []
 
 

@@ -429,7 +429,8 @@ def test_missing_boxes_are_found_by_another_roots_detector(
     def find(paths, profile, workers, workspace):
         asked.append(([path.name for path in paths], profile, workspace.root))
         # Of the second photo only padding is found.
-        return {path: [[0.9, 5, 6, 40, 30]] * (path.name == "p1.jpg") for path in paths}
+        fluke = find_flukes.DetectedFluke(0.9, (5, 6, 40, 30))
+        return {path: [fluke] * (path.name == "p1.jpg") for path in paths}
 
     monkeypatch.setattr(find_flukes, "find_flukes", find)
     boxes = load(Workspace(import_dataset(table, *options)).file("boxes_v5"))

@@ -590,7 +590,8 @@ def test_detection_against_true_boxes(root):
 def test_script(finished, tmp_path, run_python, script):
     out = tmp_path / "new/page.html"
     code = (
-        f"import sys, report; report.main(['--root', {str(finished.root)!r}, '--out', {str(out)!r}]); "
+        "import sys; from whales_tools import report; "
+        f"report.main(['--root', {str(finished.root)!r}, '--out', {str(out)!r}]); "
         "assert not {'tensorflow', 'keras'} & set(sys.modules)"
     )
     done = run_python("-c", code)

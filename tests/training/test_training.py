@@ -2,88 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import os
-import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
-import pytest
+from tiny_training import history, start, tiny_root, weights
 
-from whales.base.pickles import load, save
-
-HERE = Path(__file__).resolve().parents[2]
-SCRIPT = HERE / "kernel_snn/snn_train_kernel_384_to_1024.py"
-
-# The stage's script with still smaller numbers: everything else is the real thing.
-TINY = """
-import sys
-sys.path.insert(0, {folder!r})
-from whales.training.plan import Block, Plan
-import snn_train_kernel_384_to_1024 as stage
-temp = lambda epochs, **more: Block("temp", 1e-4, 1, epochs, 1, **more)
-stage.COLD_PLANS["smoke"] = (
-    Plan(64, 8, 2, (temp(2), temp(2, frozen=True))),
-    Plan(
-        64, 8, 2, steps=2,
-        blocks=(Block("final", lambda i: 1e-4 / (i + 1), 2, 2, 0.5, each_round=True),),
-    ),
-)
-stage.run(lambda: stage.main(sys.argv[1:]))
-"""
-
-
-def tiny_root(sample: Path, root: Path) -> Path:
-    """A work root with the sample's photos, its first boxes as final ones, and small kernel folds."""
-    shutil.copytree(sample, root)
-    boxes = root / "modified_data"
-    shutil.copy(boxes / "p2bb_v5.pkl", boxes / "p2bb_averaged_v1.pkl")
-    shutil.copy(boxes / "p2bb_playground_v2.pkl", boxes / "p2bb_averaged_playground_v1.pkl")
-    rows = list(csv.DictReader(open(root / "data/train.csv")))
-    groups: dict[str, list[str]] = {}
-    for row in rows:
-        groups.setdefault(row["Id"], []).append(row["Image"])
-    big = sorted(who for who in groups if who != "new_whale" and len(groups[who]) > 3)[:6]
-    train = [name for who in big for name in groups[who][:3]]
-    valid = [groups[who][3] for who in big] + groups["new_whale"][:2]
-    fold = {"train": train, "val": valid}
-    save(boxes / "new_4_folds_split_train_val.pkl", {f"fold_{i}": fold for i in range(4)})
-    return root
-
-
-@pytest.fixture(scope="module")
-def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The built-in sample."""
-    root = tmp_path_factory.mktemp("sample") / "root"
-    subprocess.run([sys.executable, "-m", "sample_data", str(root)], cwd=HERE, check=True)
-    return root
-
-
-def start(root: Path, *folds: int, options: tuple[str, ...] = ()) -> subprocess.Popen:
-    """The tiny stage in a process of its own; fold 0 unless others are given."""
-    code = TINY.format(folder=str(HERE / "kernel_snn"))
-    chosen = [str(fold) for fold in folds or (0,)]
-    command = [sys.executable, "-c", code, "--RUN_FOLD", *chosen, "--profile", "smoke", *options]
-    environment = {**os.environ, "WHALES_ROOT": str(root)}
-    return subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-
-
-def weights(root: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in (root / "saved_models/PLAN21").iterdir()}
-
-
-def history(root: Path) -> list[dict[str, str]]:
-    """Rows of all history files, without the seconds, which differ from run to run."""
-    rows = []
-    for path in sorted((root / "cache/history").glob("*.csv")):
-        rows += list(csv.DictReader(open(path)))
-    return [{key: value for key, value in row.items() if key != "seconds"} for row in rows]
+from whales.base.pickles import load
 
 
 def test_a_killed_training_ends_like_one_left_alone(sample: Path, tmp_path: Path) -> None:

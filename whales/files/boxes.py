@@ -7,12 +7,14 @@ docstring says shares of the sides.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 Box = Sequence[float]  # x1, y1, x2, y2 in pixels of the original photo
 ShareBox = Sequence[float]  # the same in shares of the photo's sides
-Detections = tuple[np.ndarray, np.ndarray, np.ndarray]  # boxes (n, 4), scores (n,), labels (n,)
+# What the network returns for one view of a photo: boxes (n, 4), scores (n,), labels (n,); padding is -1.
+RawDetections = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 MIN_SCORE = 0.01  # below it lies only the detector's padding (-1)
 JOIN_IOU = 0.55
@@ -20,6 +22,18 @@ VIEW_WEIGHT = 0.5  # of each of the two views
 MAX_MERGED = 4
 PRECISION_IOUS = tuple(step / 100 for step in range(50, 100, 5))
 MAX_DETECTIONS = 100
+
+
+class Detection(NamedTuple):
+    """What the detector sees at one place of a photo.
+
+    label: class number, 0 for a whale; score: confidence, above 1 where three or more boxes were
+    merged; box: in shares of the photo's sides.
+    """
+
+    label: int
+    score: float
+    box: ShareBox
 
 
 def iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -54,54 +68,65 @@ def mirror(boxes: np.ndarray) -> np.ndarray:
     return np.stack([1 - boxes[:, 2], boxes[:, 1], 1 - boxes[:, 0], boxes[:, 3]], axis=1)
 
 
-def merge_views(upright: Detections, mirrored: Detections) -> list[list[float]]:
+def merge_views(upright: RawDetections, mirrored: RawDetections) -> list[Detection]:
     """Merge the detections in a photo with those in its mirror image (method, section 1.4).
 
     Boxes in shares of the sides, each view's in its own frame, padding (score -1) included. Returns
-    at most four `[label, score, x1, y1, x2, y2]`, the photo's box first; empty where nothing was
-    detected.
+    at most four detections, the photo's box first; none where nothing was detected.
     """
-    merged = [[*entry, VIEW_WEIGHT] for entry in _entries(*upright)]
+    merged = [_Merged(detection) for detection in _detections(*upright)]
     boxes, scores, labels = mirrored
-    for entry in _entries(mirror(boxes), scores, labels):
-        match = _best_match(merged, entry)
+    for detection in _detections(mirror(boxes), scores, labels):
+        match = _best_match(merged, detection)
         if match is None:
-            merged.append([*entry, VIEW_WEIGHT])
+            merged.append(_Merged(detection))
         else:
-            _join(match, entry)
-    result = [
-        [label, score * weight, *coordinates] for label, score, *coordinates, weight in merged
-    ]
+            match.join(detection)
+    result = [entry.weighted() for entry in merged]
     if len(result) > MAX_MERGED:
-        result = sorted(result, key=lambda entry: -entry[1])[:MAX_MERGED]
+        result = sorted(result, key=lambda detection: -detection.score)[:MAX_MERGED]
     return result
 
 
-def _entries(boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray) -> list[list[float]]:
-    """`[label, score, x1, y1, x2, y2]` of every detection that is not padding."""
+class _Merged:
+    """The weighted mean of detections that were joined; each weighs as one of the two views."""
+
+    def __init__(self, detection: Detection) -> None:
+        self.mean, self.weight = detection, VIEW_WEIGHT
+
+    def join(self, detection: Detection) -> None:
+        """Move score and box to the weighted mean with `detection`, and let the weight grow."""
+        weight, total = self.weight, self.weight + VIEW_WEIGHT
+
+        def mean(present: float, added: float) -> float:
+            return (present * weight + added * VIEW_WEIGHT) / total
+
+        score = mean(self.mean.score, detection.score)
+        box = tuple(map(mean, self.mean.box, detection.box))
+        self.mean, self.weight = Detection(self.mean.label, score, box), total
+
+    def weighted(self) -> Detection:
+        """The mean with its score times its weight."""
+        return self.mean._replace(score=self.mean.score * self.weight)
+
+
+def _detections(boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray) -> list[Detection]:
+    """Every detection that is not padding, as plain Python numbers."""
     return [
-        [int(label), float(score), *(float(value) for value in box)]
+        Detection(int(label), float(score), tuple(float(value) for value in box))
         for box, score, label in zip(boxes, scores, labels, strict=True)
         if score >= MIN_SCORE
     ]
 
 
-def _best_match(merged: list[list[float]], entry: list[float]) -> list[float] | None:
-    same = [other for other in merged if other[0] == entry[0]]
+def _best_match(merged: list[_Merged], detection: Detection) -> _Merged | None:
+    """The entry of the same label with the highest IoU; None where no IoU is above JOIN_IOU."""
+    same = [entry for entry in merged if entry.mean.label == detection.label]
     if not same:
         return None
-    overlaps = iou(np.array([entry[2:6]]), np.array([other[2:6] for other in same]))[0]
+    overlaps = iou(np.array([detection.box]), np.array([entry.mean.box for entry in same]))[0]
     best = int(np.argmax(overlaps))
     return same[best] if overlaps[best] > JOIN_IOU else None
-
-
-def _join(match: list[float], entry: list[float]) -> None:
-    """Move `match` to the weighted mean of both, score and box, and let its weight grow."""
-    weight = match[6]
-    total = weight + VIEW_WEIGHT
-    for i in range(1, 6):
-        match[i] = (match[i] * weight + entry[i] * VIEW_WEIGHT) / total
-    match[6] = total
 
 
 def to_pixels(box: ShareBox, width: int, height: int) -> tuple[int, int, int, int]:

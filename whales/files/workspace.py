@@ -10,8 +10,8 @@ from whales.base.errors import UserError
 from whales.files.digests import Digests
 from whales.files.settings import Settings, read_settings
 
-_DOWNLOAD = "download the competition's data (README, 'The data')"
-_OPTIONAL = "optional, see README, 'The data'"
+_DOWNLOAD = "download the competition's data (docs/pipeline.md, 'The data')"
+_OPTIONAL = "optional, see docs/pipeline.md, 'The data'"
 _V5 = "modified_data/seamese_net_v5_rgb_densenet121_512px"
 _V6 = "modified_data/seamese_net_v6_rgb_seresnext50_384px"
 
@@ -20,7 +20,7 @@ _FILES: dict[str, tuple[str, str]] = {
     "train_csv": ("data/train.csv", _DOWNLOAD),
     "sample_submission": ("data/sample_submission.csv", _DOWNLOAD),
     "import_table": ("data/import.csv", "tools/import_dataset.py"),
-    "settings": ("data/settings.json", "optional, see README, 'Your own photos in, results out'"),
+    "settings": ("data/settings.json", "optional, see docs/catalogue.md, 'Other species'"),
     "train_photos": ("data/train", _DOWNLOAD),
     "test_photos": ("data/test", _DOWNLOAD),
     "playground_train_csv": ("data/playground/train.csv", _DOWNLOAD),
@@ -177,12 +177,19 @@ _PHOTO_FOLDERS = (
 )  # fmt: skip
 
 
+def _beside_checkout() -> Path:
+    """The parent of the project folder; `UserError` where the library is installed without one."""
+    project = Path(__file__).resolve().parents[2]
+    if not (project / "pyproject.toml").exists():
+        raise UserError("no work root is named; set WHALES_ROOT to the folder that holds data/")
+    return project.parent
+
+
 class Workspace:
     """A work root: `WHALES_ROOT`, else the parent of the project folder, never the current folder."""
 
     def __init__(self, root: Path | str | None = None) -> None:
-        default = Path(__file__).resolve().parents[3]
-        self.root = Path(root or os.environ.get("WHALES_ROOT") or default).resolve()
+        self.root = Path(root or os.environ.get("WHALES_ROOT") or _beside_checkout()).resolve()
         self.digests = Digests(self.root, self.file("digests"))
         self._photos: dict[str, Path] = {}
 

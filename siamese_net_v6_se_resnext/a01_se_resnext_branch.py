@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import keras
-from keras import layers, ops
+from keras import KerasTensor, layers, ops
 
 from whales.nets.batch_norm import BatchNormalization
 
@@ -26,12 +25,13 @@ class GroupedConv2D(layers.Conv2D):
     one plain convolution whose kernel is block-diagonal.
     """
 
-    def call(self, inputs: Any, training: bool | None = None) -> Any:
+    def call(self, inputs: KerasTensor, training: bool | None = None) -> KerasTensor:
+        """(n, h, w, c) -> (n, h', w', filters)."""
         if training and self.groups > 1 and _grouped_gradient_is_slow():
             return self._call_bundled(inputs)
         return super().call(inputs)
 
-    def _call_bundled(self, inputs: Any) -> Any:
+    def _call_bundled(self, inputs: KerasTensor) -> KerasTensor:
         height, width, group_in, filters = self.kernel.shape
         bundled = groups_per_bundle(self.groups, group_in)
         bundles = self.groups // bundled
@@ -43,14 +43,14 @@ class GroupedConv2D(layers.Conv2D):
         kernel = ops.reshape(kernel, (height, width, bundled * group_in, filters))
         outputs = [
             ops.conv(
-                part,
-                part_kernel,
+                bundle_inputs,
+                bundle_kernel,
                 strides=list(self.strides),
                 padding=self.padding,
                 dilation_rate=self.dilation_rate,
                 data_format="channels_last",
             )
-            for part, part_kernel in zip(
+            for bundle_inputs, bundle_kernel in zip(
                 ops.split(inputs, bundles, axis=-1),
                 ops.split(kernel, bundles, axis=-1),
                 strict=True,
@@ -100,15 +100,15 @@ def build_se_resnext(
     for stage, (number, filters) in enumerate(zip(blocks, channels, strict=True), start=1):
         for block in range(number):
             strides = 2 if stage > 1 and block == 0 else 1
-            part = f"stage{stage}_block{block}"
-            x = _bottleneck(x, filters, filters // narrow, strides, groups, reduction, part)
+            prefix = f"stage{stage}_block{block}"
+            x = _bottleneck(x, filters, filters // narrow, strides, groups, reduction, prefix)
     x = layers.GlobalMaxPooling2D(name="max_pool")(x)
     return keras.Model(photo, x, name=name)
 
 
 def _bottleneck(
-    x: Any, filters: int, width: int, strides: int, groups: int, reduction: int, name: str
-) -> Any:
+    x: KerasTensor, filters: int, width: int, strides: int, groups: int, reduction: int, name: str
+) -> KerasTensor:
     """1x1, grouped 3x3, 1x1, squeeze-excite, plus the input (projected where the shape changes)."""
     main = _convolution(x, width, 1, f"{name}_conv1")
     main = _normalized(main, f"{name}_1", relu=True)
@@ -134,7 +134,7 @@ def _bottleneck(
     return layers.Activation("relu", name=f"{name}_relu")(x)
 
 
-def _squeeze_excite(x: Any, filters: int, reduction: int, name: str) -> Any:
+def _squeeze_excite(x: KerasTensor, filters: int, reduction: int, name: str) -> KerasTensor:
     """Scale each channel by a number in 0..1 computed from the means of all channels."""
     gate = layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}_squeeze")(x)
     gate = layers.Conv2D(
@@ -154,7 +154,9 @@ def _squeeze_excite(x: Any, filters: int, reduction: int, name: str) -> Any:
     return layers.Multiply(name=f"{name}_scale")([x, gate])
 
 
-def _convolution(x: Any, filters: int, side: int, name: str, strides: int = 1) -> Any:
+def _convolution(
+    x: KerasTensor, filters: int, side: int, name: str, strides: int = 1
+) -> KerasTensor:
     return layers.Conv2D(
         filters,
         side,
@@ -165,6 +167,6 @@ def _convolution(x: Any, filters: int, side: int, name: str, strides: int = 1) -
     )(x)
 
 
-def _normalized(x: Any, name: str, relu: bool = False) -> Any:
+def _normalized(x: KerasTensor, name: str, relu: bool = False) -> KerasTensor:
     x = BatchNormalization(epsilon=BATCH_NORM_EPSILON, name=f"{name}_bn")(x)
     return layers.Activation("relu", name=f"{name}_relu_inner")(x) if relu else x

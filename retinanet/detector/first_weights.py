@@ -1,0 +1,56 @@
+"""What a new detector starts from: ImageNet's weights, a file's, or none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from retinanet.detector.legacy_keras import legacy_keras
+from whales.base.console import log
+from whales.base.errors import UserError
+
+if TYPE_CHECKING:
+    import tf_keras
+
+
+def load_first_weights(model: tf_keras.Model, weights: str) -> None:
+    """Load 'imagenet' (downloaded by the library), 'none', or an HDF5 file, by layer name.
+
+    Raises UserError if the file cannot be had or fits no layer.
+    """
+    if weights == "none":
+        return
+    path = imagenet_weights() if weights == "imagenet" else Path(weights)
+    before = model.get_weights()
+    try:
+        model.load_weights(str(path), by_name=True, skip_mismatch=True)
+    except (OSError, ValueError, KeyError) as reason:
+        raise UserError(f"{path} cannot be read as HDF5 weights ({reason})") from reason
+    changed = sum(
+        not np.array_equal(old, new) for old, new in zip(before, model.get_weights(), strict=True)
+    )
+    if not changed:
+        raise UserError(f"{path} has no weights for any layer of this network")
+    log(f"{changed} of {len(before)} weight arrays come from {path}")
+
+
+def imagenet_weights() -> Path:
+    """The ResNet-152 file of the library's release, downloaded if need be.
+
+    Raises UserError where it cannot be downloaded, with the address and where to put it.
+    """
+    legacy_keras()
+    from keras_retinanet.models import backbone
+
+    name = "ResNet-152-model.keras.h5"
+    try:
+        return Path(backbone("resnet152").download_imagenet())
+    except Exception as reason:  # get_file raises plain Exception
+        folder = Path.home() / ".keras" / "models"
+        raise UserError(
+            f"ImageNet weights {name} cannot be downloaded ({reason}); get "
+            f"https://github.com/fizyr/keras-models/releases/download/v0.0.1/{name} and put it "
+            f"into {folder}, or give it with --weights FILE"
+        ) from reason

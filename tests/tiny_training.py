@@ -1,0 +1,95 @@
+"""A training of the kernel net that is over in seconds: the stage itself, with still smaller numbers."""
+
+from __future__ import annotations
+
+import csv
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from whales.base.pickles import save
+
+HERE = Path(__file__).resolve().parents[1]
+
+# The stage's script with still smaller numbers: everything else is the real thing.
+TINY = """
+import sys
+sys.path.insert(0, {folder!r})
+from whales.training.plan import Block, Plan
+import snn_train_kernel_384_to_1024 as stage
+temp = lambda epochs, **more: Block("temp", {rate}, 1, epochs, 1, **more)
+stage.COLD_PLANS["smoke"] = (
+    Plan(64, 8, 2, (temp(2), temp(2, frozen=True))),
+    Plan(
+        64, 8, 2, steps=2,
+        blocks=(Block("final", lambda i: 1e-4 / (i + 1), 2, 2, 0.5, each_round=True),),
+    ),
+)
+stage.run(lambda: stage.main(sys.argv[1:]))
+"""
+
+
+def tiny_root(sample: Path, root: Path) -> Path:
+    """A work root with the sample's photos, its first boxes as final ones, and small kernel folds."""
+    shutil.copytree(sample, root)
+    boxes = root / "modified_data"
+    shutil.copy(boxes / "p2bb_v5.pkl", boxes / "p2bb_averaged_v1.pkl")
+    shutil.copy(boxes / "p2bb_playground_v2.pkl", boxes / "p2bb_averaged_playground_v1.pkl")
+    rows = list(csv.DictReader(open(root / "data/train.csv")))
+    groups: dict[str, list[str]] = {}
+    for row in rows:
+        groups.setdefault(row["Id"], []).append(row["Image"])
+    big = sorted(who for who in groups if who != "new_whale" and len(groups[who]) > 3)[:6]
+    train = [name for who in big for name in groups[who][:3]]
+    valid = [groups[who][3] for who in big] + groups["new_whale"][:2]
+    fold = {"train": train, "val": valid}
+    save(boxes / "new_4_folds_split_train_val.pkl", {f"fold_{i}": fold for i in range(4)})
+    return root
+
+
+def start(
+    root: Path, *folds: int, options: tuple[str, ...] = (), rate: float = 1e-4
+) -> subprocess.Popen:
+    """The tiny stage in a process of its own; fold 0 unless others are given.
+
+    rate: learning rate of the first plan, as if it were edited on the page.
+    """
+    code = TINY.format(folder=str(HERE / "kernel_snn"), rate=rate)
+    chosen = [str(fold) for fold in folds or (0,)]
+    command = [sys.executable, "-c", code, "--RUN_FOLD", *chosen, "--profile", "smoke", *options]
+    environment = {**os.environ, "WHALES_ROOT": str(root)}
+    return subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def weights(root: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (root / "saved_models/PLAN21").iterdir()}
+
+
+def history(root: Path) -> list[dict[str, str]]:
+    """Rows of all history files, without the seconds, which differ from run to run."""
+    rows = []
+    for path in sorted((root / "cache/history").glob("*.csv")):
+        rows += list(csv.DictReader(open(path)))
+    return [{key: value for key, value in row.items() if key != "seconds"} for row in rows]
+
+
+def finish(run: subprocess.Popen) -> str:
+    """Wait for a stage that must end well; what it said."""
+    output = run.communicate()[0]
+    assert run.returncode == 0, output
+    return output
+
+
+def kill_after(run: subprocess.Popen, root: Path, epochs: int) -> None:
+    """Kill a stage once so many epochs of its root are in the history, and a checkpoint is there."""
+    while len(history(root)) < epochs or not list(root.glob("cache/checkpoints/*/state.pkl")):
+        assert run.poll() is None, run.communicate()[0]
+        time.sleep(0.02)
+    run.send_signal(signal.SIGKILL)
+    run.wait()
