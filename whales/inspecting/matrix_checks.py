@@ -17,7 +17,7 @@ from whales.inspecting.findings import Finding, Panel, Percent, Range, Share
 from whales.inspecting.tables import Tables
 from whales.scores.best_photos import mark_own, own_columns
 from whales.scores.ranking import validation_map
-from whales.scores.root_scores import known_score
+from whales.scores.root_scores import known_map5
 
 ROWS = 512  # of a matrix that are looked at at once
 _ROUNDING = 1e-6  # by which a mean of float32 scores may pass 1
@@ -143,8 +143,7 @@ def _map5(finding: Finding, content: Scores, parts: Sequence[slice], tables: Tab
         return
     truth = tables.truth
     if set(rows) <= truth.keys():
-        score = known_score("", content.matrix, labels, truth)
-        finding.facts["MAP@5 known"] = score.map5
+        finding.facts["MAP@5 known"] = known_map5("", content.matrix, labels, truth).map5
 
 
 def matches(matrix: ScoreMatrix, row: int, count: int) -> list[tuple[str, float]]:
