@@ -11,7 +11,7 @@ from scipy import sparse
 
 from whales.files.dataset import known_photos
 from whales.files.folds import FOLDS
-from whales.files.matrices import ScoreMatrix
+from whales.files.matrices import ScoreMatrix, dense
 from whales.inspecting.contents import Content, Scores
 from whales.inspecting.findings import Finding, Panel, Percent, Range, Share
 from whales.inspecting.tables import Tables
@@ -86,8 +86,7 @@ def rows_of(matrix: ScoreMatrix, start: int) -> ScoreMatrix:
 
 def without_own(matrix: ScoreMatrix) -> np.ndarray:
     """A dense copy (n, m) float32 of scores, -1 where a photo meets itself."""
-    scores = matrix.scores
-    scores = scores.toarray() if sparse.issparse(scores) else np.array(scores, np.float32)
+    scores = dense(matrix.scores).astype(np.float32)
     return mark_own(scores, own_columns(matrix.rows, matrix.columns), -1)
 
 

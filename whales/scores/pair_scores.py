@@ -15,6 +15,7 @@ multiplication, and multiplications bound the speed.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 import numba
 import numpy as np
@@ -70,6 +71,7 @@ def score_pairs(
     ends = np.cumsum(np.count_nonzero(wanted, axis=1))
     columns = np.flatnonzero(wanted) % max(1, wanted.shape[1])
     scores = np.empty(len(columns), np.float32)
+    _load_score_tile()
     _score_pairs(queries, gallery, columns, ends, *folded(weights), scores)
     return scores
 
@@ -109,6 +111,7 @@ def _scorer(gallery: np.ndarray, weights: HeadWeights) -> Callable[..., None]:
             block[:, start:] = pair_scores_gpu.score_rows(queries, gallery[start:], weights)
 
         return on_accelerator
+    _load_score_tile()
     tiles, head = _tiled(gallery), folded(weights)
     job_count = _JOBS * numba.get_num_threads()
 
@@ -157,6 +160,18 @@ def _score_rows(queries, tiles, rows, negative, features, constant, first, left,
             _score_tile(queries[query], tiles[tile], rows, negative, features, constant, work)
             for j in range(min(TILE, scores.shape[1] - base)):
                 scores[query, base + j] = work[0, j]
+
+
+@cache
+def _load_score_tile() -> None:
+    """Compile `_score_tile`, or load it from Numba's cache, before its callers are loaded.
+
+    Its callers' cached code contains copies of it that round otherwise, and the copy loaded first serves
+    all. Without this, a process that compiles and one that loads differ in the last bits of scores.
+    """
+    rows, line = np.zeros((5, 1), np.float32), np.zeros(1, np.float32)
+    tile, work = np.zeros((1, TILE), np.float32), np.empty((4, TILE), np.float32)
+    _score_tile(line, tile, rows, 0, line, np.float32(0), work)
 
 
 # In the file of `_score_rows`, since Numba's cache follows one file: both need the same `_score_tile`.
