@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 
 import numpy as np
+from scipy import sparse
 
 from benchmarks.measure import Line, alternately, matrix_product_rate
 
@@ -41,7 +42,7 @@ def lines(quick: bool) -> Iterator[Line]:
         begin = time.perf_counter()
         predict(batch)
         seconds[batch] = time.perf_counter() - begin
-    best = min(seconds, key=seconds.get)
+    best = min(seconds, key=lambda batch: seconds[batch])
     difference = np.abs(ours().ravel()[:pairs] - predict(best)[:, 0]).max()
     rate = matrix_product_rate(512 if quick else 4096)
     our_seconds, small, large = alternately(
@@ -79,7 +80,7 @@ def _screened(quick: bool) -> Line:
         scores[scores < np.float32(least)] = 0
         return scores
 
-    def screened() -> np.ndarray:
+    def screened() -> sparse.csr_matrix:
         return mean_scores([scorer], [queries], least)
 
     same = np.array_equal(screened().toarray(), exact())

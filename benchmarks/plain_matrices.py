@@ -23,7 +23,7 @@ def answers_of(
 ) -> list[str]:
     """Five answers of one photo, whose columns are in `order` of falling scores."""
     sums: dict[str, float] = {}
-    for column in np.flatnonzero(row > np.float32(threshold)):
+    for column in np.flatnonzero(row > np.float32(threshold)).tolist():
         sums[identities[column]] = sums.get(identities[column], 0.0) + float(row[column])
     answers = sorted(sums, key=lambda identity: -sums[identity])[:5]
     if len(answers) < 5:

@@ -145,10 +145,12 @@ def _project(fluke: Fluke, view: _View) -> tuple[np.ndarray, np.ndarray]:
     plane_y = (back[1, 0] * x + back[1, 1] * y + back[1, 2]) / depth
     bend = np.where(plane_x < 0, view.bends[0], view.bends[1]).astype(np.float32)
     plane_y = plane_y - bend * plane_x**2
-    maps = plane_x * np.float32(UNIT) + ORIGIN_X, plane_y * np.float32(UNIT) + ORIGIN_Y
-    maps = tuple(values.astype(np.float32) for values in maps)
-    colour = cv2.remap(fluke.colour, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return colour, cv2.remap(fluke.alpha, *maps, cv2.INTER_LINEAR)
+    map_x = (plane_x * np.float32(UNIT) + ORIGIN_X).astype(np.float32)
+    map_y = (plane_y * np.float32(UNIT) + ORIGIN_Y).astype(np.float32)
+    colour = cv2.remap(
+        fluke.colour, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    return colour, cv2.remap(fluke.alpha, map_x, map_y, cv2.INTER_LINEAR)
 
 
 def _sea(rng: np.random.Generator, view: _View) -> tuple[np.ndarray, np.ndarray]:
@@ -167,8 +169,8 @@ def _sea(rng: np.random.Generator, view: _View) -> tuple[np.ndarray, np.ndarray]
         shift = rng.uniform(0, 128, 2)
         across = middle * np.clip(depth, 0, 9) * stretch + shift[0]
         along = np.broadcast_to(depth * height * stretch * 4 + shift[1], waves.shape)
-        maps = (values.astype(np.float32) for values in (across % 128, along % 128))
-        tile = cv2.remap(tile / tile.std(), *maps, cv2.INTER_LINEAR, None, cv2.BORDER_WRAP)
+        map_x, map_y = (across % 128).astype(np.float32), (along % 128).astype(np.float32)
+        tile = cv2.remap(tile / tile.std(), map_x, map_y, cv2.INTER_LINEAR, None, cv2.BORDER_WRAP)
         waves += strength * tile
     trough, crest = _SEAS[int(rng.integers(len(_SEAS)))] * rng.uniform(0.85, 1.15)
     level = 0.35 + rng.uniform(0.06, 0.2) * waves + rng.uniform(-0.1, 0.2) * (1 - y / height)

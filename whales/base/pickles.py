@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
-import importlib
+import io
 import os
 import pickle
 import zlib
@@ -15,29 +15,13 @@ from typing import IO, Any
 
 from whales.base.console import log
 from whales.base.errors import UserError
+from whales.base.plain_pickles import PlainUnpickler
 
 PROTOCOL = 4
 GZIP_LEVEL = 3
 
-# What a pickle may name: NumPy arrays and scalars, SciPy sparse matrices, and containers.
-_ALLOWED_MODULES = ("numpy", "scipy.sparse", "collections")
-_ALLOWED_NAMES = {
-    "ndarray", "dtype", "_reconstruct", "scalar", "_frombuffer", "OrderedDict",
-    "csr_matrix", "csc_matrix", "coo_matrix", "csr_array", "csc_array", "coo_array",
-}  # fmt: skip
-
-
-class _PlainUnpickler(pickle.Unpickler):
-    """Refuses every class but NumPy's, SciPy's and the plain containers."""
-
-    def find_class(self, module: str, name: str) -> object:
-        top = module.split(".")[0]
-        trusted = top in ("numpy", "collections") or module.startswith("scipy.sparse")
-        if trusted and (name in _ALLOWED_NAMES or module == "numpy.dtypes"):
-            # SciPy keeps moving the private modules that old pickles name.
-            home = "scipy.sparse" if top == "scipy" else module
-            return getattr(importlib.import_module(home), name)
-        raise pickle.UnpicklingError(f"it holds {module}.{name}, which is not a plain type")
+# A gzipped pickle may unfold to so many times its length, and to so much whatever its length.
+_GZIP_RATIO, _GZIP_FREE = 200, 32 << 20
 
 
 @contextlib.contextmanager
@@ -93,14 +77,16 @@ def load(path: Path | str) -> Any:  # each caller knows, and checks, what its fi
     """
     path = Path(path)
     try:
-        with _open(path) as source:
-            content = _PlainUnpickler(source).load()
-            source.read(1)  # gzip compares its checksum only at the end
-            return content
+        with open(path, "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if path.suffix != ".pklz":
+                return PlainUnpickler(file, size).load()
+            unzipped = _unzipped(file, _GZIP_FREE + _GZIP_RATIO * size)
+        return PlainUnpickler(io.BytesIO(unzipped), len(unzipped)).load()
     except FileNotFoundError:
         raise UserError(f"{path} is missing") from None
     except (
-        pickle.UnpicklingError, EOFError, OSError, zlib.error, AttributeError, ImportError,
+        pickle.UnpicklingError, EOFError, OSError, zlib.error, AttributeError,
         IndexError, KeyError, TypeError, ValueError,
         # Damaged bytes can ask for any length, and NumPy has inner errors of its own.
         MemoryError, OverflowError, RuntimeError,
@@ -111,5 +97,12 @@ def load(path: Path | str) -> Any:  # each caller knows, and checks, what its fi
         ) from reason
 
 
-def _open(path: Path) -> IO[bytes]:
-    return gzip.open(path, "rb") if path.suffix == ".pklz" else open(path, "rb")
+def _unzipped(file: IO[bytes], limit: int) -> bytes:
+    """The whole content of a gzip file, its checksum compared; `UnpicklingError` beyond `limit` bytes."""
+    content = bytearray()
+    with gzip.open(file) as source:
+        while block := source.read(1 << 20):
+            content += block
+            if len(content) > limit:
+                raise pickle.UnpicklingError("it unfolds to far more than its own length")
+    return bytes(content)
