@@ -203,16 +203,16 @@ def log_scores(workspace: Workspace) -> tuple[float, float]:
     from whales.scores import root_scores
     from whales.scores.ensemble import blended
 
-    table = root_scores.fold_scores(workspace)
+    table = root_scores.fold_map5(workspace)
     truth = root_scores.test_answers(workspace)
     ensemble = overlap = 0.0
     if truth:
         table += [
-            root_scores.submission_score(workspace, "submission_v5", truth),
-            root_scores.submission_score(workspace, "submission_v6", truth),
-            root_scores.kernel_score(workspace, truth),
-            root_scores.submission_score(workspace, "submission", truth),
-            *root_scores.known_scores(workspace, truth),
+            root_scores.submission_map5(workspace, "submission_v5", truth),
+            root_scores.submission_map5(workspace, "submission_v6", truth),
+            root_scores.kernel_map5(workspace, truth),
+            root_scores.submission_map5(workspace, "submission", truth),
+            *root_scores.known_map5_of_nets(workspace, truth),
         ]
         ensemble = next(row.map5 for row in table if row.net == "ensemble")
     log("\nnet       fold    photos  MAP@5")
@@ -221,7 +221,7 @@ def log_scores(workspace: Workspace) -> tuple[float, float]:
     log(
         "(test: five answers with new_whale; known: test photos of known whales, without new_whale)"
     )
-    detection = root_scores.detection_score(workspace)
+    detection = root_scores.detection_iou(workspace)
     if detection:
         overlap, photos, missed = detection
         log(f"detection: mean IoU {overlap:.4f} on {photos} photos, {missed} not found")

@@ -11,6 +11,7 @@ from whales.base.errors import UserError
 from whales.files.matrices import (
     ScoreMatrix,
     cut_small,
+    dense,
     load_dict,
     load_tuple,
     save_dict,
@@ -47,6 +48,15 @@ def read(root, name):
 
 
 # --- one matrix -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_matrix])
+def test_names_must_fit_the_shape(kind):
+    matrix = ScoreMatrix(kind(SCORES), ["p", "q"], ["a", "b", "c"])
+    assert matrix.checked("file") is matrix
+    np.testing.assert_array_equal(dense(matrix.scores), SCORES)
+    with pytest.raises(UserError, match=r"^file: expected scores \(2, 2\) .* received \(2, 3\)"):
+        matrix._replace(columns=["a", "b"]).checked("file")
 
 
 @pytest.mark.parametrize("kind", [np.asarray, sparse.csr_matrix])

@@ -153,3 +153,30 @@ def test_the_accelerator_s_way_agrees(monkeypatch, n, m):
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, expected, atol=1e-5)
     np.testing.assert_allclose(score_matrix(compact(head), queries), own, atol=1e-5)
+
+
+DIGEST = """
+import hashlib
+import numpy as np
+from whales.scores.head import HeadWeights
+from whales.scores.pair_scores import score_matrix, score_pairs
+rng = np.random.default_rng(1)
+d, k = 64, 32
+weights = HeadWeights(
+    rng.normal(size=(5, k)).astype(np.float32), rng.normal(size=k).astype(np.float32),
+    rng.normal(size=d).astype(np.float32) / 8, np.float32(-3),
+)
+photos = np.maximum(rng.normal(size=(300, d)), 0).astype(np.float32)
+scores = score_matrix(weights, photos[:40], photos)
+pairs = score_pairs(weights, photos[:40], photos, np.ones(scores.shape, bool))
+assert pairs.tobytes() == scores.tobytes()
+print(hashlib.sha256(scores.tobytes()).hexdigest())
+"""
+
+
+@pytest.mark.slow
+def test_compiled_and_cached_loops_give_the_same_bits(run_python, tmp_path):
+    """A process that compiles the loops, and one that loads them from Numba's cache."""
+    runs = [run_python("-c", DIGEST, NUMBA_CACHE_DIR=str(tmp_path)) for _ in range(2)]
+    assert [run.returncode for run in runs] == [0, 0], runs
+    assert runs[0].stdout == runs[1].stdout

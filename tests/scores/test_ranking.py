@@ -129,7 +129,7 @@ def test_more_rows_than_are_ranked_at_once():
 
 def test_own_column_counts_zero():
     scores = np.array([[0.9, 0.8, 0.1], [0.9, 0.8, 0.1]], np.float32)
-    answers = rank(scores, ["a", "b", "c"], 0.7, itself=np.array([0, -1]))
+    answers = rank(scores, ["a", "b", "c"], 0.7, own_column=np.array([0, -1]))
     assert answers == [["b", NEW, "c", "a"], ["a", "b", NEW, "c"]]
 
 

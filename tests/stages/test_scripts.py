@@ -12,7 +12,7 @@ import demo
 from kernel_snn.training_chain import Names
 from whales.base.errors import UserError
 from whales.nets.net import BestOf
-from whales.training.plan import at, numbered
+from whales.training.plan import in_round, numbered
 
 V5, V6 = "siamese_net_v5_densenet121", "siamese_net_v6_se_resnext"
 SCRIPTS = [
@@ -231,7 +231,7 @@ def rounds_of(block):
     """Tag, marks, and (learning rate, epochs, amplitude) of every round of a built block."""
     marks = "f" * block.frozen + "n" * block.new_adam + "v" * block.each_round
     settings = (block.lr, block.epochs, block.amplitude)
-    return block.tag, marks, [[at(s, i) for s in settings] for i in range(block.rounds)]
+    return block.tag, marks, [[in_round(s, i) for s in settings] for i in range(block.rounds)]
 
 
 def rounds_by_hand(row):

@@ -7,11 +7,13 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pytest
 from tiny_training import history, start, tiny_root, weights
 
 from whales.base.pickles import load
 
 
+@pytest.mark.slow
 def test_a_killed_training_ends_like_one_left_alone(sample: Path, tmp_path: Path) -> None:
     alone = tiny_root(sample, tmp_path / "alone")
     killed = tiny_root(sample, tmp_path / "killed")
@@ -53,6 +55,7 @@ def test_a_killed_training_ends_like_one_left_alone(sample: Path, tmp_path: Path
     assert output.strip().endswith("up to date")
 
 
+@pytest.mark.slow
 def test_folds_of_one_process_end_like_folds_alone(sample: Path, tmp_path: Path) -> None:
     """They share a traced net, whose weights, optimizer and statistics must start anew."""
     alone, together = (tiny_root(sample, tmp_path / name) for name in ("alone", "together"))
@@ -78,6 +81,7 @@ def test_a_round_trains_each_photo_twice_a_side(tmp_path: Path) -> None:
     assert np.array_equal(same, labels == 1)
 
 
+@pytest.mark.slow
 def test_state_is_plain(sample: Path, tmp_path: Path) -> None:
     """A checkpoint is readable with NumPy alone, like every other pickle; --segments splits its costs."""
     root = tiny_root(sample, tmp_path / "root")

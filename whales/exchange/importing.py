@@ -152,7 +152,7 @@ def _look(record: Record) -> tuple[tuple[int, int], bool]:
     height, width = read_photo(record.path).shape[:2]
     image = pyvips.Image.new_from_file(str(record.path))
     turn = image.get("orientation") if "orientation" in image.get_fields() else 1
-    jpeg = image.get("vips-loader").startswith("jpegload")
+    jpeg = str(image.get("vips-loader")).startswith("jpegload")
     upright = (height, width) if turn in _TURNED else (width, height)
     return upright, jpeg and turn in (0, 1)
 

@@ -70,6 +70,11 @@ def _indices(names: Sequence[str], wanted: Sequence[str], side: str, source: obj
     return np.array([index_of[name] for name in wanted], dtype=np.int64)
 
 
+def dense(scores: Scores) -> np.ndarray:
+    """The scores as an array (n, m); an array is returned as it is."""
+    return scores if isinstance(scores, np.ndarray) else scores.toarray()
+
+
 def cut_small(scores: np.ndarray, least: float) -> sparse.csr_matrix:
     """Dense scores (n, m) float32 as CSR float32, without those below `least`, a number above 0.
 

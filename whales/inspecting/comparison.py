@@ -8,12 +8,11 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-from scipy import sparse
 
 from whales.base.errors import UserError
 from whales.files.boxes import Box, iou
 from whales.files.labels import NEW_WHALE, identities_of, read_labels, stem
-from whales.files.matrices import ScoreMatrix
+from whales.files.matrices import ScoreMatrix, dense
 from whales.files.submissions import ANSWERS, read_submission, read_submission_of_any
 from whales.inspecting import contents
 from whales.inspecting.contents import Content, read
@@ -294,9 +293,8 @@ def _matches_of(content: Content, name: str, tables: RootTables, count: int) -> 
 
 def _column(matrix: ScoreMatrix, column: int) -> ScoreMatrix:
     """One column of a matrix as a matrix of one row."""
-    scores = matrix.scores[:, [column]]
-    dense = scores.toarray() if sparse.issparse(scores) else scores
-    return ScoreMatrix(dense.T, [matrix.columns[column]], matrix.rows)
+    scores = dense(matrix.scores[:, [column]])
+    return ScoreMatrix(scores.T, [matrix.columns[column]], matrix.rows)
 
 
 def _answers_of(content: Content, name: str, tables: RootTables, count: int) -> str:

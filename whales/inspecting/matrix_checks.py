@@ -10,13 +10,13 @@ from scipy import sparse
 
 from whales.files.dataset import known_photos
 from whales.files.folds import FOLDS
-from whales.files.matrices import ScoreMatrix
+from whales.files.matrices import ScoreMatrix, dense
 from whales.inspecting.contents import Content, Scores
 from whales.inspecting.findings import Finding, Panel, Percent, Range, Share
 from whales.inspecting.root_tables import RootTables
 from whales.scores.best_photos import mark_own, own_columns
 from whales.scores.ranking import validation_map
-from whales.scores.root_scores import known_score
+from whales.scores.root_scores import known_map5
 
 ROWS = 512  # of a matrix that are looked at at once
 _ROUNDING = 1e-6  # by which a mean of float32 scores may pass 1
@@ -85,8 +85,7 @@ def rows_of(matrix: ScoreMatrix, start: int) -> ScoreMatrix:
 
 def without_own(matrix: ScoreMatrix) -> np.ndarray:
     """A dense copy (n, m) float32 of scores, -1 where a photo meets itself."""
-    scores = matrix.scores
-    scores = scores.toarray() if sparse.issparse(scores) else np.array(scores, np.float32)
+    scores = dense(matrix.scores).astype(np.float32)
     return mark_own(scores, own_columns(matrix.rows, matrix.columns), -1)
 
 
@@ -96,7 +95,7 @@ def _values(finding: Finding, matrix: ScoreMatrix) -> None:
     if not all(scores.shape):
         finding.faults.append("it has no scores")
         return
-    if sparse.issparse(scores):
+    if isinstance(scores, sparse.csr_matrix):
         try:
             scores.check_format(full_check=True)
         except ValueError as reason:
@@ -145,7 +144,7 @@ def _map5(
         return
     truth = tables.truth
     if set(rows) <= truth.keys():
-        finding.facts["MAP@5 known"] = known_score("", matrix, labels, truth).map5
+        finding.facts["MAP@5 known"] = known_map5("", matrix, labels, truth).map5
 
 
 def matches(matrix: ScoreMatrix, row: int, count: int) -> list[tuple[str, float]]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from whales.base.pickles import atomic_path
 from whales.files.dataset import load_boxes, training_identities
-from whales.files.matrices import ScoreMatrix
+from whales.files.matrices import ScoreMatrix, dense
 from whales.files.submissions import read_answers
 from whales.files.workspace import Workspace
 from whales.photos.thumbnails import thumbnail, thumbnail_size
@@ -43,7 +43,7 @@ def answers_picture(
     shape = workspace.settings.anisotropy
     chosen = [name for name in answers if name in scored][:: max(1, len(scored) // lines)][:lines]
     known = KnownPhotos(matrix.columns, identity_of)
-    rows = matrix.aligned(chosen, matrix.columns, path).scores.toarray()
+    rows = dense(matrix.aligned(chosen, matrix.columns, path).scores)
     figure, axes = plt.subplots(len(chosen), 6, figsize=(13, 1.25 * len(chosen)), squeeze=False)
     for line, name, scores in zip(axes, chosen, rows, strict=True):
         _draw(line[0], thumbnail(workspace, boxes, name), f"{name}.jpg", None, shape)

@@ -33,6 +33,8 @@ def lines(
     lines, name -> x.
     """
     figure, axes = _figure(len(panels))
+    from matplotlib.ticker import MaxNLocator
+
     for axis, (label, drawn) in zip(axes, panels.items(), strict=True):
         for number, (name, (x, y)) in enumerate(drawn.items()):
             known = [(a, b) for a, b in zip(x, y, strict=True) if math.isfinite(b)]
@@ -48,7 +50,9 @@ def lines(
         all_x = [value for xs, _ in drawn.values() for value in xs]
         if all_x and all(isinstance(value, int) for value in all_x):
             # Whole numbers, and as many of them in every panel, whatever of y is known.
-            axis.xaxis.get_major_locator().set_params(integer=True)
+            locator = axis.xaxis.get_major_locator()
+            if isinstance(locator, MaxNLocator):
+                locator.set_params(integer=True)
             axis.set_xlim(min(all_x) - 0.5, max(all_x) + 0.5)
         axis.grid(color="#d5dbe0", linewidth=0.6)
         if drawn:

@@ -32,7 +32,7 @@ from whales.reporting.report_sources import Sources
 from whales.scores.calibration import FITTED_IDENTITIES, Bin, cross_fitted
 from whales.scores.evaluation import CONFIDENCE, Measure
 from whales.scores.ranking import CLAIM_SCORE, ENSEMBLE_THRESHOLD, VALIDATION_THRESHOLD
-from whales.scores.root_scores import kernel_fold_score
+from whales.scores.root_scores import kernel_fold_map5
 
 MOST_SWAPPED = 200  # photos in the table of what post-processing changed
 _WHOLE = ("test", "all folds")
@@ -88,7 +88,7 @@ def results(sources: Sources) -> str:
             f"{ENSEMBLE_THRESHOLD}. Top k: the right answer is among the first k."
         )
         elements += [note(text), _quality_table(kept), _groups_table(kept)]
-    kernel = [kernel_fold_score(sources.workspace, fold) for fold in range(FOLDS)]
+    kernel = [kernel_fold_map5(sources.workspace, fold) for fold in range(FOLDS)]
     rows = [(f"fold {s.fold}", f"{s.photos:,}", f"{s.map5:.4f}") for s in kernel if s]
     if rows:
         caption = "The kernel net on its folds, as the names of its weights tell"

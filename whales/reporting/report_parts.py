@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from scipy import sparse
 
 from whales.base.pickles import load
 from whales.files.boxes import Box
 from whales.files.labels import NEW_WHALE
-from whales.files.matrices import ScoreMatrix
+from whales.files.matrices import ScoreMatrix, dense
 from whales.files.workspace import Workspace, require
 from whales.scores.best_photos import mark_own, own_columns
 from whales.scores.evaluation import Measure, measures
@@ -197,7 +196,7 @@ def blocks(matrix: ScoreMatrix) -> Iterable[tuple[int, np.ndarray]]:
     """The matrix in blocks of rows: index of the first row, and dense scores (rows, m) float32."""
     for start in range(0, len(matrix.rows), _ROWS):
         block = matrix.scores[start : start + _ROWS]
-        yield start, block.toarray() if sparse.issparse(block) else block
+        yield start, dense(block)
 
 
 class Tradeoff(NamedTuple):

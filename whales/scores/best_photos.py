@@ -1,21 +1,23 @@
-"""An identity scores what its best photo scores, and a photo against itself counts nothing."""
+"""Identities by their best photos: the best pair score counts, a photo against itself does not."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from scipy import sparse
 
-from whales.files.matrices import ScoreMatrix
+from whales.files.matrices import ScoreMatrix, Scores
+
+SomeScores = TypeVar("SomeScores", bound=Scores)
 
 
 class Candidate(NamedTuple):
-    """An identity that a photo may show, and the known photo (stem) of it most like that photo.
+    """An identity that a query may show, and its known photo (stem) most like the query.
 
-    photo, score: None where no known photo stands for the identity, as for `new_whale`;
-    probability: that the photo shows the identity, None where scores are not calibrated.
+    photo, score: the known photo and its pair score, None for an identity without one, as `new_whale`;
+    probability: that the query shows the identity, None where scores are not calibrated.
     """
 
     identity: str
@@ -25,14 +27,20 @@ class Candidate(NamedTuple):
 
     @property
     def value(self) -> float:
-        """What people see and filter by: the probability if there is one, else the score."""
+        """The number that people see and filter by: the probability if there is one, else the score."""
         return self.probability if self.probability is not None else self.score or 0.0
 
 
 class KnownPhotos:
     """Known photos (stems), the columns of score matrices, grouped by identity.
 
-    Scores below are pair scores with these photos in their order: (m,) of one photo or (n, m).
+    The methods take pair scores against these photos in their order: (m,) of one query or (n, m).
+
+    >>> known = KnownPhotos(["a1", "b1", "a2"], {"a1": "w_a", "a2": "w_a", "b1": "w_b"})
+    >>> known.identities
+    ['w_a', 'w_b']
+    >>> known.top(np.array([0.25, 0.5, 0.75]), count=2)
+    [(0, 2), (1, 1)]
     """
 
     def __init__(
@@ -41,47 +49,47 @@ class KnownPhotos:
         identity_of: Mapping[str, str],
         identities: Sequence[str] | None = None,
     ) -> None:
-        """`identity_of`: stem -> identity of at least these photos; `identities`: their order.
+        """`identity_of`: stem -> identity of at least these photos.
 
-        Without it identities come in the order of their first photos. ValueError where one of
-        `identities` has no photo.
+        `identities`: all identities in the order wanted; without it they come in the order of their
+        first photos. ValueError where one of them has no photo.
         """
         self.photos = list(photos)
         names = [identity_of[name] for name in photos]
         self.identities = list(dict.fromkeys(names if identities is None else identities))
         self.code_of = {identity: code for code, identity in enumerate(self.identities)}
         self.codes = np.array([self.code_of[name] for name in names], np.int64)
-        # Stable: within an identity columns keep their order, which decides ties.
+        # A stable sort keeps the columns of an identity in order, which decides ties.
         self._order = np.argsort(self.codes, kind="stable")
         self._edges = np.searchsorted(self.codes[self._order], np.arange(len(self.code_of) + 1))
         if not np.diff(self._edges).all():
             raise ValueError("an identity has no known photo")
 
     def best(self, scores: np.ndarray) -> np.ndarray:
-        """Each identity's score, that of its best photo: (n, m) to (n, identities)."""
+        """Each identity's score, that of its best photo: (n, m) -> (n, identities)."""
         return np.maximum.reduceat(scores[:, self._order], self._edges[:-1], axis=1)
 
     def best_column(self, scores: np.ndarray, code: int) -> int:
-        """Column of an identity's best photo by one photo's scores (m,), the earlier one on ties.
+        """Column of an identity's best photo by one query's scores (m,), the earlier one on ties.
 
-        code: index in `identities`.
+        code: index into `identities`.
         """
         columns = self._order[self._edges[code] : self._edges[code + 1]]
         return int(columns[np.argmax(scores[columns])])
 
     def top(self, scores: np.ndarray, count: int) -> list[tuple[int, int]]:
-        """The `count` best identities of one photo's scores (m,), as many as there are.
+        """The `count` best identities by one query's scores (m,), or all where there are fewer.
 
-        Returns (index in `identities`, column of its best photo), best first; ties go to the identity
-        that comes first in `identities`, and to its earlier photo.
+        Returns (index into `identities`, column of the best photo) of each, best first; ties go to the
+        identity that comes first in `identities`, and to its earlier photo.
         """
         best = np.argsort(-self.best(scores[None])[0], kind="stable")[:count]
         return [(int(code), self.best_column(scores, code)) for code in best]
 
     def candidate(self, identity: str, scores: np.ndarray) -> Candidate:
-        """An identity with its best photo by one photo's scores (m,).
+        """An identity with its best photo by one query's scores (m,).
 
-        Scores of -inf do not count; neither photo nor score where the identity has none that does.
+        Scores of -inf do not count; without another score the candidate has no photo and no score.
         """
         code = self.code_of.get(identity)
         if code is not None:
@@ -94,11 +102,11 @@ class KnownPhotos:
 def best_identities(
     matrix: ScoreMatrix, identity_of: Mapping[str, str], count: int
 ) -> dict[str, list[Candidate]]:
-    """For each row's photo the `count` best identities, each with its best photo; scores of 0 are none.
+    """Row's photo (stem) -> its `count` best identities, each with its best photo.
 
-    matrix: dense or CSR, (n, m), never made dense; identity_of: stem -> identity of its columns. Ties go
-    to the column that comes first, between identities too: unlike those of `KnownPhotos.top`, they go
-    as `whales.scores.ranking.rank` lets them.
+    matrix: (n, m), never made dense; scores of 0 do not count, so a list may be shorter; identity_of:
+    stem -> identity of the columns. Ties go to the column that comes first, between identities too, as
+    in `whales.scores.ranking.rank` and unlike `KnownPhotos.top`.
     """
     entries = sparse.coo_matrix(matrix.scores)
     scored = entries.data > 0
@@ -112,38 +120,44 @@ def best_identities(
     rows, columns, values = rows[first], columns[first], values[first]
     rank = np.arange(len(rows)) - np.searchsorted(rows, rows)
     top = rank < count
-    found: dict[str, list[Candidate]] = {name: [] for name in matrix.rows}
+    candidates: dict[str, list[Candidate]] = {name: [] for name in matrix.rows}
     for row, column, value in zip(
         rows[top].tolist(), columns[top].tolist(), values[top].tolist(), strict=True
     ):
         photo = matrix.columns[column]
-        found[matrix.rows[row]].append(Candidate(identity_of[photo], photo, value))
-    return found
+        candidates[matrix.rows[row]].append(Candidate(identity_of[photo], photo, value))
+    return candidates
 
 
 def own_columns(rows: Sequence[str], columns: Sequence[str]) -> np.ndarray:
-    """Column of each row's own photo, (n,) int64, -1 where it is no column; photo names (stems)."""
+    """Column of each row's own photo, -1 where the columns lack it: (n,) int64.
+
+    rows, columns: photo names (stems), n and m.
+
+    >>> own_columns(["a", "q", "b"], ["b", "a"]).tolist()
+    [1, -1, 0]
+    """
     column_of = {name: column for column, name in enumerate(columns)}
     return np.array([column_of.get(name, -1) for name in rows], np.int64)
 
 
-def mark_own(values: np.ndarray, own: np.ndarray, mark: Any) -> np.ndarray:
+def mark_own(values: np.ndarray, own_column: np.ndarray, mark: float) -> np.ndarray:
     """Set the cells where a photo meets itself to `mark`, in place; returns `values`.
 
-    values: (n, m) of any type; own: (n,) as `own_columns`.
+    values: (n, m) of any type; own_column: (n,) as `own_columns` returns.
     """
-    rows = np.flatnonzero(own >= 0)
-    values[rows, own[rows]] = mark
+    rows = np.flatnonzero(own_column >= 0)
+    values[rows, own_column[rows]] = mark
     return values
 
 
-def zero_own(scores: Any, own: np.ndarray) -> Any:
-    """Let a photo against itself score 0, in place; returns `scores`.
+def zero_own(scores: SomeScores, own_column: np.ndarray) -> SomeScores:
+    """Set the score of a photo against itself to 0, in place; returns `scores`.
 
-    scores: (n, m), dense or CSR, which loses its zeros; own: (n,) as `own_columns`.
+    scores: (n, m), dense or CSR, which loses its stored zeros; own_column: (n,) as `own_columns` returns.
     """
-    if not sparse.issparse(scores):
-        return mark_own(scores, own, 0)
-    scores.data[scores.indices == np.repeat(own, np.diff(scores.indptr))] = 0
+    if isinstance(scores, np.ndarray):
+        return mark_own(scores, own_column, 0)
+    scores.data[scores.indices == np.repeat(own_column, np.diff(scores.indptr))] = 0
     scores.eliminate_zeros()
     return scores

@@ -1,4 +1,4 @@
-"""From scores to probabilities: isotonic curves fitted on photos whose answers are known."""
+"""From pair scores to probabilities: isotonic curves, fitted on photos whose identity is known."""
 
 from __future__ import annotations
 
@@ -10,12 +10,16 @@ import numpy as np
 from whales.files.labels import NEW_WHALE
 from whales.scores.best_photos import KnownPhotos
 
-# The best identities of a valid photo that the curve of probabilities is fitted on.
+# So many best identities of each held-out photo go into the curve.
 FITTED_IDENTITIES = 20
 
 
 class Curve(NamedTuple):
-    """A monotonous function of a score, linear between its points and level outside them."""
+    """A monotonous function of a score, linear between its points and level outside them.
+
+    >>> Curve(np.array([0.25, 0.75]), np.array([0.0, 1.0]))([0.125, 0.5, 0.875]).tolist()
+    [0.0, 0.5, 1.0]
+    """
 
     scores: np.ndarray  # (k,) float64, rising
     probabilities: np.ndarray  # (k,) float64 in [0, 1]
@@ -26,71 +30,81 @@ class Curve(NamedTuple):
 
 
 class Bin(NamedTuple):
-    """Predictions of about one height: what was said, and what came."""
+    """Predictions of nearly one probability, and how many of them came true."""
 
-    predicted: float  # mean
-    right: float  # share
-    count: int
+    predicted: float  # mean probability
+    right: float  # share that came true
+    count: int  # predictions
 
 
 class CalibrationPairs(NamedTuple):
-    """Scores of held-out photos, and what is true of them."""
+    """Scores of held-out photos, and their truth: what the curves are fitted on.
 
-    scores: np.ndarray  # (n,) of a photo's best identities, at most FITTED_IDENTITIES a photo
-    right: np.ndarray  # (n,) bool, whether it is the photo's identity
-    best: np.ndarray  # (photos,) the best score of all
-    new: np.ndarray  # (photos,) bool, whether the photo is of a new whale
+    scores: (n,) of the photos' best identities, at most FITTED_IDENTITIES a photo
+    right: (n,) bool, whether it is the photo's identity
+    best: (photos,) each photo's best score of all
+    new: (photos,) bool, whether the photo shows a new whale
+    """
+
+    scores: np.ndarray
+    right: np.ndarray
+    best: np.ndarray
+    new: np.ndarray
 
 
 def pairs_of(
     scores: np.ndarray, photos: Sequence[str], known: KnownPhotos, identity_of: Mapping[str, str]
 ) -> CalibrationPairs:
-    """What photos (stems) tell whose scores with the known photos are (n, m), 0 with themselves."""
-    found = known.best(scores)
-    order = np.argsort(-found, axis=1, kind="stable")[:, :FITTED_IDENTITIES]
+    """Calibration pairs of held-out photos.
+
+    scores: (n, m) pair scores of `photos` (n stems) against the known photos, 0 for a photo against
+    itself; identity_of: stem -> identity of `photos`.
+    """
+    best = known.best(scores)
+    order = np.argsort(-best, axis=1, kind="stable")[:, :FITTED_IDENTITIES]
     truth = np.array([identity_of[name] for name in photos])
     return CalibrationPairs(
-        np.take_along_axis(found, order, axis=1).ravel(),
+        np.take_along_axis(best, order, axis=1).ravel(),
         (np.array(known.identities)[order] == truth[:, None]).ravel(),
-        found.max(axis=1),
+        best.max(axis=1),
         truth == NEW_WHALE,
     )
 
 
-def joined(parts: Sequence[CalibrationPairs]) -> CalibrationPairs:
-    """Those of several groups of photos, one or more, as one."""
-    return CalibrationPairs(*map(np.concatenate, zip(*parts, strict=True)))
+def joined(groups: Sequence[CalibrationPairs]) -> CalibrationPairs:
+    """The pairs of all groups of photos, one group or more, in their order."""
+    return CalibrationPairs(*map(np.concatenate, zip(*groups, strict=True)))
 
 
 def fit_curves(pairs: CalibrationPairs) -> tuple[Curve, Curve]:
-    """Probability of an identity from its score, and of a new whale from the best score of all."""
+    """Two curves: identity's score -> its probability, and best score of all -> that of a new whale."""
     same = fit_curve(pairs.scores, pairs.right)
     return same, fit_curve(pairs.best, pairs.new, rising=False)
 
 
-def cross_fitted(parts: Sequence[CalibrationPairs]) -> tuple[list[Bin], list[Bin]]:
+def cross_fitted(groups: Sequence[CalibrationPairs]) -> tuple[list[Bin], list[Bin]]:
     """`reliability` of the probabilities of an identity, and of a new whale.
 
-    parts: two groups of photos or more; each is judged by the curves that the others fit.
+    groups: two groups of photos or more; each is predicted by curves fitted on the others.
     """
-    said, came = ([], []), ([], [])
-    for place, part in enumerate(parts):
-        curves = fit_curves(joined([*parts[:place], *parts[place + 1 :]]))
-        given = (part.scores, part.right), (part.best, part.new)
-        for kind, (curve, (scores, right)) in enumerate(zip(curves, given, strict=True)):
-            said[kind].append(curve(scores))
-            came[kind].append(right)
+    predictions, outcomes = ([], []), ([], [])
+    for index, group in enumerate(groups):
+        curves = fit_curves(joined([*groups[:index], *groups[index + 1 :]]))
+        held_out = (group.scores, group.right), (group.best, group.new)
+        for kind, (curve, (scores, right)) in enumerate(zip(curves, held_out, strict=True)):
+            predictions[kind].append(curve(scores))
+            outcomes[kind].append(right)
     same, new = (
         reliability(np.concatenate(predicted), np.concatenate(right))
-        for predicted, right in zip(said, came, strict=True)
+        for predicted, right in zip(predictions, outcomes, strict=True)
     )
     return same, new
 
 
 def fit_curve(scores: np.ndarray, right: np.ndarray, rising: bool = True) -> Curve:
-    """Isotonic regression of `right` (n,) bool on `scores` (n,), n from 1.
+    """Isotonic regression of `right` (n,) bool on `scores` (n,), n at least 1.
 
-    rising: False where a higher score means less probable.
+    rising: False where a higher score makes `right` less probable.
     """
     from sklearn.isotonic import IsotonicRegression
 
@@ -100,13 +114,17 @@ def fit_curve(scores: np.ndarray, right: np.ndarray, rising: bool = True) -> Cur
 
 
 def reliability(predicted: Sequence[float], right: Sequence[bool], bins: int = 10) -> list[Bin]:
-    """How far predictions (n,) in [0, 1] come true: bins of equal width, empty ones left out.
+    """How often predictions come true: bins of equal width, empty ones left out.
 
-    Well calibrated, `predicted` and `right` of a bin are alike.
+    predicted: (n,) probabilities; right: (n,) whether each came true. If they are well calibrated,
+    `predicted` and `right` of each bin are nearly equal.
+
+    >>> reliability([0.0, 0.75, 0.75, 0.75, 0.75], [False, True, True, False, True], bins=4)
+    [Bin(predicted=0.0, right=0.0, count=1), Bin(predicted=0.75, right=0.75, count=4)]
     """
     predicted, right = np.asarray(predicted, np.float64), np.asarray(right, np.float64)
-    places = np.minimum((predicted * bins).astype(int), bins - 1)
-    groups = [places == place for place in np.unique(places)]
+    indices = np.minimum((predicted * bins).astype(int), bins - 1)
+    groups = [indices == index for index in np.unique(indices)]
     return [
         Bin(float(predicted[group].mean()), float(right[group].mean()), int(group.sum()))
         for group in groups

@@ -18,7 +18,7 @@ from whales.scores.best_photos import own_columns, zero_own
 from whales.scores.ranking import validation_map
 
 
-class ValidationScores(NamedTuple):
+class ValidationMap5(NamedTuple):
     """MAP@5 of each fold, and over all rows of all folds."""
 
     folds: list[float]
@@ -27,35 +27,40 @@ class ValidationScores(NamedTuple):
 
 def gather_validation(
     paths: Sequence[Path], identity_of: dict[str, str], test: Sequence[str], least: float
-) -> tuple[ScoreMatrix, ValidationScores]:
-    """Stack the folds' valid-vs-known matrices.
+) -> tuple[ScoreMatrix, ValidationMap5]:
+    """Stack the folds' matrices of validation photos against known photos (method, section 6).
 
-    Rows and columns are sorted by name within each fold, folds follow in order (a photo valid in two
-    folds has two rows); columns of test photos are dropped, scores of a photo with itself and those
-    below `least` become 0. Returns the CSR and the MAP@5 of folds and of all rows.
+    paths: one file a fold; identity_of: stem -> identity; test: stems whose columns are dropped. Rows
+    and columns are sorted by name within each fold, folds follow in order (a photo that validates two
+    folds has two rows); scores of a photo with itself and those below `least` become 0.
+    Returns the matrix as CSR float32, and MAP@5 before scores are cut. `UserError` where a file is
+    missing or damaged, lacks a photo, or has one without a label.
     """
     tests = set(test)
-    parts: list[sparse.csr_matrix] = []
+    blocks: list[sparse.csr_matrix] = []
     rows: list[str] = []
     columns: list[str] = []
-    means: list[float] = []
+    fold_map5: list[float] = []
     for path in paths:
         matrix = load_tuple(path)
         columns = columns or sorted(name for name in matrix.columns if name not in tests)
         matrix = matrix.aligned(sorted(matrix.rows), columns, path)
         check_labelled(matrix.rows + columns, identity_of, path)
-        means.append(validation_map(*matrix, identity_of))
-        own = own_columns(matrix.rows, matrix.columns)
-        parts.append(zero_own(cut_small(matrix.scores, least), own))
+        fold_map5.append(validation_map(*matrix, identity_of))
+        own_column = own_columns(matrix.rows, matrix.columns)
+        blocks.append(zero_own(cut_small(matrix.scores, least), own_column))
         rows += matrix.rows
-    counts = [part.shape[0] for part in parts]
-    overall = float(np.average(means, weights=counts)) if sum(counts) else 0.0
-    stacked = sparse.vstack(parts, format="csr", dtype=np.float32)
-    return ScoreMatrix(stacked, rows, columns), ValidationScores(means, overall)
+    counts = [block.shape[0] for block in blocks]
+    overall = float(np.average(fold_map5, weights=counts)) if sum(counts) else 0.0
+    stacked = sparse.vstack(blocks, format="csr", dtype=np.float32)
+    return ScoreMatrix(stacked, rows, columns), ValidationMap5(fold_map5, overall)
 
 
 def mean_matrix(paths: Sequence[Path]) -> ScoreMatrix:
-    """Mean of matrices that must have the same rows and columns; one in memory at a time, and the sum."""
+    """Mean of the dense matrices in files, with rows and columns in the order of the first.
+
+    Only the sum and one matrix are in memory at a time. `UserError` where a file lacks a photo.
+    """
     first = load_tuple(paths[0])
     total = first.scores
     for path in paths[1:]:
@@ -69,8 +74,7 @@ def blend(
 ) -> ScoreMatrix:
     """Weighted sum of matrices: CSR float32 scores for these rows and columns (stems).
 
-    `parts`: one or more of file, key of its scores, weight. `UserError` where a file lacks one of
-    the photos.
+    `parts`: one (file, key of its scores, weight) or more. `UserError` where a file lacks a photo.
     """
     total = None
     for path, key, weight in parts:
@@ -80,7 +84,7 @@ def blend(
     return ScoreMatrix(total, list(rows), list(columns))
 
 
-# Under which name each net's file keeps its test scores.
+# The key of the test scores in each net's file.
 _TEST_SCORES = {
     "v5": "test_vs_train_mat_sparse",
     "v6": "test_vs_train_mat_sparse",
@@ -89,7 +93,7 @@ _TEST_SCORES = {
 
 
 def test_parts(nets: Sequence[Net]) -> list[tuple[str, str, float]]:
-    """Each net's test scores: key in the work root, name of the scores in the file, share of the blend."""
+    """Of each net: key of its test file in the work root, key of its scores in it, share of the blend."""
     return [(f"features_test_{net.name}", _TEST_SCORES[net.name], net.share) for net in nets]
 
 
@@ -101,8 +105,9 @@ def blended(
 ) -> ScoreMatrix:
     """The nets' scores of boxed test photos against boxed known photos, blended by their shares.
 
-    Rows in the submission's order, columns sorted by name. identity_of, test: the tables, where they are
-    read already. `UserError` where a file is missing or lacks one of the photos.
+    identity_of, test: what `training_identities` and `test_photos` return, where they are read already.
+    Rows are in the submission's order, columns sorted by name. `UserError` where a file is missing or
+    lacks a photo.
     """
     boxes = load_boxes(workspace)
     names = test_photos(workspace) if test is None else test

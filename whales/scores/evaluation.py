@@ -1,4 +1,4 @@
-"""How good answers are, with intervals (bootstrap over photos)."""
+"""Measures of answers whose truth is known, with intervals (bootstrap over photos)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,11 @@ CONFIDENCE = 0.95
 
 
 class Measure(NamedTuple):
-    """A share of photos with its interval; `photos` is what it is a share of."""
+    """A mean over photos, with its interval.
+
+    name: for people; value: the mean, in [0, 1]; low, high: of the interval; photos: how many the mean
+    is over. Without photos the numbers are NaN.
+    """
 
     name: str
     value: float
@@ -28,40 +32,43 @@ class Measure(NamedTuple):
 def measures(
     truth: dict[str, str], answers: dict[str, list[str]], samples: int, rng: np.random.Generator
 ) -> list[Measure]:
-    """MAP@5, shares of right answers among the first 1 to 5, and how well new whales are told.
+    """MAP@5, shares of photos whose truth is among the first 1 to 5 answers, and measures of new whales.
 
-    `truth`, `answers`: of the same photos (stems); `samples`: of the bootstrap.
+    `truth`: stem -> identity or `new_whale`; `answers`: stem -> identities, best first, of the same
+    photos; `samples`: of the bootstrap.
     """
     names = list(truth)
-    ranks = [_place(truth[name], answers[name]) for name in names]
+    ranks = [_rank_of(truth[name], answers[name]) for name in names]
     precision = [average_precision(truth[name], answers[name]) for name in names]
     new = np.array([truth[name] == NEW_WHALE for name in names])
-    said = np.array([answers[name][0] == NEW_WHALE for name in names])
-    everyone = np.ones(len(names), bool)
+    answered_new = np.array([answers[name][0] == NEW_WHALE for name in names])
+    all_photos = np.ones(len(names), bool)
     asked = [
-        ("MAP@5", precision, everyone),
-        *((f"top {k}", [rank <= k for rank in ranks], everyone) for k in range(1, ANSWERS + 1)),
+        ("MAP@5", precision, all_photos),
+        *((f"top {k}", [rank <= k for rank in ranks], all_photos) for k in range(1, ANSWERS + 1)),
         ("MAP@5 of known whales", precision, ~new),
         ("MAP@5 of new whales", precision, new),
-        ("new_whale first: right (precision)", new, said),
-        ("new whales: new_whale first (recall)", said, new),
+        ("new_whale first: right (precision)", new, answered_new),
+        ("new whales: new_whale first (recall)", answered_new, new),
     ]
     drawn = rng.integers(len(names), size=(samples, len(names)))
-    return [_measure(name, np.asarray(values, float), of, drawn) for name, values, of in asked]
+    return [
+        _measure(name, np.asarray(values, float), counted, drawn) for name, values, counted in asked
+    ]
 
 
-def _measure(name: str, values: np.ndarray, of: np.ndarray, drawn: np.ndarray) -> Measure:
-    """Mean of `values` (n,) over the photos in `of` (n,) bool; `drawn`: (samples, n) photos."""
-    if not of.any():
+def _measure(name: str, values: np.ndarray, counted: np.ndarray, drawn: np.ndarray) -> Measure:
+    """Mean of `values` (n,) over the photos `counted` (n,) bool; `drawn`: (samples, n) indices."""
+    if not counted.any():
         return Measure(name, float("nan"), float("nan"), float("nan"), 0)
-    counts = of[drawn].sum(axis=1)
-    sums = (values * of)[drawn].sum(axis=1)
+    counts = counted[drawn].sum(axis=1)
+    sums = (values * counted)[drawn].sum(axis=1)
     means = sums[counts > 0] / counts[counts > 0]
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(means, [tail, 1 - tail])
-    return Measure(name, float(values[of].mean()), float(low), float(high), int(of.sum()))
+    return Measure(name, float(values[counted].mean()), float(low), float(high), int(counted.sum()))
 
 
-def _place(truth: str, answers: Sequence[str]) -> int:
-    """Place of the right answer, from 1; past the last where it is not there."""
+def _rank_of(truth: str, answers: Sequence[str]) -> int:
+    """Rank of the right answer, from 1; `ANSWERS` + 1 where it is not among them."""
     return answers.index(truth) + 1 if truth in answers else ANSWERS + 1

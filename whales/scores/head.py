@@ -1,4 +1,4 @@
-"""The head's weights as plain arrays, and what they are folded into for the compiled pair scores."""
+"""The head's weights as plain arrays, and in the folded form that the compiled pair scores take."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ class HeadWeights(NamedTuple):
 
 
 class FoldedHead(NamedTuple):
-    """The head with the second convolution folded into the first, as the module's text says."""
+    """The head with the second convolution folded into the first, see `whales.scores.pair_scores`."""
 
-    rows: np.ndarray  # (5, k + 1) float32: |v| times `HeadWeights.rows`, then the sum of all vg
-    negative: int  # the first units, those with v < 0; each kind is even in number
+    rows: np.ndarray  # (5, units + 1) float32: |v| times `HeadWeights.rows`, then the sum of all vg
+    negative: int  # so many units, the first ones, have v < 0; the count of each sign is even
     features: np.ndarray  # (d,) float32
     constant: np.float32
 
 
 def folded(weights: HeadWeights) -> FoldedHead:
-    """Units with v < 0 first, each kind filled up with a unit of nothing to an even count."""
+    """Fold the head: units with v < 0 first, a unit of zeros added to each sign of odd count."""
     rows = weights.rows.astype(np.float64) * weights.mix
-    kinds = [-rows[:, weights.mix < 0], rows[:, weights.mix > 0]]
-    negative, positive = (np.pad(kind, ((0, 0), (0, kind.shape[1] % 2))) for kind in kinds)
+    signs = [-rows[:, weights.mix < 0], rows[:, weights.mix > 0]]
+    negative, positive = (np.pad(units, ((0, 0), (0, units.shape[1] % 2))) for units in signs)
     units = np.concatenate([negative, positive, rows.sum(axis=1, keepdims=True)], axis=1)
     return FoldedHead(
         units.astype(np.float32), negative.shape[1], weights.features, weights.constant
@@ -40,7 +40,7 @@ def folded(weights: HeadWeights) -> FoldedHead:
 
 
 def head_weights(head: keras.Model) -> HeadWeights:
-    """Take the weights out of a Keras head with layers named as the published ones."""
+    """The weights of a Keras head whose layers are named as the published ones; ValueError otherwise."""
     kernel1, bias1 = map(np.asarray, _weights(head, "hm_conv_2d_1"))
     kernel2, bias2 = map(np.asarray, _weights(head, "hm_conv_2d_2"))
     average, bias = map(np.asarray, _weights(head, "weighted-average"))

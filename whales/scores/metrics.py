@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 
 def average_precision(truth: str, answers: Sequence[str], k: int = 5) -> float:
-    """1 / position of `truth` among the first k answers, 0 where it is not there.
+    """1 / position of `truth` among the first k answers, 0 where it is not among them.
 
     With one true label a photo, the average precision at k is the reciprocal rank.
 
@@ -22,8 +22,8 @@ def average_precision(truth: str, answers: Sequence[str], k: int = 5) -> float:
 def mapk(truths: Sequence[str], answers: Sequence[Sequence[str]], k: int = 5) -> float:
     """Mean over photos of the average precision at k (MAP@5 by default).
 
-    `truths`: one identity a photo; `answers`: ranked identities a photo, in the same order.
-    Raises ValueError for unlike lengths. No photos at all count 0.
+    `truths`: each photo's identity; `answers`: each photo's identities, best first, photos in the same
+    order. 0 without photos. ValueError where the lengths differ.
 
     >>> mapk(["w_1", "w_2"], [["w_1"], ["w_1", "w_2"]])
     0.75
@@ -33,4 +33,4 @@ def mapk(truths: Sequence[str], answers: Sequence[Sequence[str]], k: int = 5) ->
     if not len(truths):
         return 0.0
     pairs = zip(truths, answers, strict=True)
-    return sum(average_precision(truth, given, k) for truth, given in pairs) / len(truths)
+    return sum(average_precision(truth, ranked, k) for truth, ranked in pairs) / len(truths)

@@ -1,16 +1,21 @@
-"""Branch features to score matrices: the head, evaluated on every pair without building the pairs.
+"""From branch features to score matrices: the head on every pair, without building the pairs.
 
 The head (method, section 3) is a small function of two numbers, summed over features:
 score = sigmoid(bias + sum_c w_c (b2 + sum_k v_k relu(m_k ab + s_k (a+b) + d_k |a-b| + q_k (a-b)^2 + b_k))).
 
 With g_k a unit's argument, the compiled loop takes v relu(g) = (vg + |vg|) / 2 for v > 0 and (vg - |vg|) / 2
-for v < 0: the sum of all vg is one more unit, and |.| and the sum of units leave the multipliers, which
-bound the speed, alone.
+for v < 0. The sum of all vg is computed as one more unit; the rest is |.| and sums, which need no
+multiplication, and multiplications bound the speed.
 """
+
+# Arguments of compiled functions have no annotations: Numba infers their types, for which Python has no
+# names, from each call. Docstrings give shapes and dtypes.
+# ruff: noqa: ANN001, ANN201, ANN202, RUF100
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 import numba
 import numpy as np
@@ -18,11 +23,11 @@ import numpy as np
 from whales.base.progress import progress_bar
 from whales.scores.head import HeadWeights, as_features, folded
 
-# Rows of the gallery that one inner loop runs over: a tile's operands stay in the first-level cache.
+# Gallery photos of one inner loop: a tile's operands stay in the first-level cache.
 TILE = 128
-# Queries between two looks at the progress bar.
+# Queries between two updates of the progress bar.
 _CHUNK = 256
-# Jobs a core at least: the queries of fewer tiles than that are shared out.
+# So many jobs a core at least: with fewer tiles, the queries of a tile are split into several jobs.
 _JOBS = 4
 
 
@@ -35,9 +40,9 @@ def score_matrix(
     """Pair scores of all queries against all of the gallery.
 
     `weights`: of the network's head; `queries`: (n, d) and `gallery`: (m, d) branch features; without
-    `gallery`, queries against themselves (each pair scored once).
-    Returns (n, m) float32 probabilities. `progress`: name of a progress bar. ValueError where d
-    differs from the head's.
+    `gallery` the queries are scored against each other, each pair once. `progress`: name of a
+    progress bar, None for none.
+    Returns (n, m) float32 probabilities. ValueError where d differs from the head's.
     """
     symmetric = gallery is None
     queries = as_features(queries, weights)
@@ -66,14 +71,16 @@ def score_pairs(
     ends = np.cumsum(np.count_nonzero(wanted, axis=1))
     columns = np.flatnonzero(wanted) % max(1, wanted.shape[1])
     scores = np.empty(len(columns), np.float32)
+    _load_score_tile()
     _score_pairs(queries, gallery, columns, ends, *folded(weights), scores)
     return scores
 
 
 def gallery_scorer(weights: HeadWeights, gallery: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-    """`score_matrix` against a gallery (m, d) that is made ready once for many calls.
+    """`score_matrix` against a gallery (m, d) that is prepared once for many calls.
 
-    The function takes queries (n, d) and returns (n, m) float32. `weights` and ValueErrors as there.
+    The function returned takes queries (n, d) and returns (n, m) float32; `weights` and ValueErrors as
+    in `score_matrix`.
     """
     gallery = as_features(gallery, weights)
     count, score_block = len(gallery), _scorer(gallery, weights)
@@ -90,7 +97,11 @@ def gallery_scorer(weights: HeadWeights, gallery: np.ndarray) -> Callable[[np.nd
 
 
 def _scorer(gallery: np.ndarray, weights: HeadWeights) -> Callable[..., None]:
-    """What fills a block of scores: the accelerator that Keras's backend has, or the compiled loop."""
+    """A function that fills a block of scores, on the backend's accelerator or else on the cores.
+
+    It takes queries (n, d), the index of the first query in the gallery where the gallery is the queries
+    themselves (else -1), and the block (n, m), of which it may leave out what lies below the diagonal.
+    """
     from whales.scores import pair_scores_gpu
 
     if pair_scores_gpu.available():
@@ -100,13 +111,14 @@ def _scorer(gallery: np.ndarray, weights: HeadWeights) -> Callable[..., None]:
             block[:, start:] = pair_scores_gpu.score_rows(queries, gallery[start:], weights)
 
         return on_accelerator
+    _load_score_tile()
     tiles, head = _tiled(gallery), folded(weights)
-    jobs = _JOBS * numba.get_num_threads()
+    job_count = _JOBS * numba.get_num_threads()
 
     def on_cores(queries: np.ndarray, first: int, block: np.ndarray) -> None:
         left = max(first, 0) // TILE  # tiles wholly left of the diagonal
-        parts = -(-jobs // max(len(tiles) - left, 1))
-        _score_rows(queries, tiles, *head, first, left, parts, block)
+        splits = -(-job_count // max(len(tiles) - left, 1))
+        _score_rows(queries, tiles, *head, first, left, splits, block)
 
     return on_cores
 
@@ -122,7 +134,7 @@ def _mirror(scores: np.ndarray) -> None:
 
 
 def _tiled(gallery: np.ndarray) -> np.ndarray:
-    """(m, d) -> (tiles, d, TILE), the last tile padded with zeros: one feature's values side by side."""
+    """(m, d) -> (tiles, d, TILE): each feature's values side by side, the last tile padded with zeros."""
     count, width = gallery.shape
     tiles = -(-count // TILE)
     padded = np.zeros((tiles * TILE, width), np.float32)
@@ -131,16 +143,18 @@ def _tiled(gallery: np.ndarray) -> np.ndarray:
 
 
 @numba.njit(parallel=True, fastmath=True, cache=True, error_model="numpy")
-def _score_rows(queries, tiles, rows, negative, features, constant, first, left, parts, scores):
-    """Fill `scores` (n, m), but for tiles left of the diagonal where `first` >= 0 is the first query's place.
+def _score_rows(queries, tiles, rows, negative, features, constant, first, left, splits, scores):
+    """Fill `scores` (n, m) float32 of `queries` (n, d) and `tiles` (tiles, d, TILE), both float32.
 
-    Begins with tile `left`. A tile's queries are `parts` jobs, so that the tile stays in a core's cache.
+    first: index of the first query in the gallery, whose tiles left of the diagonal are then left out,
+    or -1; left: the first tile; splits: jobs that share a tile's queries, so that the tile stays in a
+    core's cache; the rest: a `FoldedHead`.
     """
-    for job in numba.prange((len(tiles) - left) * parts):
-        tile = left + job // parts
+    for job in numba.prange((len(tiles) - left) * splits):
+        tile = left + job // splits
         base = tile * TILE
         work = np.empty((4, TILE), np.float32)
-        for query in range(job % parts, len(queries), parts):
+        for query in range(job % splits, len(queries), splits):
             if first >= 0 and base + TILE <= first + query:
                 continue
             _score_tile(queries[query], tiles[tile], rows, negative, features, constant, work)
@@ -148,10 +162,26 @@ def _score_rows(queries, tiles, rows, negative, features, constant, first, left,
                 scores[query, base + j] = work[0, j]
 
 
-# Beside `_score_rows`: Numba's cache looks at one file, and both must have the same `_score_tile`.
+@cache
+def _load_score_tile() -> None:
+    """Compile `_score_tile`, or load it from Numba's cache, before its callers are loaded.
+
+    Its callers' cached code contains copies of it that round otherwise, and the copy loaded first serves
+    all. Without this, a process that compiles and one that loads differ in the last bits of scores.
+    """
+    rows, line = np.zeros((5, 1), np.float32), np.zeros(1, np.float32)
+    tile, work = np.zeros((1, TILE), np.float32), np.empty((4, TILE), np.float32)
+    _score_tile(line, tile, rows, 0, line, np.float32(0), work)
+
+
+# In the file of `_score_rows`, since Numba's cache follows one file: both need the same `_score_tile`.
 @numba.njit(parallel=True, fastmath=True, cache=True, error_model="numpy")
 def _score_pairs(queries, gallery, columns, ends, rows, negative, features, constant, scores):
-    """Scores of each query with its own `columns`, up to `ends` (n,) of all columns."""
+    """Fill `scores` (count,) float32: each query (n, d) against the gallery photos of its columns.
+
+    columns: (count,) int64, indices into `gallery` (m, d), query by query; ends: (n,) int64, where each
+    query's columns end; the rest: a `FoldedHead`.
+    """
     width = queries.shape[1]
     for job in numba.prange(len(queries)):
         tile = np.zeros((width, TILE), np.float32)
@@ -172,7 +202,7 @@ def _score_pairs(queries, gallery, columns, ends, rows, negative, features, cons
 def _score_tile(query, tile, rows, negative, features, constant, work):
     """Scores of one query (d,) against a tile (d, TILE) of gallery photos into `work[0]`.
 
-    `work`: (4, TILE) float32; the rest of the arguments: a `FoldedHead`.
+    work: (4, TILE) float32 scratch; the rest: a `FoldedHead`.
     """
     width = len(tile)
     last = rows.shape[1] - 1
@@ -213,12 +243,16 @@ def _score_tile(query, tile, rows, negative, features, constant, work):
 
 @numba.njit(fastmath=True, cache=True, error_model="numpy")
 def _add_sizes(start, stop, line, b, distance, square, inner):
-    """Add the units' sizes to `inner`, two units at a time: their eight factors stay in registers."""
+    """Add |g| of the units from `start` to `stop` to `inner` (TILE,) float32.
+
+    line: (4, units + 1), the factors of b, |a-b| and (a-b)^2 and the constant of each unit for one a; b,
+    distance, square: (TILE,). Two units at a time, so that their eight factors stay in registers.
+    """
     for k in range(start, stop, 2):
         slope, by_distance, by_square, offset = line[0, k], line[1, k], line[2, k], line[3, k]
         slope2, by_distance2 = line[0, k + 1], line[1, k + 1]
         by_square2, offset2 = line[2, k + 1], line[3, k + 1]
         for j in range(TILE):
-            one = slope * b[j] + by_distance * distance[j] + by_square * square[j] + offset
-            two = slope2 * b[j] + by_distance2 * distance[j] + by_square2 * square[j] + offset2
-            inner[j] += abs(one) + abs(two)
+            unit = slope * b[j] + by_distance * distance[j] + by_square * square[j] + offset
+            unit2 = slope2 * b[j] + by_distance2 * distance[j] + by_square2 * square[j] + offset2
+            inner[j] += abs(unit) + abs(unit2)

@@ -1,14 +1,14 @@
 """Pair scores on an accelerator: the head's formula in tiles, jitted by Keras's backend.
 
-A tile's (queries, gallery, d) numbers are never stored where the backend compiles (XLA under TensorFlow
-and JAX): the perceptron's units are summed within the reduction over features.
+Where the backend compiles (XLA under TensorFlow and JAX), a tile's (queries, gallery, d) numbers are
+never stored: the perceptron's units are summed within the reduction over features.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
@@ -17,8 +17,10 @@ from keras import ops
 if TYPE_CHECKING:
     from whales.scores.head import HeadWeights
 
-# Queries and gallery photos of one call; one shape only, since another one would be traced anew.
+# Queries and gallery photos of one call, always as many: another shape would be traced anew.
 TILE = (64, 512)
+
+Tensor = keras.KerasTensor  # stands for the tensors of any backend
 
 
 def available() -> bool:
@@ -40,22 +42,22 @@ def available() -> bool:
 
 
 def score_rows(queries: np.ndarray, gallery: np.ndarray, weights: HeadWeights) -> np.ndarray:
-    """Pair scores (n, m) float32 of (n, d) queries and (m, d) gallery features."""
+    """Pair scores (n, m) float32 of queries (n, d) and gallery (m, d), both float32 features."""
     count, size = TILE
     scores = np.empty((len(queries), len(gallery)), np.float32)
     score = _compiled()
-    head = [ops.convert_to_tensor(part) for part in weights]
+    head = [ops.convert_to_tensor(array) for array in weights]
     columns = [
         (start, ops.convert_to_tensor(_padded(gallery[start : start + size], size)))
         for start in range(0, len(gallery), size)
     ]
     for row in range(0, len(queries), count):
         left = ops.convert_to_tensor(_padded(queries[row : row + count], count))
-        # All tiles of these rows are sent off before the first result is waited for.
+        # All tiles of these rows are begun before the first result is fetched.
         tiles = [(start, score(left, right, *head)) for start, right in columns]
         for start, tile in tiles:
-            part = scores[row : row + count, start : start + size]
-            part[:] = ops.convert_to_numpy(tile)[: part.shape[0], : part.shape[1]]
+            block = scores[row : row + count, start : start + size]
+            block[:] = np.asarray(ops.convert_to_numpy(tile))[: block.shape[0], : block.shape[1]]
     return scores
 
 
@@ -64,7 +66,8 @@ def _padded(features: np.ndarray, count: int) -> np.ndarray:
 
 
 @cache
-def _compiled() -> Callable[..., Any]:
+def _compiled() -> Callable[..., Tensor]:
+    """`_score`, compiled where the backend can."""
     backend = keras.backend.backend()
     if backend == "tensorflow":
         import tensorflow as tf
@@ -77,8 +80,10 @@ def _compiled() -> Callable[..., Any]:
     return _score
 
 
-def _score(left: Any, right: Any, rows: Any, mix: Any, features: Any, constant: Any) -> Any:
-    """(n, d), (m, d) and a `HeadWeights` -> (n, m) probabilities."""
+def _score(
+    left: Tensor, right: Tensor, rows: Tensor, mix: Tensor, features: Tensor, constant: Tensor
+) -> Tensor:
+    """Features (n, d) and (m, d), and a `HeadWeights` -> probabilities (n, m), all float32."""
     a, b = left[:, None, :], right[None, :, :]
     product, total, distance = a * b, a + b, ops.abs(a - b)
     square = distance * distance

@@ -1,4 +1,4 @@
-"""From photos to scores: each photo's features, kept in the work root's cache, and scores by name."""
+"""From photos to pair scores by name, through features kept in the work root's cache."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ Features = dict[str, np.ndarray]  # stem -> (d,) float32
 def photo_prints(
     workspace: Workspace, boxes: Mapping[str, Box], digests: Mapping[str, str]
 ) -> dict[str, str]:
-    """What features of photos depend on besides the weights: the file's content, its box, the crop's shape.
+    """Stem -> digest of what a photo's features depend on besides the net: file, box, crop's anisotropy.
 
-    digests: stem -> digest of the photo's file.
+    boxes: stem -> box, pixels; digests: stem -> digest of the photo's file.
     """
-    shape = workspace.settings.anisotropy
+    anisotropy = workspace.settings.anisotropy
     return {
-        name: text_digest([digest, _plain(boxes.get(name)), shape])
+        name: text_digest([digest, _plain(boxes.get(name)), anisotropy])
         for name, digest in digests.items()
     }
 
@@ -50,7 +50,8 @@ def _plain(box: Box | None) -> list[float] | None:
 class FeatureStore:
     """A net whose features of photos are kept, so that only new and changed photos are computed.
 
-    A photo's features count while weights, photo size, precision, file, box and crop shape are the same.
+    A photo's features are used again while weights, photo size, precision, file, box and anisotropy are
+    the same. Use it in a `with` block, or call `close`.
     """
 
     def __init__(
@@ -67,8 +68,8 @@ class FeatureStore:
         skip_broken_photos: bool = False,
         force: bool = False,
     ) -> None:
-        """size: of the photos, pixels; boxes: stem -> box; prints: of `photo_prints`, of all photos
-        that will be asked for; the rest as in `whales.stages.options.RunOptions`.
+        """size: of the photos, pixels a side; boxes: stem -> box; prints: what `photo_prints` returns for
+        all photos that will be asked for; the rest as in `whales.stages.options.RunOptions`.
         """
         self.net, self.size = net, size
         self._workspace, self._boxes, self._prints = workspace, dict(boxes), prints
@@ -78,7 +79,7 @@ class FeatureStore:
 
     @cached_property
     def network(self) -> SiameseNetwork:
-        """The net, built when it is first needed; it carries the weights of the fold computed last."""
+        """The network, built when first needed; it has the weights of the fold computed last."""
         return self.net.network(self.size, None, self._profile, self._precision)
 
     def __enter__(self) -> FeatureStore:
@@ -95,16 +96,17 @@ class FeatureStore:
     def features(
         self, fold: int, weights: Path, names: Iterable[str]
     ) -> tuple[HeadWeights, Features]:
-        """The head, and features (d,) float32 of the photos (stems) that have a print.
+        """One fold's head, and the features of photos: stem -> (d,) float32.
 
-        Photos that cannot be read are a `UserError`, or absent where they are to be skipped.
+        names: stems; those without a print are left out. `UserError` where the weights are missing or do
+        not fit, or a photo cannot be read; with `skip_broken_photos` such a photo is left out.
         """
         path = self._workspace.file("features", net=self.net.name, fold=fold)
         stamp, wanted = self._stamp(weights), sorted(set(names) & set(self._prints))
         stored = {} if self._force else read_arrays(path, stamp)
         kept, head = self._usable(stored), None
         if stored:
-            head = HeadWeights(*(stored[f"head_{part}"] for part in HeadWeights._fields))
+            head = HeadWeights(*(stored[f"head_{field}"] for field in HeadWeights._fields))
         missing = [name for name in wanted if name not in kept]
         if missing or head is None:
             self.network.load_weights(weights)
@@ -114,11 +116,11 @@ class FeatureStore:
         return head, {name: kept[name] for name in wanted if name in kept}
 
     def _usable(self, stored: Mapping[str, np.ndarray]) -> Features:
-        """The kept features whose photo is as it was."""
+        """The stored features of photos whose print is the same now."""
         if not stored:
             return {}
         rows = zip(stored["names"], stored["prints"], stored["features"], strict=True)
-        return {str(name): row for name, text, row in rows if self._prints.get(str(name)) == text}
+        return {str(name): row for name, mark, row in rows if self._prints.get(str(name)) == mark}
 
     def _computed(self, names: Sequence[str], weights: Path) -> Features:
         log(f"{weights.name}: features of {len(names)} photos")
@@ -133,28 +135,28 @@ class FeatureStore:
         path: Path,
         stamp: str,
         head: HeadWeights,
-        found: Features,
+        kept: Features,
         stored: Mapping[str, np.ndarray],
     ) -> None:
-        """Write the features of `found`, and those that are kept of photos nobody asked for now."""
-        texts = {name: self._prints[name] for name in found}
-        rows = dict(found)
+        """Write the features `kept`, and those stored of photos that have no print in this run."""
+        prints = {name: self._prints[name] for name in kept}
+        rows = dict(kept)
         if stored:
-            for name, text, row in zip(
+            for name, mark, row in zip(
                 stored["names"], stored["prints"], stored["features"], strict=True
             ):
                 if str(name) not in self._prints:
-                    texts[str(name)], rows[str(name)] = str(text), row
+                    prints[str(name)], rows[str(name)] = str(mark), row
         width = len(head.features)
         names = sorted(rows)
-        parts = {f"head_{part}": np.asarray(value) for part, value in head._asdict().items()}
+        arrays = {f"head_{field}": np.asarray(value) for field, value in head._asdict().items()}
         write_arrays(
             path,
             stamp,
             names=np.array(names, np.str_),
-            prints=np.array([texts[name] for name in names], np.str_),
+            prints=np.array([prints[name] for name in names], np.str_),
             features=np.reshape([rows[name] for name in names], (-1, width)).astype(np.float32),
-            **parts,
+            **arrays,
         )
 
     def _stamp(self, weights: Path) -> str:
@@ -169,13 +171,16 @@ class FeatureStore:
 
 
 def plain_feed(workspace: Workspace, size: int, boxes: dict[str, Box], workers: int) -> PhotoFeed:
-    """Unaugmented crops of the work root's photos at one size, kept for later stages."""
-    shape, store = workspace.settings.anisotropy, workspace.file("crops")
-    return PhotoFeed(workspace.photo, boxes, size, workers, store=store, anisotropy=shape)
+    """A feed of unaugmented crops of the work root's photos at one size, kept for later stages.
+
+    size: pixels a side; boxes: stem -> box.
+    """
+    anisotropy, store = workspace.settings.anisotropy, workspace.file("crops")
+    return PhotoFeed(workspace.photo, boxes, size, workers, store=store, anisotropy=anisotropy)
 
 
 def read_arrays(path: Path, stamp: str) -> dict[str, np.ndarray]:
-    """The arrays of a cache file; none where it is missing, damaged or of another stamp."""
+    """The arrays of a cache file by name; empty where it is missing, damaged or of another stamp."""
     try:
         with np.load(path, allow_pickle=False) as file:
             return dict(file) if str(file["stamp"]) == stamp else {}
@@ -190,7 +195,11 @@ def write_arrays(path: Path, stamp: str, **arrays: np.ndarray) -> None:
 
 
 def indices_with(features: Mapping[str, np.ndarray], names: Sequence[str]) -> list[int]:
-    """Indices into `names` (stems) of the photos that have features."""
+    """Indices into `names` (stems) of the photos that have features.
+
+    >>> indices_with({"a": np.zeros(2), "c": np.zeros(2)}, ["c", "b", "a"])
+    [0, 2]
+    """
     return [index for index, name in enumerate(names) if name in features]
 
 
@@ -201,9 +210,9 @@ def score_photos(
     columns: Sequence[str],
     progress: str | None = None,
 ) -> np.ndarray:
-    """Pair scores (n, m) float32 of photos by stem; 0 for those without features.
+    """Pair scores (n, m) float32 of `rows` against `columns` (stems); 0 for photos without features.
 
-    `progress`: as for `whales.scores.pair_scores.score_matrix`.
+    features: stem -> (d,) float32; progress: name of a progress bar, None for none.
     """
     scores = np.zeros((len(rows), len(columns)), np.float32)
     indices = [indices_with(features, names) for names in (rows, columns)]
@@ -221,8 +230,10 @@ def mean_scores(
     columns: Sequence[str],
     least: float,
 ) -> sparse.csr_matrix:
-    """Mean over weight files of the scores of `rows` against `columns` (stems), without those below
-    `least`: (n, m) CSR float32. weights: fold -> file.
+    """Mean over folds of the pair scores of `rows` against `columns` (stems): (n, m) CSR float32.
+
+    weights: fold -> file; scores below `least`, and those of photos left out as unreadable, are not
+    stored. `UserError` as `FeatureStore.features`.
     """
     scorers, queries, indices = [], [], [[], []]
     for fold, path in weights.items():
@@ -234,6 +245,6 @@ def mean_scores(
         )
         scorers.append(Scorer(head, right))
         queries.append(left)
-    found = mean_of_scorers(scorers, queries, least, "scores").tocoo()
-    where = np.take(indices[0], found.row), np.take(indices[1], found.col)
-    return sparse.csr_matrix((found.data, where), (len(rows), len(columns)), np.float32)
+    means = mean_of_scorers(scorers, queries, least, "scores").tocoo()
+    cells = np.take(indices[0], means.row), np.take(indices[1], means.col)
+    return sparse.csr_matrix((means.data, cells), (len(rows), len(columns)), np.float32)

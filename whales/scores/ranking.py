@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from scipy import sparse
 
 from whales.files.labels import NEW_WHALE
+from whales.files.matrices import Scores
 from whales.files.submissions import ANSWERS
 from whales.scores.best_photos import own_columns
 from whales.scores.metrics import mapk
@@ -21,23 +21,26 @@ CLAIM_SCORE = 0.46
 # ... and a claim weaker than this one is skipped where its identity already crowds the second places.
 CROWDED_SCORE = 0.6
 CROWD = 3
-# Rows of a dense matrix that are ranked at once: it may be larger than memory, or of another type.
+# Rows of a dense matrix that are ranked at once, since it may be larger than memory or of another type.
 _ROWS = 512
 
 
 def rank(
-    scores: Any,
+    scores: Scores,
     identities: Sequence[str],
     threshold: float,
-    itself: np.ndarray | None = None,
+    own_column: np.ndarray | None = None,
 ) -> list[list[str]]:
-    """Five answers for each photo.
+    """Five answers for each query, best first (method, section 5).
 
-    `scores`: (n, m) float32 pair scores against the known photos, dense or CSR; `identities`: those
-    of the m known photos; `itself`: (n,) int, the column whose score counts as 0, or -1.
+    `scores`: (n, m) float32 pair scores against the known photos, dense or CSR; `identities`: of the m
+    known photos; `own_column`: (n,) int, the column whose score counts as 0, or -1.
     Scores above `threshold` are summed per identity, and identities ranked by that sum; then, if
-    fewer than five, `new_whale`; then identities by their best score until there are five. Ties go
-    to the identity whose photo (the one that sets the tie) comes first. ValueError where m differs.
+    fewer than five, comes `new_whale`; then identities by their best score until there are five. Ties
+    go to the identity whose first photo of that score comes first. ValueError where m differs.
+
+    >>> rank(np.array([[0.5, 0.75, 0.5, 0.25]], np.float32), ["w_1", "w_2", "w_1", "w_3"], 0.375)
+    [['w_1', 'w_2', 'new_whale', 'w_3']]
     """
     from whales.scores.ranking_loop import NEW, NONE, rank_rows, rank_sparse_rows
 
@@ -46,8 +49,8 @@ def rank(
         raise ValueError(f"expected scores of {len(identities)} known photos, received {columns}")
     code_of = {identity: code for code, identity in enumerate(dict.fromkeys(identities))}
     codes = np.array([code_of[identity] for identity in identities], np.int32)
-    if itself is None:
-        itself = np.full(count, -1)
+    if own_column is None:
+        own_column = np.full(count, -1)
     answers = np.empty((count, ANSWERS), np.int32)
     rule = (codes, len(code_of), np.float32(threshold))
     if sparse.issparse(scores):
@@ -55,25 +58,26 @@ def rank(
         if not rows.has_canonical_format:
             rows = rows.copy()
             rows.sum_duplicates()
-        rank_sparse_rows(rows.data, rows.indices, rows.indptr, *rule, itself, answers)
+        rank_sparse_rows(rows.data, rows.indices, rows.indptr, *rule, own_column, answers)
     else:
         for start in range(0, count, _ROWS):
-            part = slice(start, start + _ROWS)
-            rank_rows(np.asarray(scores[part], np.float32), *rule, itself[part], answers[part])
+            rows = slice(start, start + _ROWS)
+            block = np.asarray(scores[rows], np.float32)
+            rank_rows(block, *rule, own_column[rows], answers[rows])
     name_of = {**dict(enumerate(code_of)), NEW: NEW_WHALE}
     return [[name_of[code] for code in row if code != NONE] for row in answers.tolist()]
 
 
 def validation_map(
-    scores: np.ndarray,
+    scores: Scores,
     row_names: Sequence[str],
     column_names: Sequence[str],
     identity_of: dict[str, str],
     threshold: float = VALIDATION_THRESHOLD,
 ) -> float:
-    """MAP@5 of valid photos against known photos, a photo against itself counting 0.
+    """MAP@5 of validation photos against known photos; a photo against itself counts 0.
 
-    `scores`: (n, m) float32; names are photo stems; `identity_of`: stem -> identity or `new_whale`.
+    `scores`: (n, m) float32; names: stems, n and m; `identity_of`: stem -> identity or `new_whale`.
     """
     identities = [identity_of[name] for name in column_names]
     answers = rank(scores, identities, threshold, own_columns(row_names, column_names))
@@ -81,13 +85,17 @@ def validation_map(
 
 
 def post_process(
-    answers: list[list[str]], scores: Any, identities: Sequence[str]
+    answers: list[list[str]], scores: Scores, identities: Sequence[str]
 ) -> tuple[list[list[str]], int]:
-    """Let known photos claim the test photo they fit best (method, section 7).
+    """Let each known photo claim the test photo that it scores highest with (method, section 7).
 
-    `answers`: five a test photo; `scores`: (n, m) float32, dense or CSR; `identities` of the m known
-    photos in column order.
+    `answers`: five for each of n test photos; `scores`: (n, m) float32, dense or CSR; `identities`: of
+    the m known photos.
     Returns new answers and the number of photos whose first and second answers were swapped.
+
+    >>> scores = np.array([[0.75, 0.0], [0.5, 0.25]], np.float32)
+    >>> post_process([["w_2", "w_1"], ["w_2", "w_1"]], scores, ["w_1", "w_2"])
+    ([['w_1', 'w_2'], ['w_2', 'w_1']], 1)
     """
     claims = _claims(scores, identities)
     firsts = Counter(row[0] for row in answers)
@@ -106,8 +114,8 @@ def post_process(
     return result, swapped
 
 
-def _claims(scores: Any, identities: Sequence[str]) -> dict[int, tuple[str, np.float32]]:
-    """The claim that each test photo ends up with: row -> (identity, score)."""
+def _claims(scores: Scores, identities: Sequence[str]) -> dict[int, tuple[str, np.float32]]:
+    """The strongest claim on each test photo that is claimed: row -> (identity, score)."""
     entries = sparse.coo_matrix(scores)
     strong = entries.data >= np.float32(CLAIM_SCORE)
     rows, columns, values = entries.row[strong], entries.col[strong], entries.data[strong]
@@ -116,7 +124,7 @@ def _claims(scores: Any, identities: Sequence[str]) -> dict[int, tuple[str, np.f
     order = order[np.unique(columns[order], return_index=True)[1]]
     claims: dict[int, tuple[str, np.float32]] = {}
     for row, column, score in zip(rows[order], columns[order], values[order], strict=True):
-        held, identity = claims.get(row), identities[column]
-        if held is None or (held[0] != identity and score > held[1]):
+        claim, identity = claims.get(row), identities[column]
+        if claim is None or (claim[0] != identity and score > claim[1]):
             claims[row] = (identity, score)
     return claims

@@ -1,4 +1,8 @@
-"""The inner loop of ranking, compiled: scores of photos in, codes of five answers out."""
+"""The inner loop of ranking, compiled: scores of queries in, codes of five answers out."""
+
+# Arguments of compiled functions have no annotations: Numba infers their types, for which Python has no
+# names, from each call. Docstrings give shapes and dtypes.
+# ruff: noqa: ANN001, ANN201, ANN202, RUF100
 
 from __future__ import annotations
 
@@ -10,77 +14,76 @@ NEW, NONE = -1, -2
 
 
 @numba.njit(parallel=True, cache=True)
-def rank_rows(scores, codes, identities, threshold, itself, answers):
-    """Fill `answers` (n, 5) int32, one row a photo; the rule is that of `whales.scores.ranking.rank`.
+def rank_rows(scores, codes, identities, threshold, own_column, answers):
+    """Fill `answers` (n, 5) int32 by the rule of `whales.scores.ranking.rank`.
 
-    scores: (n, m) float32; codes: (m,) int32 identity of each column, below `identities`;
-    threshold: float32; itself: (n,) int64 column whose score counts as 0, or -1.
+    scores: (n, m) float32; codes: (m,) int32, identity of each column; identities: how many there are;
+    threshold: float32; own_column: (n,) int64, column whose score counts as 0, or -1.
     """
     for row in numba.prange(len(scores)):
-        _rank_row(scores[row], codes, identities, threshold, itself[row], answers[row])
+        _rank_row(scores[row], codes, identities, threshold, own_column[row], answers[row])
 
 
 @numba.njit(parallel=True, cache=True)
-def rank_sparse_rows(data, columns, starts, codes, identities, threshold, itself, answers):
-    """`rank_rows` of a CSR's scores: its float32 `data`, their `columns`, `starts` (n + 1,) of rows.
+def rank_sparse_rows(data, columns, starts, codes, identities, threshold, own_column, answers):
+    """`rank_rows` of a CSR: its float32 `data`, their `columns`, and `starts` (n + 1,) of rows.
 
-    The columns of a row are in order, each there once.
+    The columns of a row are rising: none is stored twice.
     """
     for row in numba.prange(len(answers)):
         stored = slice(starts[row], starts[row + 1])
-        scores, places = data[stored], columns[stored]
-        own = np.searchsorted(places, itself[row])
-        if own == len(places) or places[own] != itself[row]:
+        scores, row_columns = data[stored], columns[stored]
+        own = np.searchsorted(row_columns, own_column[row])
+        if own == len(row_columns) or row_columns[own] != own_column[row]:
             own = -1
-        least = _rank_row(scores, codes[places], identities, threshold, own, answers[row])
+        least = _rank_row(scores, codes[row_columns], identities, threshold, own, answers[row])
         if threshold < 0 or least <= 0:
-            # Photos whose score is not stored have a place among the answers.
+            # Columns whose score is not stored, so 0, count for the answers too.
             whole = np.zeros(len(codes), np.float32)
-            whole[places] = scores
-            _rank_row(whole, codes, identities, threshold, itself[row], answers[row])
+            whole[row_columns] = scores
+            _rank_row(whole, codes, identities, threshold, own_column[row], answers[row])
 
 
 @numba.njit(cache=True)
-def _rank_row(scores, codes, identities, threshold, itself, answers):
-    """One row (m,) of scores into `answers` (5,); returns the least score that found an answer.
+def _rank_row(scores, codes, identities, threshold, own_column, answers):
+    """Rank one row (m,) of scores into `answers` (5,); returns the lowest score that gave an answer.
 
-    That is `-inf` where there were too few identities, `inf` where all answers are above the
-    threshold.
+    That is `-inf` where there are too few identities, `inf` where all answers are above the threshold.
     """
-    columns, places = len(scores), len(answers)
+    columns, wanted = len(scores), len(answers)
     sums = np.zeros(identities, np.float64)
     chosen = np.zeros(identities, np.bool_)
     # Identities with a score above the threshold, by their first such column.
     above = np.empty(columns, np.int32)
-    found = 0
+    above_count = 0
     for column in range(columns):
         score = scores[column]
-        if score > threshold and column != itself:
+        if score > threshold and column != own_column:
             code = codes[column]
             if not chosen[code]:
                 chosen[code] = True
-                above[found] = code
-                found += 1
+                above[above_count] = code
+                above_count += 1
             sums[code] += score
     filled = 0
     chosen[:] = False
-    while filled < min(found, places):
+    while filled < min(above_count, wanted):
         best = -1
-        for place in range(found):
-            code = above[place]
+        for index in range(above_count):
+            code = above[index]
             if not chosen[code] and (best < 0 or sums[code] > sums[best]):
                 best = code
         chosen[best] = True
         answers[filled] = best
         filled += 1
-    if filled < places:
+    if filled < wanted:
         answers[filled] = NEW
         filled += 1
     least = np.float32(np.inf)
-    while filled < places:
+    while filled < wanted:
         best, highest = -1, np.float32(-np.inf)
         for column in range(columns):
-            score = np.float32(0) if column == itself else scores[column]
+            score = np.float32(0) if column == own_column else scores[column]
             if score > highest and not chosen[codes[column]]:
                 best, highest = codes[column], score
         least = highest

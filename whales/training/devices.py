@@ -1,4 +1,4 @@
-"""Where a network is built and trained: on one device, or on all that are visible."""
+"""The devices that a network is built and trained on: one, or all that are visible."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 
 def device_scope(data_parallel: bool) -> AbstractContextManager[str]:
-    """Where to build and train: over all visible devices if asked and there are several.
+    """A context to build and train in: over all visible devices if asked and there are several.
 
-    Gives the words that the log says of it, empty for one device.
+    Its value is the text that the log adds, such as ", over 4 devices"; empty for one device.
     """
     if not data_parallel:
         return nullcontext("")
@@ -32,7 +32,7 @@ def device_scope(data_parallel: bool) -> AbstractContextManager[str]:
 
 @cache
 def _mirrored_strategy() -> tf.distribute.MirroredStrategy | None:
-    """One for the process, since a learner stays bound to its own; None for less than two GPUs."""
+    """The process's one strategy, since a learner stays bound to it; None for fewer than two GPUs."""
     import tensorflow as tf
 
     devices = tf.config.list_logical_devices("GPU")

@@ -7,46 +7,55 @@ that share a plan differ in weights and photos alone.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from whales.training.plan import Plan
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import keras
+    import tensorflow as tf
 
     from whales.nets.network import SiameseNetwork
 
-Batches = Callable[[], Iterator[Any]]
+# Makes an epoch's batches: ((left, right), labels), preprocessed photos float32 and (n, 1) float32.
+Batch = tuple[tuple[np.ndarray, np.ndarray], np.ndarray]
+Batches = Callable[[], Iterator[Batch]]
 
 
 class Learner:
     """A network with its optimizer, compiled for a frozen and for a free branch when first needed."""
 
     def __init__(self, network: SiameseNetwork) -> None:
+        """`network`: with its first weights; it is trained in place."""
         self.network = network
         self._models: dict[bool, keras.Model] = {}
         self._frozen: bool | None = None
 
     @property
-    def weights(self) -> list[Any]:
-        """All variables of branch and head, moving statistics too."""
+    def weights(self) -> list[keras.Variable]:
+        """All variables of branch and head, moving statistics included."""
         return _variables(self.network)
 
     @property
     def optimizer(self) -> keras.optimizers.Optimizer:
-        """The optimizer of the block that was begun last."""
+        """The optimizer of the block begun last; KeyError before the first."""
         return self._models[self._frozen].optimizer
 
     def restart(self, network: SiameseNetwork) -> None:
-        """Take over the weights of a network of the same build; the next block begins with a new Adam."""
-        for mine, new in zip(self.weights, _variables(network), strict=True):
-            mine.assign(new)
+        """Copy the weights of a network of the same build; the next block begins with a new Adam."""
+        for variable, value in zip(self.weights, _variables(network), strict=True):
+            variable.assign(value)
         self._frozen = None
 
     def begin(self, frozen: bool, learning_rate: float, new_adam: bool) -> None:
-        """Freeze or free the branch, which restarts Adam as `new_adam` does; set the learning rate."""
+        """Begin a block: freeze or free the branch, and set the learning rate.
+
+        Adam begins anew where `new_adam` asks for it or `frozen` has changed.
+        """
         if frozen != self._frozen:
             self.network.set_branch_trainable(not frozen)
             self._frozen, new_adam = frozen, True
@@ -58,7 +67,7 @@ class Learner:
         self.optimizer.learning_rate = learning_rate
 
     def fit(self, batches: Batches, steps: int) -> dict[str, float]:
-        """One epoch over `steps` batches of ((left, right), labels): mean loss and accuracy."""
+        """Train one epoch of `steps` batches: its mean `loss` and `accuracy`."""
         source = _steady(batches, self.network.branch.input_shape[1:])
         fitted = self._models[self._frozen].fit(
             source, steps_per_epoch=steps, epochs=1, verbose=0, shuffle=False
@@ -67,17 +76,20 @@ class Learner:
 
 
 class Learners:
-    """The learners of a process: plans and folds that train the same net in the same way share one."""
+    """The learners of a process: plans and folds that train a net of the same size alike share one."""
 
-    def __init__(self, build: Callable[[int, Any], SiameseNetwork]) -> None:
+    def __init__(self, build: Callable[[int, Path | str | None], SiameseNetwork]) -> None:
         """`build`: photo size in pixels and first weights -> a new network."""
         self._build = build
         self._kept: dict[tuple[int, float | None, str], Learner] = {}
 
-    def start(self, plan: Plan, weights: Any, seed: int, devices: str = "") -> Learner:
+    def start(
+        self, plan: Plan, weights: Path | str | None, seed: int, devices: str = ""
+    ) -> Learner:
         """A learner with these first weights, drawn by `seed` where they are random.
 
-        `devices`: a name for where it trains, since a learner stays there.
+        `weights`: as `build` takes them; `devices`: names the devices that it trains on, since a learner
+        stays on them.
         """
         import keras
 
@@ -93,7 +105,7 @@ class Learners:
         return self._kept.setdefault(key, Learner(network))
 
 
-def _variables(network: SiameseNetwork) -> list[Any]:
+def _variables(network: SiameseNetwork) -> list[keras.Variable]:
     return [*network.branch.variables, *network.head.variables]
 
 
@@ -120,11 +132,11 @@ def _compiled(network_model: keras.Model) -> keras.Model:
     return model
 
 
-def _steady(batches: Batches, photo: tuple[int, ...]) -> Any:
-    """What `fit` takes for a generator of ((left, right), labels), photos of shape `photo`.
+def _steady(batches: Batches, photo: tuple[int, ...]) -> Iterator[Batch] | tf.data.Dataset:
+    """One epoch's batches as `fit` takes them; photo: shape of one preprocessed photo.
 
-    Keras hands a plain generator to tf.data, whose tuning thread sleeps for 10 seconds and more
-    and is waited for at the end of each epoch; here it is switched off.
+    Keras hands a plain generator to tf.data, whose tuning thread sleeps for 10 seconds or more, and
+    each epoch's end waits for it; here it is switched off.
     """
     import keras
 

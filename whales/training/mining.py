@@ -1,4 +1,4 @@
-"""Hard pairs by linear assignment (method, section 5): scores, identities, generator in; pairs out."""
+"""Hard pairs by linear assignment (method, section 5): from scores and identities to index pairs."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from scipy.optimize import linear_sum_assignment
 
 from whales.base.pickles import load, save
 
-# Cost of a pair that must not be taken: one identity, or mates of an earlier epoch of the round.
+# Cost of a pair that must not be taken: of one identity, or taken in an earlier epoch of the round.
 FORBIDDEN = 10000.0
 
 
 def segments(count: int, parts: int) -> list[slice]:
-    """`parts` contiguous slices over `count` photos, each of ceil(count / parts), the last shorter.
+    """Contiguous slices over `count` photos, each of ceil(count / parts), the last shorter.
+
+    They are `parts` at most: fewer where fewer hold all photos.
 
     >>> segments(10, 4)
     [slice(0, 3, None), slice(3, 6, None), slice(6, 9, None), slice(9, 10, None)]
@@ -28,21 +30,25 @@ def segments(count: int, parts: int) -> list[slice]:
 def derangement(count: int, rng: np.random.Generator) -> np.ndarray:
     """A uniformly drawn permutation of range(count) without a fixed point, (count,) int.
 
-    Drawn by rejection: about e tries, whatever the count. Raises ValueError below two.
+    Drawn by rejection: about e tries, whatever the count. ValueError where `count` is below two.
+
+    >>> derangement(2, np.random.default_rng(0)).tolist()
+    [1, 0]
     """
     if count < 2:
         raise ValueError(f"expected at least two photos of an identity, received {count}")
-    places = np.arange(count)
+    indices = np.arange(count)
     while True:
         drawn = rng.permutation(count)
-        if not (drawn == places).any():
+        if not (drawn == indices).any():
             return drawn
 
 
 def matches(identities: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Every photo paired with another of its identity: (n, 2) int indices.
+    """Every photo paired with another of its identity: (n, 2) int64 indices.
 
-    `identities`: (n,) int codes, each at least twice. Each photo stands once on either side.
+    `identities`: (n,) int codes. Each photo is once on either side. ValueError where an identity has
+    only one photo.
     """
     order = np.argsort(identities, kind="stable")
     starts = np.flatnonzero(np.diff(identities[order], prepend=-1))
@@ -51,10 +57,13 @@ def matches(identities: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def assign(cost: np.ndarray, solver: str = "lap") -> np.ndarray:
-    """Column of each row in an assignment of least total cost, (n,) int; `cost`: (n, n) float.
+    """Column of each row in an assignment of least total cost: (n,) int; `cost`: (n, n) float.
 
-    `solver`: "lap" or "scipy"; both find the same optimum, `lap` 3 to 10 times faster on costs as they
-    are early and late in training (`python -m benchmarks mining`).
+    `solver`: "lap" or "scipy", else ValueError. Both find the same optimum; `lap` takes a third to a
+    tenth of the time on costs early and late in training (`python -m benchmarks mining`).
+
+    >>> assign(np.array([[4.0, 1.0, 3.0], [2.0, 0.0, 5.0], [3.0, 2.0, 2.0]])).tolist()
+    [1, 0, 2]
     """
     if len(cost) < 2:  # `lap` writes outside an empty matrix
         return np.arange(len(cost))
@@ -66,7 +75,7 @@ def assign(cost: np.ndarray, solver: str = "lap") -> np.ndarray:
 
 
 class HardPairs:
-    """The mismatches of one round: hard negatives, each photo once a side, mates never repeated."""
+    """The mismatches of one round: hard negatives, each photo once a side, no pair repeated."""
 
     def __init__(
         self,
@@ -77,18 +86,19 @@ class HardPairs:
     ) -> None:
         """`scores`: one (k, k) float32 matrix a segment, photos in order; `identities`: (n,) int codes.
 
-        Uniform noise of [0, amplitude) is added to every score.
+        Uniform noise of [0, amplitude) is added to every score. ValueError where the segments' photos are
+        not n.
         """
         self.costs: list[np.ndarray] = []
         start = 0
         for block in scores:
-            own = identities[start : start + len(block)]
-            # In place: at the competition's size each array more would take .5 GB.
+            codes = identities[start : start + len(block)]
+            # In place: at the competition's size another array would take .5 GB.
             cost = rng.random(block.shape, dtype=np.float32)
             cost *= np.float32(amplitude)
             cost += block
             np.negative(cost, out=cost)
-            cost[own[:, None] == own[None, :]] = FORBIDDEN
+            cost[codes[:, None] == codes[None, :]] = FORBIDDEN
             self.costs.append(cost)
             start += len(block)
         if start != len(identities):
@@ -96,7 +106,10 @@ class HardPairs:
 
     @classmethod
     def resumed(cls, costs: list[np.ndarray], used: Sequence[np.ndarray]) -> HardPairs:
-        """A round taken up again: its first costs, and the mismatches of the epochs already trained."""
+        """Resume a round from its first costs, which change in place.
+
+        `used`: the mismatches (k, 2) of the epochs already trained.
+        """
         mined = cls([], np.zeros(0, int), 0, np.random.default_rng(0))
         mined.costs = costs
         for pairs in used:
@@ -108,9 +121,9 @@ class HardPairs:
         return mined
 
     def next_epoch(self, solver: str = "lap") -> np.ndarray:
-        """Pairs of different identities of the least cost, then forbidden: (<= n, 2) int indices.
+        """The pairs of least total cost, of different identities: (<= n, 2) int64 indices.
 
-        Fewer than n where identities are so few that some photo has no mate left.
+        They are forbidden from then on. Fewer than n where some photo has no allowed mate left.
         """
         pairs = []
         start = 0
@@ -135,9 +148,10 @@ def keep_costs(path: Path, mined: HardPairs) -> None:
 
 
 def mine_epoch(path: Path, used: Sequence[np.ndarray], solver: str = "lap") -> np.ndarray:
-    """The mismatches of a round's next epoch, from its kept costs: as `HardPairs.next_epoch`.
+    """The mismatches of a round's next epoch, as `HardPairs.next_epoch`, from the costs kept in a file.
 
-    `used`: the mismatches of the epochs before. For a process of its own: `lap` holds Python's lock.
+    `used`: the mismatches (k, 2) of the epochs before. It is meant for another process, since `lap`
+    holds Python's lock.
     """
     return HardPairs.resumed(load(path)["costs"], used).next_epoch(solver)
 
@@ -147,7 +161,8 @@ def epoch_pairs(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Shuffle both kinds of pairs and alternate them: match, mismatch, match, ...
 
-    Returns pairs (2k, 2) int and labels (2k,) float32 (1 = same whale), k the smaller count.
+    `matched`, `mismatched`: (n, 2) and (m, 2) int. Returns pairs (2k, 2) int64 and labels (2k,) float32
+    (1 = same whale), k the smaller of n and m.
     """
     count = min(len(matched), len(mismatched))
     pairs = np.empty((2 * count, 2), dtype=np.int64)

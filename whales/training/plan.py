@@ -12,11 +12,15 @@ Schedule = float | Callable[[int], float]
 class Block:
     """Rounds with one setting. `lr`, `epochs` and `amplitude` may depend on the round i, from 0.
 
-    tag: part of the weights' file name, `{i}` stands for the round;
-    amplitude: of the uniform noise on mining scores; frozen: the branch is not trained;
-    new_adam: begin with a fresh optimizer (a change of `frozen` does too);
-    each_round: validate and save after each round, not only at the block's end;
-    batch: pairs a step, where the block differs from the plan.
+    tag: in the weights' file names, `{i}` for the round
+    lr: Adam's learning rate
+    rounds: so many times hard pairs are mined
+    epochs: of each round
+    amplitude: of the uniform noise added to pair scores in mining
+    frozen: the branch is not trained
+    new_adam: begin with a fresh optimizer (a change of `frozen` does too)
+    each_round: validate and save after each round, not only at the block's end
+    batch: pairs a step, where the block differs from the plan
     """
 
     tag: str
@@ -32,14 +36,22 @@ class Block:
 
 @dataclass(frozen=True)
 class Plan:
-    """One training of a net: photo size in pixels, pairs a step, segments of mining, blocks.
+    """One training of a net.
 
-    weights: first weights of a chain of stages ("imagenet", or None: random);
-    momentum: of batch normalization's moving statistics, which a training of few steps must let
-    follow faster than Keras's .99 (None);
-    steps: of an epoch at most, which bounds the time on many photos (None: all pairs);
-    validate_first: print the MAP@5 of the start;
-    data_parallel: split each step over all devices.
+    size: of the photos, pixels a side
+    batch: pairs a step
+    segments: photos are split into so many groups, and hard pairs are mined within each
+    blocks: in their order
+    weights: first weights of a chain of stages ("imagenet", or None for random ones)
+    momentum: of batch normalization's moving statistics, which in a training of few steps must follow
+        faster than with Keras's .99 (None)
+    steps: of an epoch at most, to bound the time on many photos (None: all pairs)
+    validate_first: log the MAP@5 of the first weights
+    data_parallel: split each step over all devices
+
+    >>> block = Block("temp", lambda i: 1e-4 / (i + 1), rounds=2, epochs=5, amplitude=1)
+    >>> Plan(384, 16, 2, (block,)).numbers()["blocks"][0]["lr"]
+    [0.0001, 5e-05]
     """
 
     size: int
@@ -53,21 +65,21 @@ class Plan:
     data_parallel: bool = False
 
     def numbers(self) -> dict[str, object]:
-        """Every number of the plan as plain values; what depends on the round, as a list over rounds."""
-        own = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {**own, "blocks": [_block_numbers(block) for block in self.blocks]}
+        """Every number of the plan as plain values; a setting that depends on the round, as a list."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {**values, "blocks": [_block_numbers(block) for block in self.blocks]}
 
 
 def _block_numbers(block: Block) -> dict[str, object]:
-    own = {field.name: getattr(block, field.name) for field in fields(block)}
+    values = {field.name: getattr(block, field.name) for field in fields(block)}
     for name in ("lr", "epochs", "amplitude"):
-        if callable(own[name]):
-            own[name] = [own[name](i) for i in range(block.rounds)]
-    return own
+        if callable(values[name]):
+            values[name] = [values[name](i) for i in range(block.rounds)]
+    return values
 
 
 def numbered(plans: Sequence[Plan]) -> list[Plan]:
-    """The plans with their blocks tagged temp0, temp1, ... through the chain, for file names."""
+    """The plans of a chain, with blocks tagged `temp` renamed temp0, temp1, ... for file names."""
     result, count = [], 0
     for plan in plans:
         blocks = []
@@ -79,8 +91,12 @@ def numbered(plans: Sequence[Plan]) -> list[Plan]:
     return result
 
 
-def at(value: Schedule, i: int) -> float:
-    """The value of a setting in round i."""
+def in_round(value: Schedule, i: int) -> float:
+    """The value of a setting in round i, from 0.
+
+    >>> in_round(0.5, 3), in_round(lambda i: (20 - i) / 20, 10)
+    (0.5, 0.5)
+    """
     return value(i) if callable(value) else value
 
 
@@ -88,7 +104,7 @@ def _late_amplitude(i: int) -> float:
     return 0.25 * (20 - i) / 20
 
 
-# Schedules that more than one stage follows to the letter; a stage's own stands in its script.
+# Schedules that several stages share; a schedule of one stage is in its script.
 
 # Second warm start (v5 384 px) and both warm starts of v6.
 WARM_START = (
@@ -103,7 +119,7 @@ WARM_START = (
 
 
 def fold_finetune(last_epochs: Schedule) -> tuple[Block, ...]:
-    """Blocks of a fold's training (r15 of v5 and v6); `last_epochs` a round of the last block."""
+    """Blocks of a fold's training (r15 of v5 and v6); `last_epochs`: epochs a round in the last block."""
     return (
         Block("temp0", 8e-5, rounds=1, epochs=15, amplitude=1, frozen=True, batch=16),
         Block("temp1", 8e-5, rounds=4, epochs=5, amplitude=0.5, new_adam=True),

@@ -1,16 +1,15 @@
-"""Train a Siamese net by rounds and blocks, from hard pairs, so that it survives being killed.
+"""Train a Siamese net on hard pairs, in blocks of rounds, so that it survives being killed.
 
-`Trainer` runs a stage's `Plan`; after every epoch a checkpoint holds weights, optimizer, progress and
-random state, so that a run that was stopped at any moment ends with the same files as one left alone.
+`Trainer` runs a stage's `Plan`. After every epoch a checkpoint holds weights, optimizer, progress and
+random state, so that a run stopped at any moment and started again writes the files of an unbroken one.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -25,20 +24,20 @@ from whales.photos.feeding import PhotoFeed
 from whales.scores.head import head_weights
 from whales.scores.pair_scores import score_matrix
 from whales.scores.ranking import validation_map
-from whales.training.learner import Learner
+from whales.training.learner import Batch, Learner
 from whales.training.mining import HardPairs, epoch_pairs, keep_costs, matches, mine_epoch, segments
-from whales.training.plan import Block, Plan, at
+from whales.training.plan import Block, Plan, in_round
 
 
 @dataclass
-class Progress:
-    """Where a training stands: everything but weights, optimizer and random state."""
+class TrainingProgress:
+    """How far a training has come: all of its state but weights, optimizer and random numbers."""
 
     block: int = 0
     round: int = 0
-    epoch: int = 0  # epochs of this round that are trained
-    order: list[int] = field(default_factory=list)  # photos as shuffled for this round
-    mates: list[np.ndarray] = field(default_factory=list)  # mismatches of those epochs
+    epoch: int = 0  # epochs of this round already trained
+    order: list[int] = field(default_factory=list)  # indices of the photos, shuffled for this round
+    mates: list[np.ndarray] = field(default_factory=list)  # mismatches (k, 2) of those epochs
     history: list[dict[str, object]] = field(default_factory=list)
     saved: list[tuple[str, float]] = field(default_factory=list)  # file name, MAP@5
 
@@ -58,28 +57,29 @@ class Trainer:
         description: Description,
         tensorboard: Path | None = None,
     ) -> None:
-        """`data`: whom to train and validate on; `checkpoint`: a folder.
+        """`data`: the photos to train and validate on; `checkpoint`: a folder.
 
-        `description` of options, numbers and inputs: a checkpoint with another one is not resumed.
+        `history_csv`: one row an epoch; `description` of options, numbers and inputs: a checkpoint with
+        another one is not resumed; `tensorboard`: a folder for its log, None for none.
         """
         self.learner, self.network = learner, learner.network
         self.plan, self.feed, self.data = plan, feed, data
         self.photos = list(data.train)
         self.codes = np.unique(list(data.train.values()), return_inverse=True)[1]
         self.rng = np.random.default_rng(seed)
-        self.progress = Progress()
+        self.progress = TrainingProgress()
         self.description = description
         self._folder = checkpoint
         self._state = checkpoint / "state.pkl"
         self._costs = checkpoint / "round.pkl"
         self._history_csv = history_csv
         self._tensorboard = tensorboard
-        self._resumed: dict[str, Any] | None = None
+        self._resumed: dict[str, list[np.ndarray]] | None = None
 
     def resume(self) -> bool:
-        """Take up the checkpoint of the same training, if there is one; said in one line.
+        """Resume from the checkpoint of the same training, if there is one, and log so.
 
-        That of another training is kept beside, under a name that is said.
+        The checkpoint of another training is renamed, and the log names it. Returns whether it resumed.
         """
         if not self._state.exists():
             return False
@@ -88,25 +88,25 @@ class Trainer:
         if differences:
             self.set_aside(f"it is of another training: {in_words(differences)}")
             return False
-        self.progress = Progress(**state["progress"])
+        self.progress = TrainingProgress(**state["progress"])
         self.rng.bit_generator.state = state["rng"]
         for variable, value in zip(self.learner.weights, state["weights"], strict=True):
             variable.assign(value)
         self._resumed = state
-        here = self.progress
-        log(f"resumed in block {here.block}, round {here.round}, after epoch {here.epoch}")
+        done = self.progress
+        log(f"resumed in block {done.block}, round {done.round}, after epoch {done.epoch}")
         return True
 
     def set_aside(self, reason: str) -> None:
-        """Keep the checkpoint that is there, if there is one, under another name, and say so."""
+        """Rename the checkpoint, if there is one, and log its new name with the reason."""
         if self._state.exists():
             set_aside(self._folder, reason)
 
     def run(self, save_as: Callable[[str, float], Path]) -> list[tuple[Path, float]]:
         """Train to the end of the plan.
 
-        `save_as(tag, score)` names the file for weights with that MAP@5. Returns every file written
-        and its score, in order.
+        `save_as(tag, map5)`: path for weights of that MAP@5. Returns every file written and its MAP@5, in
+        order.
         """
         if self.plan.validate_first and not self.progress.history:
             log(f"start: MAP@5 {self.validate():.6f}")
@@ -122,10 +122,10 @@ class Trainer:
                 self._round(block, i)
                 if block.each_round or i == block.rounds - 1:
                     self._validate_and_save(block, i, save_as)
-        return [(Path(name), score) for name, score in self.progress.saved]
+        return [(Path(name), map5) for name, map5 in self.progress.saved]
 
     def validate(self) -> float:
-        """MAP@5 of the validation photos with the weights as they are."""
+        """MAP@5 on the validation photos with the present weights."""
         data = self.data
         rows = branch_features(self.network, self.feed, data.rows, "valid features")
         columns = branch_features(self.network, self.feed, data.columns, "features")
@@ -135,39 +135,42 @@ class Trainer:
         return validation_map(scores, data.rows, data.columns, data.identity_of)
 
     def _prepare(self, block: Block, i: int) -> None:
-        """Begin round i of a block: with a new Adam where the method has one, or the checkpoint's."""
+        """Begin round i of a block, with the checkpoint's optimizer after a resume."""
         fresh = block.new_adam and i == 0 and self.progress.epoch == 0
-        self.learner.begin(block.frozen, at(block.lr, i), fresh)
+        self.learner.begin(block.frozen, in_round(block.lr, i), fresh)
         if self._resumed is not None:
             optimizer, stored = self.learner.optimizer, self._resumed.pop("optimizer")
             for variable, value in zip(optimizer.variables, stored, strict=True):
                 variable.assign(value)
             self._resumed = None
-            optimizer.learning_rate = at(block.lr, i)
+            optimizer.learning_rate = in_round(block.lr, i)
 
     def _round(self, block: Block, i: int) -> None:
-        """Mine with the present net, then train the round's epochs."""
-        here = self.progress
-        epochs = int(at(block.epochs, i))
-        if here.epoch >= epochs:
-            return  # killed between the last epoch and the validation
-        if here.epoch == 0:
-            self._mine(at(block.amplitude, i))
-        # An epoch's mismatches do not depend on what the epochs before teach: they are found meanwhile.
-        coming = self.feed.submit(mine_epoch, self._costs, here.mates)
-        while here.epoch < epochs:
+        """Mine hard pairs with the present net, then train the round's epochs."""
+        progress = self.progress
+        epochs = int(in_round(block.epochs, i))
+        if progress.epoch >= epochs:
+            return  # the run was killed between the last epoch and the validation
+        if progress.epoch == 0:
+            self._mine(in_round(block.amplitude, i))
+        # An epoch's mismatches do not depend on the weights, so they are mined while the epoch before trains.
+        next_mates = self.feed.submit(mine_epoch, self._costs, progress.mates)
+        while progress.epoch < epochs:
             begin = time.monotonic()
-            mismatched = coming.result()
-            here.mates.append(mismatched)
-            if here.epoch + 1 < epochs:
-                coming = self.feed.submit(mine_epoch, self._costs, here.mates)
+            mismatched = next_mates.result()
+            progress.mates.append(mismatched)
+            if progress.epoch + 1 < epochs:
+                next_mates = self.feed.submit(mine_epoch, self._costs, progress.mates)
             measured, pairs = self._epoch(block, mismatched)
-            here.epoch += 1
-            self._log_epoch(block, i, at(block.lr, i), measured, pairs, begin)
+            progress.epoch += 1
+            self._log_epoch(block, i, in_round(block.lr, i), measured, pairs, begin)
             self._checkpoint()
 
     def _epoch(self, block: Block, mismatched: np.ndarray) -> tuple[dict[str, float], int]:
-        """Train one epoch on these mismatches and new matches; loss and accuracy, and the pairs."""
+        """Train one epoch on these mismatches (k, 2) and newly drawn matches.
+
+        Returns `loss` and `accuracy`, and the number of pairs.
+        """
         order = np.asarray(self.progress.order)
         pairs, labels = epoch_pairs(matches(self.codes[order], self.rng), mismatched, self.rng)
         batch = block.batch or self.plan.batch
@@ -177,30 +180,33 @@ class Trainer:
         return self._fit(order[pairs], labels, seeds, batch), len(labels)
 
     def _mine(self, amplitude: float) -> None:
-        """Shuffle the photos, score them by the present net and keep the round's costs."""
+        """Shuffle the photos, score them with the present net, and keep the round's costs in their file."""
         order = self.rng.permutation(len(self.photos))
         self.progress.order = order.tolist()
         names = [self.photos[index] for index in order]
         features = branch_features(self.network, self.feed, names, "features")
         head = head_weights(self.network.head)
-        parts = segments(len(names), self.plan.segments)
-        scores = [score_matrix(head, features[part], progress="mining") for part in parts]
+        slices = segments(len(names), self.plan.segments)
+        scores = [score_matrix(head, features[group], progress="mining") for group in slices]
         keep_costs(self._costs, HardPairs(scores, self.codes[order], amplitude, self.rng))
 
     def _fit(
         self, pairs: np.ndarray, labels: np.ndarray, seeds: np.ndarray, batch: int
     ) -> dict[str, float]:
-        """One epoch over `pairs` (n, 2) of photo indices: mean loss and accuracy."""
+        """Train one epoch on `pairs` (n, 2) of photo indices, `labels` (n,), `seeds` (n, 2) of crops.
+
+        Returns the mean `loss` and `accuracy`.
+        """
         steps = -(-len(labels) // batch)
         crops = self.feed.pair_batches(self.photos, pairs, seeds, batch)
         preprocess = self.network.preprocess
 
         with progress_bar("training", steps, "step") as bar:
 
-            def batches():
+            def batches() -> Iterator[Batch]:
                 for step, (left, right) in enumerate(crops):
-                    part = labels[step * batch : step * batch + batch, None]
-                    yield (preprocess(left), preprocess(right)), part
+                    targets = labels[step * batch : step * batch + batch, None]
+                    yield (preprocess(left), preprocess(right)), targets
                     bar.update()
 
             return self.learner.fit(batches, steps)
@@ -208,34 +214,34 @@ class Trainer:
     def _log_epoch(
         self, block: Block, i: int, lr: float, measured: dict[str, float], pairs: int, begin: float
     ) -> None:
-        here = self.progress
+        progress = self.progress
         row = {
-            "block": here.block, "tag": block.tag, "round": i, "epoch": here.epoch, "lr": lr,
+            "block": progress.block, "tag": block.tag, "round": i, "epoch": progress.epoch, "lr": lr,
             "loss": measured["loss"], "accuracy": measured["accuracy"], "pairs": pairs,
             "seconds": round(time.monotonic() - begin, 1), "map5": "",
         }  # fmt: skip
-        here.history.append(row)
+        progress.history.append(row)
         log(
-            f"block {here.block} ({block.tag}) round {i} epoch {here.epoch}: "
+            f"block {progress.block} ({block.tag}) round {i} epoch {progress.epoch}: "
             f"loss {row['loss']:.4f}, accuracy {row['accuracy']:.4f}, {pairs} pairs, "
             f"{row['seconds']:.1f} s"
         )
         self._write_history()
         if self._tensorboard:
-            _tensorboard_scalars(self._tensorboard, len(here.history), measured)
+            _tensorboard_scalars(self._tensorboard, len(progress.history), measured)
 
     def _validate_and_save(
         self, block: Block, i: int, save_as: Callable[[str, float], Path]
     ) -> None:
-        score = self.validate()
-        path = save_as(block.tag.format(i=i), score)
+        map5 = self.validate()
+        path = save_as(block.tag.format(i=i), map5)
         self.network.save_weights(path)
-        self.progress.saved.append((str(path), score))
-        self.progress.history[-1]["map5"] = f"{score:.6f}"
-        log(f"block {self.progress.block} round {i}: MAP@5 {score:.6f}, {path.name}")
+        self.progress.saved.append((str(path), map5))
+        self.progress.history[-1]["map5"] = f"{map5:.6f}"
+        log(f"block {self.progress.block} round {i}: MAP@5 {map5:.6f}, {path.name}")
         self._write_history()
         if self._tensorboard:
-            _tensorboard_scalars(self._tensorboard, len(self.progress.history), {"map5": score})
+            _tensorboard_scalars(self._tensorboard, len(self.progress.history), {"map5": map5})
 
     def _write_history(self) -> None:
         header = list(self.progress.history[0])

@@ -1,0 +1,44 @@
+"""The schedule as data: plain numbers for stamps, tags for file names."""
+
+from whales.training.plan import Block, Plan, fold_finetune, in_round, numbered
+
+
+def test_numbers_are_plain_values():
+    block = Block("temp", lambda i: (0.5, 0.25)[i], 2, 5, amplitude=lambda i: i, batch=16)
+    expected = {
+        "tag": "temp",
+        "lr": [0.5, 0.25],
+        "rounds": 2,
+        "epochs": 5,
+        "amplitude": [0, 1],
+        "frozen": False,
+        "new_adam": False,
+        "each_round": False,
+        "batch": 16,
+    }
+    assert Plan(64, 8, 2, (block,), weights="imagenet").numbers() == {
+        "size": 64,
+        "batch": 8,
+        "segments": 2,
+        "blocks": [expected],
+        "weights": "imagenet",
+        "momentum": None,
+        "steps": None,
+        "validate_first": False,
+        "data_parallel": False,
+    }
+
+
+def test_temporary_blocks_are_numbered_through_the_chain():
+    temporary, final = Block("temp", 1e-4, 1, 1, 1), Block("final", 1e-4, 1, 1, 1)
+    plans = [Plan(64, 8, 1, (temporary, final)), Plan(32, 8, 1, (temporary, temporary))]
+    tags = [[block.tag for block in plan.blocks] for plan in numbered(plans)]
+    assert tags == [["temp0", "final"], ["temp1", "temp2"]]
+    assert plans[0].blocks[0].tag == "temp"
+
+
+def test_the_last_block_of_a_fold_lets_its_noise_fade():
+    last = fold_finetune(last_epochs=lambda i: 5 + i)[-1]
+    assert [in_round(last.amplitude, i) for i in (0, 10, 19)] == [0.25, 0.125, 0.0125]
+    assert [in_round(last.epochs, i) for i in (0, 19)] == [5, 24]
+    assert in_round(last.lr, 19) == 8e-6
