@@ -18,6 +18,7 @@ from retinanet.detector.first_boxes import (
 from retinanet.detector.geometry import DETECTOR_FOLDS
 from whales.base.console import log
 from whales.base.pickles import load, save, write_text
+from whales.files.boxes import checked_boxes
 from whales.files.labels import read_labels, stem
 from whales.stages.job import Job
 from whales.stages.options import parse_arguments
@@ -39,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     job = Job(options, __file__, reads, writes, numbers=numbers)
     if job.up_to_date():
         return
-    labels, boxes = read_labels(reads[0]), load(reads[1])
+    labels, boxes = read_labels(reads[0]), checked_boxes(load(reads[1]), reads[1])
     folds = split_by_identity(labels)
     save(folds_file, folds)
     bad = degenerate_boxes(boxes, map(stem, labels.Image))

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from retinanet.detector.first_boxes import read_annotations
 from whales.base.console import log
 from whales.base.pickles import load, save
-from whales.files.boxes import average_boxes
+from whales.files.boxes import average_boxes, checked_boxes
 from whales.files.labels import stem
 from whales.stages.job import Job
 from whales.stages.options import parse_arguments
@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     job = Job(options, __file__, reads, writes, numbers={})
     if job.up_to_date():
         return
-    first, detected, playground = (load(path) for path in reads[:3])
+    first, detected, playground = (checked_boxes(load(path), path) for path in reads[:3])
     averaged = average_boxes(first, detected)
     log(
         f"{len(averaged)} boxes, {len(first.keys() & detected.keys())} of them averaged; "
@@ -40,7 +40,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     save(writes[0], averaged)
     if playground_first.exists():
-        playground = average_boxes(load(playground_first), playground)
+        playground = average_boxes(
+            checked_boxes(load(playground_first), playground_first), playground
+        )
     else:
         log(f"{playground_first.name} is not there: the playground's boxes are the detector's")
     drawn = {stem(path): box for path, box in read_annotations(ws.file("cropping_train_v2"))}

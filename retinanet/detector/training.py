@@ -37,6 +37,7 @@ from whales.files.stamps import in_words
 from whales.files.workspace import Workspace
 from whales.stages.job import Job
 from whales.stages.options import RunOptions
+from whales.training.learner import require_finite
 
 if TYPE_CHECKING:
     import tf_keras
@@ -207,10 +208,10 @@ def _train_epoch(
     steps = run.plan.steps
     batches = photos.batches(epoch, steps, run.options.workers)
     # Not Keras's fit: it would turn a broken photo's UserError into a TensorFlow error.
-    losses = [
-        model.train_on_batch(images, targets, return_dict=True)
-        for images, targets in progress_bar(f"epoch {epoch + 1}", steps, "step", batches)
-    ]
+    losses: list[dict[str, float]] = []
+    for images, targets in progress_bar(f"epoch {epoch + 1}", steps, "step", batches):
+        losses.append(model.train_on_batch(images, targets, return_dict=True))
+        require_finite(losses[-1]["loss"])
     return {name: float(np.mean([step[name] for step in losses])) for name in losses[0]}
 
 

@@ -70,9 +70,14 @@ contents = st.recursive(
 )
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """One folder for all files that are drawn."""
+    return tmp_path_factory.mktemp("drawn")
+
+
 @given(content=contents, protocol=st.sampled_from(PROTOCOLS))
-def test_sound_content_of_every_protocol_is_read(tmp_path_factory, content, protocol):
-    folder = tmp_path_factory.mktemp("sound")
+def test_sound_content_of_every_protocol_is_read(folder, content, protocol):
     data = pickle.dumps(content, protocol)
     assert same(load(kept(folder, data)), pickle.loads(data))
     assert same(load(kept(folder, gzip.compress(data), "x.pklz")), pickle.loads(data))
@@ -83,10 +88,10 @@ def test_sound_content_of_every_protocol_is_read(tmp_path_factory, content, prot
     form=st.sampled_from(("csr_matrix", "csc_matrix", "coo_matrix", "csr_array", "coo_array")),
     protocol=st.sampled_from(PROTOCOLS),
 )
-def test_sound_sparse_matrices_of_every_protocol_are_read(tmp_path_factory, dense, form, protocol):
+def test_sound_sparse_matrices_of_every_protocol_are_read(folder, dense, form, protocol):
     content = {"score": getattr(sparse, form)(dense), "names": ["a.jpg"]}
     data = pickle.dumps(content, protocol)
-    assert same(load(kept(tmp_path_factory.mktemp("sparse"), data)), content)
+    assert same(load(kept(folder, data)), content)
 
 
 def test_names_of_older_numpy_and_scipy_are_read(tmp_path):
@@ -233,7 +238,7 @@ def test_nothing_is_imported_or_changed(tmp_path):
 
 
 @given(data=st.data())
-def test_whatever_the_bytes_only_plain_content_or_a_refusal_comes_out(tmp_path_factory, data):
+def test_whatever_the_bytes_only_plain_content_or_a_refusal_comes_out(folder, data):
     """Programs drawn from the machine's own instructions, and sound pickles with a byte changed."""
     codes = [code.code.encode("latin-1") for code in pickletools.opcodes]
     arguments = st.one_of(st.binary(max_size=6), st.just(text("numpy")), st.just(number(3)))
@@ -243,6 +248,6 @@ def test_whatever_the_bytes_only_plain_content_or_a_refusal_comes_out(tmp_path_f
     else:
         program = bytearray(pickle.dumps({"a": [1, (2.5, "x")], "m": np.arange(4)}, 4))
         program[data.draw(st.integers(0, len(program) - 1))] = data.draw(st.integers(0, 255))
-    path = kept(tmp_path_factory.mktemp("fuzz"), bytes(program))
+    path = kept(folder, bytes(program))
     with contextlib.suppress(UserError):  # anything else that is raised fails the test
         repr(load(path))

@@ -6,6 +6,7 @@ import json
 import cv2
 import numpy as np
 import pytest
+from helpers import refused
 from scipy import sparse
 from whales_tools import inspect_pickle
 
@@ -394,7 +395,7 @@ def test_a_damaged_sparse_matrix(look):
     scores = sparse.csr_matrix(SCORES)
     scores.indices[0] = 77
     content = {"row_names": jpg("st"), "col_names": jpg("abcd"), "score": scores}
-    assert look(content).faults[0].startswith("damaged sparse matrix: ")
+    refused(lambda: look(content), "an index of a sparse matrix lies outside it")
 
 
 # --- tables ---------------------------------------------------------------------------------------

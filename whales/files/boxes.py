@@ -6,10 +6,14 @@ docstring says shares of the sides.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from typing import NamedTuple
 
 import numpy as np
+
+from whales.base.errors import UserError
 
 Box = Sequence[float]  # x1, y1, x2, y2 in pixels of the original photo
 ShareBox = Sequence[float]  # the same in shares of the photo's sides
@@ -34,6 +38,27 @@ class Detection(NamedTuple):
     label: int
     score: float
     box: ShareBox
+
+
+def checked_boxes(content: object, source: object) -> dict[str, Box]:
+    """The content of a file of boxes, stem -> (x1, y1, x2, y2); inverted boxes are boxes too.
+
+    `UserError` naming `source` and the photo where an entry is no box of four finite numbers.
+    """
+    if not isinstance(content, dict):
+        raise UserError(f"{source}: expected a dict of boxes by photo; make it again")
+    for name, box in content.items():
+        sound = (
+            isinstance(name, str)
+            and isinstance(box, list | tuple | np.ndarray)
+            and len(box) == 4
+            and all(isinstance(side, Real) and math.isfinite(side) for side in box)
+        )
+        if not sound:
+            raise UserError(
+                f"{source}: photo {name}: expected x1, y1, x2, y2, received {box}; mend or remove it"
+            )
+    return content
 
 
 def iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from whales.base.errors import UserError
 from whales.base.pickles import load
-from whales.files.boxes import Box
+from whales.files.boxes import Box, checked_boxes
 from whales.files.folds import require_fold
 from whales.files.labels import (
     NEW_WHALE,
@@ -22,9 +22,12 @@ from whales.files.workspace import Workspace
 
 
 def load_boxes(workspace: Workspace) -> dict[str, Box]:
-    """Final boxes of all photos, playground included: stem -> (x1, y1, x2, y2)."""
-    playground = load(workspace.file("boxes_averaged_playground"))
-    return {**playground, **load(workspace.file("boxes_averaged"))}
+    """Final boxes of all photos, playground included: stem -> (x1, y1, x2, y2).
+
+    `UserError` naming file and photo where an entry is no box of four finite numbers.
+    """
+    files = [workspace.file(key) for key in ("boxes_averaged_playground", "boxes_averaged")]
+    return {name: box for path in files for name, box in checked_boxes(load(path), path).items()}
 
 
 def crop_tables(workspace: Workspace) -> list[Path]:

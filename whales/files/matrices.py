@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +17,7 @@ from whales.files.labels import stem, with_jpg
 DECIMALS = 6  # of scores in a dense file
 # Rows of a dense matrix that are cut at once, so that temporary arrays stay small.
 _ROWS = 512
+_ROUNDING = 1e-6
 
 # (n, m) float32 pair scores; a CSR leaves out scores that count as 0.
 Scores = np.ndarray | sparse.csr_matrix
@@ -29,11 +31,23 @@ class ScoreMatrix(NamedTuple):
     columns: list[str]
 
     def checked(self, source: object) -> ScoreMatrix:
-        """The same matrix; `UserError` naming `source` where its names do not fit its shape."""
+        """The same matrix; `UserError` naming `source` where it is no sound one.
+
+        Its names must fit its shape, no column may stand twice, and every score must be a number from 0
+        to 1.
+        """
         if self.scores.shape != (len(self.rows), len(self.columns)):
             raise UserError(
                 f"{source}: expected scores {(len(self.rows), len(self.columns))} by its names, "
                 f"received {self.scores.shape}; make it again"
+            )
+        if len(set(self.columns)) < len(self.columns):
+            name = next(name for name, count in Counter(self.columns).items() if count > 1)
+            raise UserError(f"{source}: column {name} stands twice; make it again")
+        row = _unsound_row(self.scores)
+        if row is not None:
+            raise UserError(
+                f"{source}: row {self.rows[row]} has a score that is no number from 0 to 1; make it again"
             )
         return self
 
@@ -56,6 +70,24 @@ class ScoreMatrix(NamedTuple):
         if not np.array_equal(column_indices, np.arange(scores.shape[1])):
             scores = scores[:, column_indices]
         return ScoreMatrix(scores, list(rows), list(columns))
+
+
+def _unsound_row(scores: Scores) -> int | None:
+    """The first row with a score that is NaN or outside 0 to 1; None where all are sound."""
+    blocks = (
+        [(0, scores.data)]
+        if isinstance(scores, sparse.csr_matrix)
+        else [(start, scores[start : start + _ROWS]) for start in range(0, len(scores), _ROWS)]
+    )
+    for start, block in blocks:
+        # NaN compares as False; a mean of float32 scores may pass 1 by its rounding.
+        unsound = ~((block >= 0) & (block <= 1 + _ROUNDING))
+        if unsound.any():
+            first = int(np.argwhere(unsound)[0, 0])
+            if isinstance(scores, sparse.csr_matrix):
+                return int(np.searchsorted(scores.indptr, first, side="right")) - 1
+            return start + first
+    return None
 
 
 def _indices(names: Sequence[str], wanted: Sequence[str], side: str, source: object) -> np.ndarray:
@@ -132,6 +164,15 @@ def _names(stems: Sequence[str]) -> list[str]:
     return [with_jpg(name) for name in stems]
 
 
-def _named(path: Path, rows: Sequence[str], columns: Sequence[str], scores: Scores) -> ScoreMatrix:
-    row_stems, column_stems = ([stem(name) for name in names] for names in (rows, columns))
-    return ScoreMatrix(scores, row_stems, column_stems).checked(path)
+def _named(path: Path, rows: object, columns: object, scores: object) -> ScoreMatrix:
+    """A matrix of a file's content, whatever it is; `UserError` where it is no sound one."""
+    for names in (rows, columns):
+        if not isinstance(names, list | tuple) or not all(isinstance(n, str) for n in names):
+            raise UserError(f"{path}: expected lists of photo names; make it again")
+    if sparse.issparse(scores):
+        scores = sparse.csr_matrix(scores)
+    if not isinstance(scores, Scores) or scores.dtype.kind not in "fiub" or scores.ndim != 2:
+        raise UserError(f"{path}: expected scores (rows, columns) of numbers; make it again")
+    return ScoreMatrix(scores, *([stem(n) for n in names] for names in (rows, columns))).checked(
+        path
+    )

@@ -6,11 +6,13 @@ that share a plan differ in weights and photos alone.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from whales.base.errors import UserError
 from whales.training.plan import Plan
 
 if TYPE_CHECKING:
@@ -24,6 +26,10 @@ if TYPE_CHECKING:
 # Makes an epoch's batches: ((left, right), labels), preprocessed photos float32 and (n, 1) float32.
 Batch = tuple[tuple[np.ndarray, np.ndarray], np.ndarray]
 Batches = Callable[[], Iterator[Batch]]
+
+
+# Steps between two looks at the loss.
+_LOOK_AT_LOSS = 50
 
 
 class Learner:
@@ -67,12 +73,46 @@ class Learner:
         self.optimizer.learning_rate = learning_rate
 
     def fit(self, batches: Batches, steps: int) -> dict[str, float]:
-        """Train one epoch of `steps` batches: its mean `loss` and `accuracy`."""
+        """Train one epoch of `steps` batches: its mean `loss` and `accuracy`.
+
+        `UserError` as soon as the loss is NaN or infinite.
+        """
         source = _steady(batches, self.network.branch.input_shape[1:])
         fitted = self._models[self._frozen].fit(
-            source, steps_per_epoch=steps, epochs=1, verbose=0, shuffle=False
+            source,
+            steps_per_epoch=steps,
+            epochs=1,
+            verbose=0,
+            shuffle=False,
+            callbacks=[_stop_at_nan()],
         )
-        return {key: values[-1] for key, values in fitted.history.items()}
+        measured = {key: values[-1] for key, values in fitted.history.items()}
+        require_finite(measured["loss"])
+        return measured
+
+
+def require_finite(loss: float) -> None:
+    """Raise `UserError` for a loss that is NaN or infinite: what was learnt is lost, more would be too."""
+    if not math.isfinite(loss):
+        raise UserError(
+            f"the loss is {loss}: training has stopped, the last checkpoint is kept; try a lower learning "
+            "rate on the stage's page, --precision float32, or look for odd photos and weights"
+        )
+
+
+def _stop_at_nan() -> keras.callbacks.Callback:
+    """Looks at the epoch's mean loss now and then: once NaN, it stays NaN."""
+    import keras
+
+    class StopAtNaN(keras.callbacks.Callback):
+        """Raises `UserError` where the loss is no number."""
+
+        def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+            """Every so many steps, since to look at the loss waits for the device."""
+            if batch % _LOOK_AT_LOSS == 0 and logs:
+                require_finite(float(logs["loss"]))
+
+    return StopAtNaN()
 
 
 class Learners:
