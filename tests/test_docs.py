@@ -357,3 +357,14 @@ def test_blocks_with_trained_nets_run(tmp_path):
     assert {row["query"] for row in rows} == {
         f"new_photos/{photo.name}" for photo in reader.project.glob("new_photos/*")
     }
+
+
+def test_the_design_names_every_module_of_the_library():
+    text = (REPOSITORY / "docs/design.md").read_text(encoding="utf-8")
+    missing = [
+        path.relative_to(REPOSITORY).as_posix()
+        for folder in ("whales", "retinanet/detector")
+        for path in sorted((REPOSITORY / folder).rglob("*.py"))
+        if path.stem != "__init__" and f"`{path.stem}`" not in text
+    ]
+    assert missing == []
