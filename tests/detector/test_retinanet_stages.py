@@ -4,6 +4,7 @@ import json
 import os
 import pickle
 import pickletools
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -426,13 +427,16 @@ training.evaluate_detector = die_in_the_second_epoch
 """
 
 
-def test_a_killed_training_resumes_and_ends_the_same(tmp_path, monkeypatch):
+@pytest.mark.slow
+def test_a_killed_training_resumes_in_a_moved_root_and_ends_the_same(tmp_path, monkeypatch):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     for place in (whole, killed):
         make_root(place)
         make_folds(place, monkeypatch)
     arguments = ["2", *SMOKE, "--seed", "3"]
     python(killed, training(arguments, before=KILL), status=9)
+    edited = shutil.copytree(killed, tmp_path / "edited")
+    killed = killed.rename(tmp_path / "moved")  # its tables name photos that are no longer there
     checkpoints = killed / "cache/checkpoints"
     assert len(list(checkpoints.iterdir())) == 1
     # Both in one process, since loading TensorFlow takes longest.
@@ -454,6 +458,13 @@ def test_a_killed_training_resumes_and_ends_the_same(tmp_path, monkeypatch):
     ]
     assert len(histories[0]) == len(histories[1]) == 3
     assert histories[0][1].split(",")[0] == "1"
+
+    (former,) = (edited / "cache/checkpoints").iterdir()
+    content = former.read_bytes()
+    output = python(edited, training(arguments, epochs=1, rate=2e-3))
+    assert f"is kept as {former}.1" in output
+    assert "numbers.training.learning_rate 0.001 -> 0.002" in output
+    assert former.with_name(f"{former.name}.1").read_bytes() == content
 
 
 DETECT = """
