@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from retinanet.detector.geometry import DETECTOR_FOLDS, DETECTORS
-from retinanet.detector.network import load_model, save_model, with_detections
+from retinanet.detector.model_files import load_model, save_model
+from retinanet.detector.network import with_detections
 from whales.stages.job import Job
 from whales.stages.options import parse_arguments
 from whales.stages.stage import run

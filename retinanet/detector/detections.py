@@ -14,15 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from retinanet.detector.geometry import DETECTORS
-from retinanet.detector.network import (
-    Key,
-    Predict,
-    by_shape,
-    digest,
-    load_model,
-    network_input,
-    predictor,
-)
+from retinanet.detector.model_files import digest, load_model
+from retinanet.detector.network import Key, Predict, by_shape, network_input, predictor
 from whales.base.concurrency import read_ahead
 from whales.base.console import log
 from whales.base.errors import UserError

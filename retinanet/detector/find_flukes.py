@@ -22,7 +22,8 @@ import numpy as np
 
 from retinanet.detector.detections import both_views, views
 from retinanet.detector.geometry import DETECTOR_FOLDS, DETECTORS
-from retinanet.detector.network import load_model, network_input, predictor
+from retinanet.detector.model_files import load_model
+from retinanet.detector.network import network_input, predictor
 from whales.base.concurrency import read_ahead
 from whales.base.console import log
 from whales.base.errors import UserError

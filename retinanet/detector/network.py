@@ -6,21 +6,15 @@ Boxes are (x1, y1, x2, y2). Photos enter as the library wants them: BGR, ImageNe
 
 from __future__ import annotations
 
-import hashlib
-import json
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-import h5py
 import numpy as np
 
 from retinanet.detector.geometry import Detector
 from retinanet.detector.legacy_keras import legacy_keras
-from whales.base.errors import UserError
-from whales.base.pickles import atomic_path
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -31,20 +25,6 @@ Key = TypeVar("Key")
 Predict = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]
 
 MAX_WAITING = 64  # photos that wait for others of their shape
-NOTE = "whales"  # the HDF5 attribute that holds a model file's note, as JSON
-
-
-class ModelNote(TypedDict, total=False):
-    """What a model file says of itself; other makers' files say nothing.
-
-    profile: it was made in; description: what its training is made from; progress: of a training,
-    the fields of `DetectorProgress`; key: digest in the place of `description` before version 0.2.
-    """
-
-    profile: str
-    description: Mapping[str, object]
-    progress: dict[str, object]
-    key: str
 
 
 def build(detector: Detector) -> tf_keras.Model:
@@ -176,49 +156,3 @@ def by_shape(
 
 def _stack(group: list[tuple[Key, np.ndarray]]) -> tuple[list[Key], np.ndarray]:
     return [key for key, _ in group], np.stack([pixels for _, pixels in group])
-
-
-def save_model(path: Path, model: tf_keras.Model, note: ModelNote) -> None:
-    """Write a Keras-2 HDF5 model, with its optimizer if any, and `note` as a JSON attribute."""
-    warnings.filterwarnings("ignore", message="You are saving your model as an HDF5 file")
-    with atomic_path(path) as temporary:
-        model.save(temporary, save_format="h5")
-        with h5py.File(temporary, "a") as file:
-            file.attrs[NOTE] = json.dumps(note)
-
-
-def read_note(path: Path) -> ModelNote:
-    """The note of a model file, empty for other makers' files; UserError if it is no HDF5."""
-    try:
-        with h5py.File(path, "r") as file:
-            return json.loads(file.attrs.get(NOTE, "{}"))
-    except OSError as reason:
-        raise UserError(f"{path} cannot be read as an HDF5 model ({reason})") from reason
-
-
-def load_model(path: Path, profile: str, training: bool = False) -> tf_keras.Model:
-    """Read a model of `save_model` or keras-retinanet, with its optimizer if it is to train.
-
-    Raises UserError for a file of the other profile and for anything but a RetinaNet model.
-    """
-    noted = read_note(path).get("profile", profile)
-    if noted != profile:
-        raise UserError(
-            f"{path} was made with --profile {noted}, not {profile}; "
-            "run this stage with the same profile, or the training again"
-        )
-    keras = legacy_keras()
-    from keras_retinanet.models import backbone
-
-    try:
-        return keras.models.load_model(
-            path, custom_objects=backbone("resnet152").custom_objects, compile=training
-        )
-    except (OSError, ValueError) as reason:
-        raise UserError(f"{path} is not a RetinaNet model ({reason})") from reason
-
-
-def digest(path: Path) -> str:
-    """SHA-256 of a file: tells detections of these weights from those of others."""
-    with open(path, "rb") as source:
-        return hashlib.file_digest(source, "sha256").hexdigest()

@@ -17,15 +17,14 @@ from retinanet.detector.first_boxes import Annotation, read_annotations
 from retinanet.detector.first_weights import load_first_weights
 from retinanet.detector.geometry import DETECTORS, Detector, DetectorPlan
 from retinanet.detector.legacy_keras import legacy_keras
-from retinanet.detector.network import (
+from retinanet.detector.model_files import (
     ModelNote,
-    build,
     load_model,
-    predictor,
     read_note,
+    restore_optimizer,
     save_model,
-    with_detections,
 )
+from retinanet.detector.network import build, predictor, with_detections
 from retinanet.detector.photos import TrainingPhotos
 from whales.base.console import log
 from whales.base.errors import UserError
@@ -99,8 +98,7 @@ class DetectorRun:
             differences = self._differences(note)
             if not differences and not self.options.force:
                 log(f"resuming after epoch {note['progress']['epoch']} of an interrupted run")
-                model = load_model(self.checkpoint, self.options.profile, training=True)
-                return model, DetectorProgress(**note["progress"])
+                return self._loaded(self.checkpoint)
             reason = (
                 f"it is of another training: {in_words(differences)}" if differences else "--force"
             )
@@ -127,11 +125,18 @@ class DetectorRun:
         ]
         return former_key(self.plan, self.detector, self.options.seed, snapshot, *tables)
 
+    def _loaded(self, path: Path) -> tuple[tf_keras.Model, DetectorProgress]:
+        """The model of a file, compiled, with its optimizer if it has one, and how far it had come."""
+        model = load_model(path, self.options.profile)
+        _compile(model, self.plan)
+        restore_optimizer(model, path)
+        try:
+            return model, DetectorProgress(**read_note(path).get("progress", {}))
+        except TypeError as reason:
+            raise UserError(f"{path}: its note of the training's progress is damaged") from reason
+
     def _start_from_snapshot(self, snapshot: Path) -> tuple[tf_keras.Model, DetectorProgress]:
-        model = load_model(snapshot, self.options.profile, training=True)
-        if model.optimizer is None:
-            _compile(model, self.plan)
-        progress = DetectorProgress(**read_note(snapshot).get("progress", {}))
+        model, progress = self._loaded(snapshot)
         if progress.epoch >= self.plan.epochs:
             raise UserError(
                 f"{snapshot} has all {progress.epoch} epochs behind it; nothing is left to train"
