@@ -82,9 +82,9 @@ def _train_fold(
         saved = train(job, bench, plan, start, names.save_as, fold, earlier, suffix)
         best, last = max(saved, key=lambda item: item[1])[0], saved[-1][0]
         start = best if first else last
+    job.done([best])
     for suffix in suffixes:
         shutil.rmtree(ws.file("checkpoint", stage=job.key + suffix), ignore_errors=True)
-    job.done([best])
 
 
 class Names:

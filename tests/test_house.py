@@ -73,14 +73,12 @@ def test_the_library_imports_no_stage():
         assert wrong == [], name_of(path)
 
 
-def test_no_tool_imports_another_or_the_inference_stages():
+def test_no_tool_imports_another():
     for path in LIBRARY:
         folder = name_of(path).split("/")[1]
         if folder in TOOLS:
             others = tuple(f"whales.{tool}." for tool in TOOLS if tool != folder)
-            wrong = [
-                name for name in imported(path) if name.startswith((*others, "whales.inference"))
-            ]
+            wrong = [name for name in imported(path) if name.startswith(others)]
             assert wrong == [], name_of(path)
 
 

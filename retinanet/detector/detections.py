@@ -137,8 +137,8 @@ class Cache:
     def prepare(self, weights: str, names: Sequence[str], digests: Mapping[str, str]) -> list[str]:
         """Drop the entries of other weights and of photos that changed; return the names to predict.
 
-        digests: of each photo's file. Entries of a version that did not keep them count unless they are
-        older than their photo.
+        digests: of each photo's file, "" for one that cannot be read now. Entries of a version that did
+        not keep them count unless they are older than their photo.
         """
         note = _CacheNote.read(self._note())
         if note.weights != weights:
@@ -152,7 +152,7 @@ class Cache:
         todo = [name for name in names if not self._fresh(name, known.get(name), digests[name])]
         for name in todo:
             self.path(name).unlink(missing_ok=True)
-        photos = {**known, **{name: digests[name] for name in names}}
+        photos = {**known, **{name: digests[name] for name in names if digests[name]}}
         _CacheNote(weights, photos).write(self._note())
         return todo
 
@@ -164,6 +164,8 @@ class Cache:
         entry, photo = self.path(name), self.photo(name)
         if not entry.exists():
             return False
+        if not digest:
+            return True  # the photo cannot be read now: what is known of it is not thrown away
         if known is not None:
             return known == digest
         return not photo.exists() or entry.stat().st_mtime_ns >= photo.stat().st_mtime_ns

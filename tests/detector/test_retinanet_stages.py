@@ -279,6 +279,8 @@ def test_a_photo_that_changed_is_predicted_again(root):
     later = cache.path("a05").stat().st_mtime_ns + 10**9
     os.utime(cache.photo("a05"), ns=(later, later))
     assert cache.prepare("one", ["a05"], {"a05": "d"}) == []  # touched, but the same
+    assert cache.prepare("one", ["a05"], {"a05": ""}) == []  # its disk is not there today
+    assert cache.prepare("one", ["a05"], {"a05": "d"}) == []
     assert cache.prepare("one", ["a05"], {"a05": "e"}) == ["a05"]
     assert not cache.path("a05").exists()
 

@@ -145,6 +145,13 @@ def dtype(code, order="<", flags=0):
     )  # fmt: skip
 
 
+def dtype_of_nothing():
+    return (
+        name("numpy", "dtype") + text("S0") + b"\x89\x88\x87R" + b"(" + number(3) + text("|")
+        + b"NNN" + number(0) + number(1) + number(0) + b"tb"
+    )  # fmt: skip
+
+
 def csr(**changes):
     matrix = sparse.csr_matrix(np.eye(3, dtype=np.float32))
     for key, value in changes.items():
@@ -208,6 +215,17 @@ CASES = {
     "an instance of Python 2": b"(i__builtin__\neval\n.",
     "an object of Python 2": b"(c__builtin__\neval\no.",
     "appending to a text": P4 + text("x") + text("y") + b"a.",
+    "a key that takes for ever to hash": P4 + b"})" + b"2\x86" * 40 + b"Ns.",
+    "the same by the memo": P4 + b"})\x94" + b"".join(
+        b"h" + bytes([i]) + b"\x86\x94" for i in range(40)
+    ) + b"Ns.",
+    "twice the same without end": P4 + b"]" + b"2\x86" * 50 + b".",
+    "a list that holds itself": P4 + b"]2a.",
+    "marks without end": P4 + b"(" * 8_000_000 + b".",
+    "notes without end": P4 + b"N" + b"\x94" * 8_000_000 + b".",
+    "elements without content": P4
+    + array_state(b"\x8a\x06" + (2**40).to_bytes(6, "little") + b"\x85", dtype_of_nothing(), raw(b""))
+    + b".",
     "nothing": b"",
     "cut off": pickle.dumps(list(range(1000)), 4)[:-20],
     "two pickles' worth of marks": P4 + b"((((.",

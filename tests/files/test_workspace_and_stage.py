@@ -237,6 +237,25 @@ def test_a_damaged_stamp_only_means_another_run(copy):
     assert not copy()
 
 
+def test_a_run_that_was_begun_and_killed_is_not_up_to_date(copy):
+    """Its outputs may be half of it: neither the former options nor the former page make them whole."""
+    assert copy()
+    copy.target.unlink()
+    with pytest.raises(RuntimeError):  # a toy that ends before it has written: as if it were killed
+        copy("--force", write=False)
+    copy.target.write_text("half")
+    assert copy()
+
+
+def test_a_damaged_memory_of_digests_is_read_as_none(copy):
+    assert copy()
+    memory = copy.source.parents[1] / "cache/digests.json"
+    for damaged in ("{", "[]", '{"data/in.txt": 5}', '{"data/in.txt": [1, 2]}'):
+        memory.parent.mkdir(exist_ok=True)
+        memory.write_text(damaged)
+        assert not copy()
+
+
 def test_outputs_named_at_the_end_count_too(work_root):
     ws = Workspace()
     late = ws.root / "late.txt"

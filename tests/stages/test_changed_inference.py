@@ -179,6 +179,24 @@ def test_a_mean_is_written_only_from_parts_of_the_present_weights(root, stage):
     np.testing.assert_array_equal(scores[1], scores[0])
 
 
+def test_options_of_one_fold_leave_the_mean(root, stage):
+    stage()
+    lines = stage(2, "--seed", "7", "--skip-broken-photos")
+    assert not any("no mean" in line for line in lines)
+    assert mean_file(root).exists()
+
+
+def test_force_on_one_fold_keeps_the_features_of_other_photos(root, stage):
+    stage(0)
+    with np.load(root / "cache/features/v5_fold_0.npz") as file:
+        names = set(file["names"].tolist())
+    labels = root / "data/train.csv"
+    labels.write_text(labels.read_text().replace("b4.jpg,w_b\n", ""))
+    stage(0, "--force")
+    with np.load(root / "cache/features/v5_fold_0.npz") as file:
+        assert set(file["names"].tolist()) == names
+
+
 def test_a_mean_that_no_stage_wrote_is_left_alone(root, stage):
     """Published matrices have no stamp."""
     save(mean_file(root), ("rows", "columns", "scores"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from dataclasses import dataclass
@@ -26,8 +27,12 @@ def configure(quiet: bool) -> None:
 
 def open_log(path: Path) -> None:
     """Log to this file from now on, after what earlier runs wrote. Its folder is made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _output.file = path
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "a"):
+            _output.file = path
+    except OSError:  # a root that cannot be written to: what needs no writing goes on
+        _output.file = None
 
 
 def is_quiet() -> bool:
@@ -49,6 +54,8 @@ def log_error(text: str) -> None:
 
 
 def _write(text: str) -> None:
-    if _output.file:
-        with open(_output.file, "a", encoding="utf-8") as out:
-            out.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {text}\n")
+    if not _output.file:
+        return
+    # A full disk ends the log, not the work.
+    with contextlib.suppress(OSError), open(_output.file, "a", encoding="utf-8") as out:
+        out.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {text}\n")

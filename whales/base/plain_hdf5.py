@@ -26,7 +26,7 @@ class HDF5FaultError(Exception):
 def open_hdf5(path: Path, what: str) -> Iterator[h5py.File]:
     """Open a file for reading; what is wrong with it, now or in the block, is a `UserError`.
 
-    what: the kind of file, for messages. A missing file, a folder or a named pipe is told as missing.
+    what: the kind of file, for messages. A folder or a named pipe counts as a missing file.
     """
     import h5py
 

@@ -12,7 +12,7 @@ import math
 import pickle
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import methodcaller
 from typing import IO, ClassVar, TypeGuard
 
@@ -30,6 +30,8 @@ _CONTAINERS = (list, tuple, dict, set, frozenset)
 _MATRICES = ("csr_matrix", "csc_matrix", "coo_matrix", "csr_array", "csc_array", "coo_array")
 # Byte order, kind (bool, integers, floats, complex numbers, bytes, text), size.
 _DTYPE = re.compile(r"[<>|=]?(?:b1|[iu][1248]|f[248]|c8|c16|[SU]\d{1,6})")
+# Sides of an array without content, multiplied (0 counts as 1): what loops over it must end.
+_MOST_EMPTY = 1 << 24
 
 
 class PlainUnpickler(pickle._Unpickler):
@@ -95,7 +97,7 @@ class PlainUnpickler(pickle._Unpickler):
         if self._budget < 0:
             raise pickle.UnpicklingError("it unfolds to far more than its own length")
 
-    def _deepen(self, container: object, children: Iterator[object]) -> None:
+    def _deepen(self, container: object, children: Iterable[object]) -> None:
         """Note that a container holds `children`."""
         if isinstance(children, dict):
             children = (part for item in children.items() for part in item)
@@ -117,6 +119,27 @@ class PlainUnpickler(pickle._Unpickler):
         read(self)
         self._counted(self.stack[-1])
 
+    def _load_hashed(self, read: Callable[[PlainUnpickler], None]) -> None:
+        """An instruction that makes a dict or set of all that is above the mark."""
+        self._check_keys(self.stack)
+        self._load_value(read)
+
+    def _load_dict(self, read: Callable[[PlainUnpickler], None]) -> None:
+        """An instruction that makes a dict of the keys and values above the mark."""
+        self._check_keys(self.stack[::2])
+        self._load_value(read)
+
+    def _load_costly(self, read: Callable[[PlainUnpickler], None]) -> None:
+        """An instruction that takes memory and leaves no value."""
+        read(self)
+        self._spend(_CONTAINER_BYTES)
+
+    def _check_keys(self, keys: Sequence[object]) -> None:
+        """Refuse keys that take long to hash: tuples are plain lists of numbers and texts."""
+        for key in keys:
+            if isinstance(key, _CONTAINERS) and self._depths.get(id(key), 1) > 1:
+                raise pickle.UnpicklingError("a key of it is a container of containers")
+
     def _load_append(self, read: Callable[[PlainUnpickler], None]) -> None:
         added = self.stack[-1:]
         if type(self.stack[-2]) is not list:
@@ -130,6 +153,8 @@ class PlainUnpickler(pickle._Unpickler):
         below = self.metastack[-1] if self.metastack else []
         if not below or not isinstance(below[-1], kind):
             raise pickle.UnpicklingError(f"it fills what is no {kind.__name__}")
+        if kind is not list:
+            self._check_keys(added[::2] if kind is dict else added)
         read(self)
         self._deepen(self.stack[-1], added)
 
@@ -137,6 +162,7 @@ class PlainUnpickler(pickle._Unpickler):
         added = self.stack[-2:]
         if not isinstance(self.stack[-3], dict):
             raise pickle.UnpicklingError("it sets an item of what is no dict")
+        self._check_keys(added[:1])
         read(self)
         self._deepen(self.stack[-1], added)
 
@@ -158,13 +184,15 @@ def _instructions() -> dict[int, Callable[[PlainUnpickler], None]]:
             code = getattr(pickle, name)[0]
             kept[code] = wrap(original[code]) if wrap else original[code]
 
-    keep("PROTO FRAME MARK POP POP_MARK STOP PUT BINPUT LONG_BINPUT MEMOIZE")
+    keep("PROTO FRAME POP POP_MARK STOP")
+    keep("MARK PUT BINPUT LONG_BINPUT MEMOIZE", _wrapped(PlainUnpickler._load_costly))
     keep("NONE NEWTRUE NEWFALSE INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT BINFLOAT")
     keep("STRING BINSTRING SHORT_BINSTRING BINBYTES SHORT_BINBYTES BINBYTES8 BYTEARRAY8")
-    keep("UNICODE BINUNICODE SHORT_BINUNICODE BINUNICODE8 GLOBAL STACK_GLOBAL DUP")
+    keep("UNICODE BINUNICODE SHORT_BINUNICODE BINUNICODE8 GLOBAL STACK_GLOBAL")
     value = _wrapped(PlainUnpickler._load_value)
-    keep("EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 EMPTY_LIST LIST EMPTY_DICT DICT", value)
-    keep("EMPTY_SET FROZENSET", value)
+    keep("EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 EMPTY_LIST LIST EMPTY_DICT EMPTY_SET", value)
+    keep("FROZENSET", _wrapped(PlainUnpickler._load_hashed))
+    keep("DICT", _wrapped(PlainUnpickler._load_dict))
     keep("GET BINGET LONG_BINGET", _wrapped(PlainUnpickler._load_get))
     keep("APPEND", _wrapped(PlainUnpickler._load_append))
     keep("APPENDS", _wrapped(PlainUnpickler._load_items, list))
@@ -290,6 +318,14 @@ def _no_bytes() -> bytes:
     return b""
 
 
+def _bytearray(*content: object) -> bytearray:
+    """A bytearray as protocols below 5 keep it."""
+    if not content:
+        return bytearray()
+    _require(len(content) == 1 or content[1:] in (("latin-1",), ("latin1",)), "an odd bytearray")
+    return bytearray(_bytes(content[0]))
+
+
 def _reconstructed(kind: object, base: object, state: object) -> object:
     """An object without arguments as protocols below 2 make it."""
     if not isinstance(kind, _Matrix) or base is not _OBJECT or state is not None:
@@ -319,6 +355,10 @@ def _proven(data: bytes, dtype: object, shape: object) -> tuple[np.dtype, tuple[
     if not _is_shape(shape):
         raise pickle.UnpicklingError("an odd shape")
     size = dtype.itemsize * math.prod(shape)
+    sides = math.prod(max(side, 1) for side in shape)
+    _require(
+        sides <= max(len(data), _MOST_EMPTY), "an array of far more elements than it has content"
+    )
     _require(size == len(data), f"{len(data)} bytes where its shape asks for {size}")
     return dtype, shape
 
@@ -446,6 +486,8 @@ _CONSTRUCTORS: dict[tuple[str, str], _Constructor] = {
     ("copy_reg", "_reconstructor"): _Function(_reconstructed),
     ("builtins", "bytes"): _Function(_no_bytes),
     ("__builtin__", "bytes"): _Function(_no_bytes),
+    ("builtins", "bytearray"): _Function(_bytearray),
+    ("__builtin__", "bytearray"): _Function(_bytearray),
     ("builtins", "object"): _OBJECT,
     ("__builtin__", "object"): _OBJECT,
 }

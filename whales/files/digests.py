@@ -87,7 +87,9 @@ class Digests:
             content = json.loads(self._memory.read_text(encoding="utf-8"))
         except (OSError, ValueError):  # none yet, or damaged
             return {}
-        return content if isinstance(content, dict) else {}
+        if not isinstance(content, dict):
+            return {}
+        return {k: v for k, v in content.items() if isinstance(v, list) and len(v) == 4}
 
 
 def text_digest(parts: Iterable[object]) -> str:

@@ -1,4 +1,4 @@
-"""Ranked candidates for people to decide on: of a work root's test photos, or of identify.py's table."""
+"""Ranked candidates for people to decide on: of a work root's test photos, or of a table of results."""
 
 from __future__ import annotations
 

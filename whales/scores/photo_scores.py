@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -103,9 +104,9 @@ class FeatureStore:
         """
         path = self._workspace.file("features", net=self.net.name, fold=fold)
         stamp, wanted = self._stamp(weights), sorted(set(names) & set(self._prints))
-        stored = {} if self._force else read_arrays(path, stamp)
-        kept, head = self._usable(stored), None
-        if stored:
+        stored = read_arrays(path, stamp)
+        kept, head = {} if self._force else self._usable(stored), None
+        if stored and not self._force:
             head = HeadWeights(*(stored[f"head_{field}"] for field in HeadWeights._fields))
         missing = [name for name in wanted if name not in kept]
         if missing or head is None:
@@ -150,14 +151,15 @@ class FeatureStore:
         width = len(head.features)
         names = sorted(rows)
         arrays = {f"head_{field}": np.asarray(value) for field, value in head._asdict().items()}
-        write_arrays(
-            path,
-            stamp,
-            names=np.array(names, np.str_),
-            prints=np.array([prints[name] for name in names], np.str_),
-            features=np.reshape([rows[name] for name in names], (-1, width)).astype(np.float32),
-            **arrays,
-        )
+        with contextlib.suppress(OSError):  # a full or read-only disk costs speed, never the stage
+            write_arrays(
+                path,
+                stamp,
+                names=np.array(names, np.str_),
+                prints=np.array([prints[name] for name in names], np.str_),
+                features=np.reshape([rows[name] for name in names], (-1, width)).astype(np.float32),
+                **arrays,
+            )
 
     def _stamp(self, weights: Path) -> str:
         digest = self._workspace.digests.of(weights)

@@ -143,7 +143,7 @@ def _write_mean(options: RunOptions, script: str, net: Net, jobs: Mapping[int, J
     """
     ws = options.workspace
     target = ws.file(f"test_matrix_{net.name}")
-    missing = [fold for fold in range(FOLDS) if fold not in jobs or not jobs[fold].current()]
+    missing = [fold for fold in range(FOLDS) if fold not in jobs or not jobs[fold].current(True)]
     if missing:
         stamped = Job(options, script, [], [target], numbers={}).stamped()
         names = ", ".join(map(str, missing))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Mapping, Sequence
@@ -10,7 +11,7 @@ from pathlib import Path
 from whales.base.console import log, open_log
 from whales.base.pickles import write_text
 from whales.files.digests import text_digest
-from whales.files.stamps import Description
+from whales.files.stamps import Description, is_former
 from whales.files.workspace import require
 from whales.stages.options import RunOptions
 
@@ -40,7 +41,8 @@ class Job:
 
         `numbers`: every number of the stage's page, plain values; `given`: options of the stage's own
         that change its outputs, None where not given; `photos`: stem -> file of the photos whose pixels
-        it reads. Raises `UserError` for the first of `reads` that is missing, with who makes it.
+        it reads. Raises `UserError` for the first of `reads` that is missing, naming the stage that makes
+        it.
         """
         self.key = self.key_of(script, fold) + (f"_{part}" if part else "")
         self.name = " ".join(filter(None, (Path(script).stem, _fold_text(fold), part)))
@@ -66,13 +68,19 @@ class Job:
     def up_to_date(self) -> bool:
         """Whether there is nothing to do (said in one line), unless `--force`."""
         self._open_log()  # another job of the process may have begun meanwhile
-        if self.options.force or not self.current():
-            return False
-        log(f"{self.name}: up to date")
-        return True
+        if not self.options.force and self.current():
+            log(f"{self.name}: up to date")
+            return True
+        # The stage begins: killed while it writes, its outputs are no longer those of the stamp.
+        with contextlib.suppress(OSError):
+            self._stamp.unlink(missing_ok=True)
+        return False
 
-    def current(self) -> bool:
-        """Whether every output is there and of these options, numbers and inputs, `--force` or not."""
+    def current(self, whatever_options: bool = False) -> bool:
+        """Whether every output is there and of these options, numbers and inputs, `--force` or not.
+
+        whatever_options: numbers and inputs alone count.
+        """
         stamp = self._read_stamp()
         if stamp is None or not all(path.exists() for path in self.writes):
             return False
@@ -81,10 +89,14 @@ class Job:
             return False
         # Relative to the root; of former versions absolute, which `/` leaves as they are.
         written = [self.options.workspace.root / str(name) for name in outputs]
-        if self.description.differences(stamp) or not all(path.exists() for path in written):
+        differences = self.description.differences(stamp)
+        if whatever_options:
+            differences = [text for text in differences if not text.startswith("options.")]
+        if differences or not all(path.exists() for path in written):
             return False
-        if stamp != self.description.content:
-            self._write_stamp(written)  # a former version's, from now on with the numbers
+        if is_former(stamp):
+            with contextlib.suppress(OSError):  # a root that cannot be written to
+                self._write_stamp(written)  # from now on with the numbers
         return True
 
     def stamped(self) -> bool:
@@ -130,7 +142,7 @@ class Job:
         named = {key: value for key, value in named.items() if value is not None}
         content: dict[str, object] = {
             "options": {key: self._named(value) for key, value in named.items()},
-            # Through JSON, so that tuples and lists are one.
+            # As they will be read again: a tuple becomes a list.
             "numbers": json.loads(json.dumps(dict(numbers))),
             "inputs": {self._named(path): workspace.digests.of(path) for path in self.reads},
         }

@@ -1,4 +1,4 @@
-"""What every stage and tool is asked alike: `RunOptions`, and the arguments that they are made from."""
+"""The options that all stages and tools share: `RunOptions`, and the command line they come from."""
 
 from __future__ import annotations
 

@@ -133,8 +133,8 @@ def _train_fold(
         return folder / f"{prefix}_{tag}_{score:.6f}{WEIGHTS_SUFFIX}"
 
     saved = train(job, bench, plan, start, save_as, fold, earlier=[f"{prefix}_"])
-    shutil.rmtree(ws.file("checkpoint", stage=job.key), ignore_errors=True)
     job.done([max(saved, key=lambda item: item[1])[0]])
+    shutil.rmtree(ws.file("checkpoint", stage=job.key), ignore_errors=True)
 
 
 def file_of(weights: Start) -> list[Path]:

@@ -39,7 +39,7 @@ class TrainingProgress:
     order: list[int] = field(default_factory=list)  # indices of the photos, shuffled for this round
     mates: list[np.ndarray] = field(default_factory=list)  # mismatches (k, 2) of those epochs
     history: list[dict[str, object]] = field(default_factory=list)
-    saved: list[tuple[str, float]] = field(default_factory=list)  # file name, MAP@5
+    saved: list[tuple[str, float]] = field(default_factory=list)  # file name without folder, MAP@5
 
 
 class Trainer:
@@ -122,7 +122,9 @@ class Trainer:
                 self._round(block, i)
                 if block.each_round or i == block.rounds - 1:
                     self._validate_and_save(block, i, save_as)
-        return [(Path(name), map5) for name, map5 in self.progress.saved]
+        folder = save_as("", 0).parent
+        # Checkpoints of versions before 0.2 hold whole paths, of a root that may have moved.
+        return [(folder / Path(name).name, map5) for name, map5 in self.progress.saved]
 
     def validate(self) -> float:
         """MAP@5 on the validation photos with the present weights."""
@@ -236,7 +238,7 @@ class Trainer:
         map5 = self.validate()
         path = save_as(block.tag.format(i=i), map5)
         self.network.save_weights(path)
-        self.progress.saved.append((str(path), map5))
+        self.progress.saved.append((path.name, map5))
         self.progress.history[-1]["map5"] = f"{map5:.6f}"
         log(f"block {self.progress.block} round {i}: MAP@5 {map5:.6f}, {path.name}")
         self._write_history()
