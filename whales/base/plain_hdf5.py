@@ -53,10 +53,10 @@ def item_of(group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset:
             raise KeyError(f"{name} is missing in {group.name}")
         if not isinstance(link, h5py.HardLink):
             raise HDF5FaultError(f"{item.name.rstrip('/')}/{part} is a link to elsewhere")
-        found = item[part]
-        if not isinstance(found, h5py.Group | h5py.Dataset):
-            raise HDF5FaultError(f"{found.name} is neither a group nor an array")
-        item = found
+        child = item[part]
+        if not isinstance(child, h5py.Group | h5py.Dataset):
+            raise HDF5FaultError(f"{child.name} is neither a group nor an array")
+        item = child
     return item
 
 

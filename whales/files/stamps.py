@@ -29,8 +29,8 @@ class Description:
         """
         if not isinstance(other, Mapping):
             return ["it is damaged"]
-        mine = self.former if is_former(other) else self.content
-        before, now = _flat(_without_absent(other)), _flat(mine)
+        current = self.former if is_former(other) else self.content
+        before, now = _flat(_without_absent(other)), _flat(current)
         return [
             f"{key} {_shown(before, key)} -> {_shown(now, key)}"
             for key in dict.fromkeys([*before, *now])

@@ -64,10 +64,10 @@ def queries(
     rows. A photo does not stand for itself.
     """
     known = KnownPhotos(matrix.columns, identity_of)
-    own = own_columns(matrix.rows, matrix.columns)
+    own_column = own_columns(matrix.rows, matrix.columns)
     answered = []
     for start, block in blocks(matrix):
-        block = mark_own(block.copy(), own[start : start + len(block)], -np.inf)
+        block = mark_own(block.copy(), own_column[start : start + len(block)], -np.inf)
         for row, scores in enumerate(block, start):
             name = matrix.rows[row]
             truth = identity_of[name]

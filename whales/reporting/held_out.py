@@ -96,11 +96,11 @@ def held_out(workspace: Workspace, identity_of: Mapping[str, str]) -> HeldOut:
 
 def _pairs(matrix: ScoreMatrix, identity_of: Mapping[str, str]) -> CalibrationPairs:
     known = KnownPhotos(matrix.columns, identity_of)
-    own = own_columns(matrix.rows, matrix.columns)
+    own_column = own_columns(matrix.rows, matrix.columns)
     groups = []
     for start, block in blocks(matrix):
         rows = slice(start, start + len(block))
-        scores = zero_own(block.copy(), own[rows])
+        scores = zero_own(block.copy(), own_column[rows])
         groups.append(pairs_of(scores, matrix.rows[rows], known, identity_of))
     return joined(groups)
 

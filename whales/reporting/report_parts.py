@@ -178,15 +178,15 @@ def score_counts(matrix: ScoreMatrix, identity_of: Mapping[str, str]) -> np.ndar
     """
     codes = {identity: code for code, identity in enumerate(dict.fromkeys(identity_of.values()))}
     columns = np.array([codes[identity_of[name]] for name in matrix.columns])
-    rows = np.array([codes[identity_of[name]] for name in matrix.rows])
-    own = own_columns(matrix.rows, matrix.columns)
+    row_codes = np.array([codes[identity_of[name]] for name in matrix.rows])
+    own_column = own_columns(matrix.rows, matrix.columns)
     counts = np.zeros((2, BINS), np.int64)
     for start, block in blocks(matrix):
-        here = slice(start, start + len(block))
+        rows = slice(start, start + len(block))
         bins = np.clip(block * BINS, 0, BINS - 1).astype(np.uint8)
-        same = rows[here, None] == columns
+        same = row_codes[rows, None] == columns
         other = ~same
-        mark_own(same, own[here], False)
+        mark_own(same, own_column[rows], False)
         for group, pairs in enumerate((same, other)):
             counts[group] += np.bincount(bins[pairs], minlength=BINS)
     return counts
@@ -225,9 +225,9 @@ def tradeoff(
         truth = [identity_of[name] for name in matrix.rows]
         new = np.array([identity == NEW_WHALE for identity in truth], bool)
         counts += [len(truth), new.sum(), (~new).sum()]
-        own = own_columns(matrix.rows, matrix.columns)
+        own_column = own_columns(matrix.rows, matrix.columns)
         for index, threshold in enumerate(thresholds):
-            answers = rank(matrix.scores, identities, threshold, own)
+            answers = rank(matrix.scores, identities, threshold, own_column)
             pairs = list(zip(truth, answers, strict=True))
             first = np.array([row[0] == identity for identity, row in pairs], bool)
             precision = sum(average_precision(identity, row) for identity, row in pairs)

@@ -33,10 +33,12 @@ def rank_sparse_rows(data, columns, starts, codes, identities, threshold, own_co
     for row in numba.prange(len(answers)):
         stored = slice(starts[row], starts[row + 1])
         scores, row_columns = data[stored], columns[stored]
-        own = np.searchsorted(row_columns, own_column[row])
-        if own == len(row_columns) or row_columns[own] != own_column[row]:
-            own = -1
-        least = _rank_row(scores, codes[row_columns], identities, threshold, own, answers[row])
+        own_index = np.searchsorted(row_columns, own_column[row])
+        if own_index == len(row_columns) or row_columns[own_index] != own_column[row]:
+            own_index = -1
+        least = _rank_row(
+            scores, codes[row_columns], identities, threshold, own_index, answers[row]
+        )
         if threshold < 0 or least <= 0:
             # Columns whose score is not stored, so 0, count for the answers too.
             whole = np.zeros(len(codes), np.float32)

@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 def photo_files(options: RunOptions, names: Sequence[str]) -> dict[str, Path]:
     """Stem -> file of photos; one that is in no folder is a `UserError`, or is left out and said so."""
-    found: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     for name in names:
         try:
-            found[name] = options.workspace.photo(name)
+            files[name] = options.workspace.photo(name)
         except UserError as reason:
             if not options.skip_broken_photos:
                 raise
             log(f"left out: {reason}")
-    return found
+    return files
 
 
 def feature_store(

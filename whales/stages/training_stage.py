@@ -235,9 +235,9 @@ def _of_plan(job: Job, plan: Plan, part: str, start: Start) -> Description:
     """What a checkpoint of one of a stage's plans is made from."""
     files = file_of(start)
     first = job.options.workspace.digests.of(files[0]) if files else str(start)
-    own = {"numbers": plan.numbers(), "plan": part, "start": first}
+    changed = {"numbers": plan.numbers(), "plan": part, "start": first}
     former = {**job.description.former, "plan": part, "start": str(start)}
-    return Description({**job.description.content, **own}, former)
+    return Description({**job.description.content, **changed}, former)
 
 
 def _set_aside(folder: Path, prefixes: Sequence[str]) -> None:
