@@ -97,3 +97,19 @@ def test_state_is_plain(sample: Path, tmp_path: Path) -> None:
     assert content["progress"]["epoch"] >= 1
     costs = load(next(state.rglob("round.pkl")))["costs"]
     assert [cost.shape for cost in costs] == [(6, 6)] * 3
+
+
+def test_saved_files_are_those_of_the_root_as_it_lies_now(tmp_path: Path) -> None:
+    """A checkpoint keeps names; one of an earlier version has whole paths, maybe of another root."""
+    from whales.training.plan import Plan
+    from whales.training.trainer import Trainer, TrainingProgress
+
+    trainer = Trainer.__new__(Trainer)
+    trainer.plan = Plan(64, 8, 2, ())
+    saved = [("a_0.500000.model_weights", 0.5), ("/old/root/models/b_0.600000.model_weights", 0.6)]
+    trainer.progress = TrainingProgress(saved=saved)
+    files = trainer.run(lambda tag, map5: tmp_path / f"{tag}_{map5}")
+    assert files == [
+        (tmp_path / "a_0.500000.model_weights", 0.5),
+        (tmp_path / "b_0.600000.model_weights", 0.6),
+    ]
