@@ -9,6 +9,7 @@ Run    python3 kernel_snn/snn_inference_kernel_1024.py [--model_weights_1 FILE .
 
 import argparse
 from collections.abc import Sequence
+from contextlib import closing
 
 from kernel_snn.a00_net_kernel import NET
 from whales.files.matrices import ScoreMatrix, save_dict
@@ -47,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         return
     from whales.scores.photo_scores import mean_scores
 
-    with stage_features(options, NET, tables.boxes, [job]) as store:
+    with closing(stage_features(options, NET, tables.boxes, [job])) as store:
         scores = mean_scores(store, weights, rows, tables.columns, LEAST_SCORE)
     save_dict(job.writes[0], ScoreMatrix(scores, rows, tables.columns), "score")
     job.done()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import shutil
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 from kernel_snn.a00_net_kernel import NAME
@@ -41,7 +42,7 @@ def training_chain(
 
     options, args = parse_arguments(doc, argv, extra=add_options)
     given = Given(args.weights, args.segments)
-    with Workbench(options, net) as bench:
+    with closing(Workbench(options, net)) as bench:
         for fold in args.RUN_FOLD:
             _train_fold(bench, script, (plans, cold_plans), given, fold)
 

@@ -1,5 +1,7 @@
 """Settings of a work root: the method's numbers where nothing is said, and what is refused."""
 
+from contextlib import closing
+
 import cv2
 import numpy as np
 import pytest
@@ -53,7 +55,7 @@ def test_every_crop_of_a_root_has_its_shape(work_root):
     plain = plain_feed(options.workspace, 32, {"a": box}, 1)
     np.testing.assert_array_equal(plain.plain("a"), expected)
     plain.close()
-    with Workbench(options, NET) as bench:
+    with closing(Workbench(options, NET)) as bench:
         write_lines(work_root / "data/settings.json", '{"anisotropy": 3}')
         bench.feed(32, {"a": box})
         write_lines(work_root / "data/settings.json", '{"anisotropy": 1}')

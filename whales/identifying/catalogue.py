@@ -8,6 +8,7 @@ has not seen.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -167,7 +168,7 @@ def open_catalogue(options: RunOptions, nets: Sequence[TrainedNet]) -> Catalogue
     stores = {net.name: feature_store(options, net, boxes, prints) for net, _ in nets}
     computed = {}
     for net, files in nets:
-        with stores[net.name] as store:
+        with closing(stores[net.name]) as store:
             for fold, weights in files.items():
                 names = {*known, *held_out[net.name, fold]}
                 computed[net.name, fold] = store.features(fold, weights, names)

@@ -8,7 +8,6 @@ import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 from scipy import sparse
@@ -82,17 +81,6 @@ class FeatureStore:
     def network(self) -> SiameseNetwork:
         """The network, built when first needed; it has the weights of the fold computed last."""
         return self.net.network(self.size, None, self._profile, self._precision)
-
-    def __enter__(self) -> FeatureStore:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def features(
         self, fold: int, weights: Path, names: Iterable[str]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -73,7 +74,7 @@ def inference_stage(doc: str | None, script: str, argv: Sequence[str] | None, ne
     folder = options.workspace.file(f"models_{net.name}")
     weights = {fold: net.weights.find(folder, fold) for fold in folds}
     jobs = {fold: _fold_job(options, script, net, tables, fold, weights[fold]) for fold in folds}
-    with stage_features(options, net, tables.boxes, list(jobs.values())) as store:
+    with closing(stage_features(options, net, tables.boxes, list(jobs.values()))) as store:
         for fold, job in jobs.items():
             if not job.up_to_date():
                 _score_fold(job, store, tables, fold, weights[fold])

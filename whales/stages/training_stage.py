@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import shutil
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from whales.base.console import log
@@ -62,7 +62,7 @@ def training_stage(
         fold: _first_weights(options.workspace, net, plan, given, start, fold)
         for fold in (args.fold if folds else [None])
     }
-    with Workbench(options, net) as bench:
+    with closing(Workbench(options, net)) as bench:
         for fold, first in starts.items():
             _train_fold(bench, script, plan, given, prefix.format(fold=fold), first, fold)
 
@@ -150,15 +150,8 @@ class Workbench:
         self.learners = Learners(self._build)
         self._feed: PhotoFeed | None = None
 
-    def __enter__(self) -> Workbench:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """End the workers that feed photos."""
         if self._feed:
             self._feed.close()
 
