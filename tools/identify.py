@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING
 from whales_tools.nets import NETS
 
 from whales.files.workspace import Workspace
-from whales.identifying.request import add_request_options, request_of
-from whales.stages.options import RunOptions, parse_arguments
+from whales.identifying.request import Request, add_request_options
+from whales.stages.options import RunOptions, parse_arguments, record_of
 from whales.stages.stage import run
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     options, args = parse_arguments(__doc__, argv, extra=add_request_options)
     from whales.identifying.answering import answer_request
 
-    answer_request(request_of(args), lambda: _opened(options))
+    answer_request(record_of(Request, vars(args)), lambda: _opened(options))
 
 
 def command() -> None:

@@ -27,6 +27,7 @@ from pathlib import Path
 from whales.base.console import configure, log
 from whales.exchange.import_plan import add_import_options, import_dataset, plan_of
 from whales.files.boxes import Box
+from whales.files.workspace import Workspace
 from whales.stages.options import ArgumentParser, RunOptions
 from whales.stages.stage import run
 
@@ -34,8 +35,11 @@ from whales.stages.stage import run
 def main(argv: Sequence[str] | None = None) -> None:
     parser = ArgumentParser(__doc__)
     add_import_options(parser)
-    plan = plan_of(parser.parse_args(argv))
+    args = parser.parse_args(argv)
     configure(quiet=False)
+    root = args.detector and Workspace(args.detector)
+    detector = RunOptions(root, args.profile, workers=args.workers) if root else None
+    plan = plan_of(vars(args), detector)
     import_dataset(plan, find_boxes)
     log(f"wrote {plan.root}; run the stages with WHALES_ROOT={plan.root.resolve()}")
 

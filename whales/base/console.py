@@ -27,12 +27,10 @@ def configure(quiet: bool) -> None:
 
 def open_log(path: Path) -> None:
     """Log to this file from now on, after what earlier runs wrote. Its folder is made."""
-    try:
+    # In a root that cannot be written to, what needs no writing goes on without a log file.
+    with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(path, "a"):
-            _output.file = path
-    except OSError:  # a root that cannot be written to: what needs no writing goes on
-        _output.file = None
+    _output.file = path
 
 
 def is_quiet() -> bool:

@@ -11,7 +11,7 @@ import math
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
@@ -68,7 +68,7 @@ class Form:
 
 
 def add_form_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that `form_of` reads."""
+    """Add an option for each field of `Form`."""
     usual, add = Form(), parser.add_argument
     for name, names in USUAL.items():
         meaning = f"of the {name}, '' for none (else {', '.join(names)})"
@@ -87,12 +87,6 @@ def add_form_options(parser: argparse.ArgumentParser) -> None:
         meaning = f"{meaning} (else {', '.join(words)})"
         option = f"--{name.replace('_', '-')}"
         add(option, nargs="+", metavar="WORD", default=words, help=meaning)
-
-
-def form_of(args: argparse.Namespace) -> Form:
-    """The form that the options of `add_form_options` name."""
-    given = {field.name: getattr(args, field.name) for field in fields(Form)}
-    return Form(**{k: tuple(v) if isinstance(v, list) else v for k, v in given.items()})
 
 
 @dataclass(frozen=True)

@@ -16,12 +16,11 @@ from whales.base.console import log
 from whales.base.errors import UserError
 from whales.base.folders import require_new
 from whales.exchange import importing
-from whales.exchange.forms import Form, Record, add_form_options, form_of, read_source
+from whales.exchange.forms import Form, Record, add_form_options, read_source
 from whales.files.boxes import Box
 from whales.files.import_table import PLAYGROUND, TEST
 from whales.files.settings import ANISOTROPY
-from whales.files.workspace import Workspace
-from whales.stages.options import PROFILE_CHOICES, RunOptions, positive
+from whales.stages.options import PROFILE_CHOICES, RunOptions, positive, record_of
 
 # (photos, options of the detector's work root) -> photo -> its boxes in pixels, none where it finds none
 FindBoxes = Callable[[Sequence[Path], RunOptions], Mapping[Path, Sequence[Box]]]
@@ -87,20 +86,12 @@ def add_import_options(parser: argparse.ArgumentParser) -> None:
     add("--workers", type=positive, default=os.cpu_count(), help="threads that read photos")
 
 
-def plan_of(args: argparse.Namespace) -> ImportPlan:
-    """The plan that the options of `add_import_options` say; `UserError` as for `ImportPlan`."""
-    detector = None
-    if args.detector:
-        detector = RunOptions(Workspace(args.detector), args.profile, workers=args.workers)
-    form = form_of(args)
-    if args.test_share and form.split is None:
+def plan_of(values: Mapping[str, object], detector: RunOptions | None) -> ImportPlan:
+    """The plan that the values of `add_import_options` say; `UserError` as for `ImportPlan`."""
+    form = record_of(Form, values)
+    if values.get("test_share") and form.split is None:
         form = replace(form, split="")  # what is drawn replaces a split that nobody named
-    names = (
-        "source", "root", "photos", "test", "test_share", "playground", "playground_share", "seed",
-        "whole_frame_boxes", "without_detector", "anisotropy", "link", "skip_broken_photos", "workers",
-    )  # fmt: skip
-    given = {name: getattr(args, name) for name in names}
-    return ImportPlan(**given, form=form, detector=detector)
+    return record_of(ImportPlan, {**values, "form": form, "detector": detector})
 
 
 def share(text: str) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 from whales.stages.options import positive
@@ -27,7 +27,7 @@ class Request:
 
 
 def add_request_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that `request_of` reads."""
+    """Add an option for each field of `Request`."""
     add = parser.add_argument
     add("photos", nargs="+", type=Path, metavar="PHOTO", help="files or folders")
     add("--top", type=positive, default=5, metavar="K", help="identities (5)")
@@ -36,8 +36,3 @@ def add_request_options(parser: argparse.ArgumentParser) -> None:
     add("--csv", type=Path, metavar="FILE", help="write the rows here as well")
     add("--html", type=Path, metavar="FILE", help="write a page with pictures")
     add("--why", type=Path, metavar="FOLDER", help="draw where both flukes agree")
-
-
-def request_of(args: argparse.Namespace) -> Request:
-    """The request that the options of `add_request_options` say."""
-    return Request(**{field.name: getattr(args, field.name) for field in fields(Request)})

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from whales.base.console import configure
 from whales.base.errors import UserError
 from whales.files.workspace import Workspace
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Record = TypeVar("Record", bound="DataclassInstance")
 
 PROFILE_CHOICES = ("full", "smoke")
 PRECISION_CHOICES = ("float32", "mixed_bfloat16")
@@ -130,6 +135,16 @@ class ArgumentParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raise `UserError` instead of printing the usage."""
         raise UserError(f"{message}; see --help")
+
+
+def record_of(kind: type[Record], values: Mapping[str, object]) -> Record:
+    """A dataclass made of the values that its fields name; lists become tuples, other values do not count.
+
+    values: such as the `vars` of parsed arguments.
+    """
+    names = {field.name for field in fields(kind)}
+    given = {name: values[name] for name in names if name in values}
+    return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in given.items()})
 
 
 def choose_device(device: str) -> None:
