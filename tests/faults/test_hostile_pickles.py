@@ -94,6 +94,11 @@ def test_sound_sparse_matrices_of_every_protocol_are_read(folder, dense, form, p
     assert same(load(kept(folder, data)), content)
 
 
+def test_keys_may_be_tuples_of_tuples(tmp_path):
+    content = {("photo", ((1.0, 2.0, 3.0, 4.0), 2.15, 1234, 10**18)): 0, ("other", (None, 2.15)): 1}
+    assert load(kept(tmp_path, pickle.dumps(content, 4))) == content
+
+
 def test_names_of_older_numpy_and_scipy_are_read(tmp_path):
     content = {"a": np.arange(3.0), "s": np.float32(2), "m": sparse.csr_matrix(np.eye(2))}
     data = pickle.dumps(content, 4)

@@ -23,6 +23,8 @@ from scipy import sparse
 MAX_DEPTH = 64
 # What a file may unfold to, in bytes: so much whatever its length, and so many times its length.
 FREE_BYTES, UNFOLD_RATIO = 64 << 20, 24
+# Parts of a key of a dict, all it holds unfolded; the pipeline's own have ten at most.
+_MOST_KEY_PARTS = 1000
 # Rough size of a small object in memory, bytes.
 _CONTAINER_BYTES, _OBJECT_BYTES = 72, 32
 
@@ -135,10 +137,17 @@ class PlainUnpickler(pickle._Unpickler):
         self._spend(_CONTAINER_BYTES)
 
     def _check_keys(self, keys: Sequence[object]) -> None:
-        """Refuse keys that take long to hash: tuples are plain lists of numbers and texts."""
+        """Refuse keys that take long to hash: a tuple is hashed part by part, each time it is met."""
         for key in keys:
-            if isinstance(key, _CONTAINERS) and self._depths.get(id(key), 1) > 1:
-                raise pickle.UnpicklingError("a key of it is a container of containers")
+            count, waiting = 0, [key]
+            while waiting:
+                value = waiting.pop()
+                count += 1
+                if isinstance(value, _CONTAINERS):
+                    count += len(value)
+                    if count > _MOST_KEY_PARTS:
+                        raise pickle.UnpicklingError("a key of it unfolds to far too many parts")
+                    waiting += value
 
     def _load_append(self, read: Callable[[PlainUnpickler], None]) -> None:
         added = self.stack[-1:]
