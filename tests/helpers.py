@@ -1,5 +1,7 @@
 """What several test modules do alike."""
 
+import pickle
+
 import pytest
 
 from whales.base.errors import UserError
@@ -19,3 +21,14 @@ def refused(call, *parts):
     message = str(caught.value)
     assert "\n" not in message
     assert all(part in message for part in parts), message
+
+
+def write(root, name, content):
+    """Write a file of a work root: text, bytes, or any other content as a pickle; returns its path."""
+    path = root / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if isinstance(content, str):
+        path.write_text(content)
+    else:
+        path.write_bytes(content if isinstance(content, bytes) else pickle.dumps(content, 4))
+    return path

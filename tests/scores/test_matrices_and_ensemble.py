@@ -5,6 +5,7 @@ import random
 
 import numpy as np
 import pytest
+from helpers import write
 from scipy import sparse
 
 from whales.base.errors import UserError
@@ -31,16 +32,6 @@ TESTS = {net: name.replace("-sparse.pkl", "-sparse-test.pkl") for net, name in F
 KERNEL = "features/Res_kernel_1024_averged_score_matrix_res_test_vs_train.pkl"
 
 SCORES = np.array([[0.1, 0.2, 0.3], [0.4, 0.5, 0.6]], np.float32)
-
-
-def write(root, name, content):
-    path = root / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if isinstance(content, str):
-        path.write_text(content)
-    else:
-        path.write_bytes(pickle.dumps(content, 4))
-    return path
 
 
 def read(root, name):

@@ -1,21 +1,11 @@
 """Bad input, given to the scripts as a user would: one line on stderr, code 2, nothing written."""
 
-import pickle
-
 import pytest
+from helpers import write
 
 V5, V6 = "siamese_net_v5_densenet121", "siamese_net_v6_se_resnext"
 BOX = (0, 0, 9, 9)
 PHOTOS = {f"p{i}": f"w_{i // 3}" for i in range(9)}
-
-
-def write(root, name, content):
-    path = root / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if isinstance(content, str):
-        path.write_text(content)
-    else:
-        path.write_bytes(content if isinstance(content, bytes) else pickle.dumps(content, 4))
 
 
 def tables(root):

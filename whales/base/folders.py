@@ -1,4 +1,4 @@
-"""Folders that are made whole or not at all, and file names that any system can hold."""
+"""Folders that are made whole or not at all, names that any system can hold, results that are kept aside."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ import re
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import count
 from pathlib import Path
 
+from whales.base.console import log
 from whales.base.errors import UserError
 
 
@@ -70,3 +72,19 @@ def unique_names(names: Sequence[str], taken: Iterable[str] = ()) -> list[str]:
         used.add(candidate.casefold())
         result[i] = candidate
     return [result[i] for i in range(len(safe))]
+
+
+def set_aside(path: Path, reason: str) -> None:
+    """Keep the checkpoint (a file or folder) of an interrupted training as PATH.1, .2, .., and say so."""
+    names = (path.with_name(f"{path.name}.{number}") for number in count(1))
+    kept = next(name for name in names if not name.exists())
+    path.rename(kept)
+    log(f"the checkpoint of an interrupted training is kept as {kept} ({reason}); starting anew")
+
+
+def move_to_earlier(path: Path) -> None:
+    """Move a result of an earlier run to `earlier/` beside it, and say so: no later stage takes it."""
+    folder = path.parent / "earlier"
+    folder.mkdir(exist_ok=True)
+    path.replace(folder / path.name)
+    log(f"{path.name} of an earlier run moved to {folder}")

@@ -9,11 +9,9 @@ import os
 import pickle
 import zlib
 from collections.abc import Iterator
-from itertools import count
 from pathlib import Path
 from typing import IO, Any
 
-from whales.base.console import log
 from whales.base.errors import UserError
 from whales.base.plain_pickles import PlainUnpickler
 
@@ -38,14 +36,6 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def set_aside(path: Path, reason: str) -> None:
-    """Keep the checkpoint (a file or folder) of an interrupted training as PATH.1, .2, .., and say so."""
-    names = (path.with_name(f"{path.name}.{number}") for number in count(1))
-    kept = next(name for name in names if not name.exists())
-    path.rename(kept)
-    log(f"the checkpoint of an interrupted training is kept as {kept} ({reason}); starting anew")
 
 
 def write_text(path: Path | str, text: str) -> None:

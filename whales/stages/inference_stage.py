@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from whales.base.console import log
 from whales.base.errors import UserError
+from whales.base.folders import move_to_earlier
 from whales.base.pickles import load
 from whales.files.boxes import Box
 from whales.files.dataset import (
@@ -150,9 +151,7 @@ def _write_mean(options: RunOptions, script: str, net: Net, jobs: Mapping[int, J
         names = ", ".join(map(str, missing))
         log(f"no mean over folds: fold {names} has no scores of its present weights and photos")
         if target.exists() and stamped:
-            (target.parent / "earlier").mkdir(exist_ok=True)
-            target.replace(target.parent / "earlier" / target.name)
-            log(f"{target.name} of an earlier run moved to {target.parent / 'earlier'}")
+            move_to_earlier(target)
         return
     parts = [ws.file(f"test_matrix_fold_{net.name}", fold=fold) for fold in range(FOLDS)]
     job = Job(options, script, parts, [target], numbers={})

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from whales.base.console import log
+from whales.base.folders import move_to_earlier
 from whales.files.boxes import Box
 from whales.files.dataset import load_boxes, training_data, training_reads
 from whales.files.stamps import Description
@@ -237,6 +238,4 @@ def _set_aside(folder: Path, prefixes: Sequence[str]) -> None:
     """Move weights of an earlier run to `earlier/`: later stages choose the best by its name."""
     for prefix in prefixes:
         for path in folder.glob(f"{prefix}*"):
-            (folder / "earlier").mkdir(exist_ok=True)
-            path.replace(folder / "earlier" / path.name)
-            log(f"{path.name} of an earlier run moved to {folder / 'earlier'}")
+            move_to_earlier(path)
