@@ -12,7 +12,12 @@ NET = Net(
     sizes={"full": 1024, "smoke": 64},
     folds="folds_kernel",
     weights=BestOf(
-        prefixes=(f"{NAME}_fold_{{fold}}_final",),
+        prefixes=(
+            f"{NAME}_fold_{{fold}}_final",
+            # As the authors published theirs.
+            "from_best_768_weights_PLAN21_martinAsWarmStart_finalTo1024_withFreezing"
+            "_fold_{fold}_final",
+        ),
         maker="kernel_snn/snn_train_kernel_384_to_1024.py --RUN_FOLD {fold}",
     ),
     share=0.4,

@@ -10,9 +10,17 @@ import numpy as np
 from retinanet.detector.legacy_keras import legacy_keras
 from whales.base.console import log
 from whales.base.errors import UserError
+from whales.nets.weight_files import FirstWeights
 
 if TYPE_CHECKING:
     import tf_keras
+
+# As keras-retinanet 1.0.0 takes it.
+IMAGENET = FirstWeights(
+    name="ResNet-152-model.keras.h5",
+    url="https://github.com/fizyr/keras-models/releases/download/v0.0.1/ResNet-152-model.keras.h5",
+    md5="6ee11ef2b135592f8031058820bb9e71",
+)
 
 
 def load_first_weights(model: tf_keras.Model, weights: str) -> None:
@@ -44,13 +52,10 @@ def imagenet_weights() -> Path:
     legacy_keras()
     from keras_retinanet.models import backbone
 
-    name = "ResNet-152-model.keras.h5"
     try:
         return Path(backbone("resnet152").download_imagenet())
     except Exception as reason:  # get_file raises plain Exception
-        folder = Path.home() / ".keras" / "models"
         raise UserError(
-            f"ImageNet weights {name} cannot be downloaded ({reason}); get "
-            f"https://github.com/fizyr/keras-models/releases/download/v0.0.1/{name} and put it "
-            f"into {folder}, or give it with --weights FILE"
+            f"ImageNet weights {IMAGENET.name} cannot be downloaded ({reason}); get {IMAGENET.url} and put "
+            f"it into {IMAGENET.path.parent}, or give it with --weights FILE"
         ) from reason

@@ -169,6 +169,24 @@ def load_branch(branch: keras.Model, path: Path | str) -> None:
         entry.variable.assign(value)
 
 
+def fitting_net(path: Path | str) -> str:
+    """The known net that a weight file fits, in words; every array is read.
+
+    Raises `UserError` where the file is damaged, fits none, or holds NaN or infinite numbers.
+    """
+    path = Path(path)
+    with open_hdf5(path, "weight file") as file:
+        groups = [group for group in _stored_groups(file) if group]
+        net = _known_net(groups)
+        if not net:
+            arrays = sum(len(group) for group in groups)
+            raise UserError(f"{path}: {arrays} arrays, which fit no net of this project")
+        for group in groups:
+            for array in group:
+                finite_floats(array.dataset)
+    return net
+
+
 class _MismatchError(Exception):
     """The first difference between a file and the net it is read into."""
 
@@ -207,11 +225,16 @@ def _value(entry: _Entry, arrays: list[_Stored]) -> np.ndarray:
 
 
 def _guess(groups: list[list[_Stored]]) -> str:
-    """Name the known net that a file fits, if any."""
+    """The end of a message: the known net that a file fits, if any."""
+    net = _known_net(groups)
+    return f"; the file fits {net}" if net else ""
+
+
+def _known_net(groups: list[list[_Stored]]) -> str:
+    """The known net of so many arrays and features, in words, or nothing."""
     arrays = [array for group in groups for array in group]
     widths = [array.shape[0] for array in arrays if len(array.shape) == 2]
-    net = KNOWN_NETS.get((len(arrays), widths[-1] if widths else 0))
-    return f"; the file fits {net}" if net else ""
+    return KNOWN_NETS.get((len(arrays), widths[-1] if widths else 0), "")
 
 
 def _stored_groups(file: h5py.File) -> list[list[_Stored]]:
@@ -275,6 +298,11 @@ class FirstWeights:
     url: str
     md5: str
 
+    @property
+    def path(self) -> Path:
+        """Where the file lies: Keras's model folder."""
+        return Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "models" / self.name
+
     def fetch(self) -> Path:
         """Path of the file in Keras's model folder, downloaded into it if need be.
 
@@ -282,14 +310,13 @@ class FirstWeights:
         """
         import keras
 
-        folder = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "models"
         try:
             return Path(
                 keras.utils.get_file(self.name, self.url, file_hash=self.md5, cache_subdir="models")
             )
         except Exception as reason:  # get_file raises plain Exception where there is no network
             raise UserError(
-                f"ImageNet weights {self.name} are not in {folder} and cannot be downloaded "
+                f"ImageNet weights {self.name} are not in {self.path.parent} and cannot be downloaded "
                 f"({' '.join(str(reason).split())}): put the file (md5 {self.md5}) of {self.url} there, "
                 "or start with --weights none or --weights FILE"
             ) from reason
