@@ -15,7 +15,7 @@ import numpy as np
 
 from whales.base.console import configure, log
 from whales.base.errors import UserError
-from whales.base.pickles import write_text
+from whales.base.writing import write_text
 from whales.files.labels import identities_of, read_labels
 from whales.files.workspace import Workspace
 from whales.inspecting.questions import valid_answers

@@ -19,7 +19,8 @@ from retinanet.detector.network import Key, Predict, by_shape, network_input, pr
 from whales.base.concurrency import read_ahead
 from whales.base.console import log
 from whales.base.errors import UserError
-from whales.base.pickles import load, save, write_text
+from whales.base.pickles import load, save
+from whales.base.writing import write_text
 from whales.base.progress import progress_bar
 from whales.files.boxes import Box, Detection, RawDetections, iou, merge_views, to_pixels
 from whales.files.labels import read_submission_names, stem

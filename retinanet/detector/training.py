@@ -29,7 +29,7 @@ from retinanet.detector.photos import TrainingPhotos
 from whales.base.console import log
 from whales.base.errors import UserError
 from whales.base.folders import set_aside
-from whales.base.pickles import atomic_path, write_text
+from whales.base.writing import atomic_path, write_text
 from whales.base.progress import progress_bar
 from whales.base.tables import csv_text
 from whales.files.labels import stem

@@ -14,7 +14,8 @@ import pandas as pd
 from whales.base.console import log
 from whales.base.errors import UserError
 from whales.base.folders import new_folder, require_new, unique_names
-from whales.base.pickles import atomic_path, load, write_text
+from whales.base.pickles import load
+from whales.base.writing import atomic_path, write_text
 from whales.files.boxes import Box
 from whales.files.dataset import test_photos, training_identities
 from whales.files.decisions import SKIP, DecisionLog, standing, words_of

@@ -16,7 +16,8 @@ import pyvips
 from whales.base.console import log
 from whales.base.errors import UserError
 from whales.base.folders import new_folder, unique_names
-from whales.base.pickles import save, write_text
+from whales.base.pickles import save
+from whales.base.writing import write_text
 from whales.base.progress import progress_bar
 from whales.base.tables import csv_text
 from whales.exchange.forms import Record

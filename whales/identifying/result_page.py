@@ -7,7 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from whales.base.pickles import write_text
+from whales.base.writing import write_text
 from whales.base.tables import csv_text
 from whales.base.web_page import image, page
 from whales.files.boxes import Box

@@ -7,7 +7,7 @@ from html import escape
 from pathlib import Path
 
 from whales.base.errors import UserError
-from whales.base.pickles import write_text
+from whales.base.writing import write_text
 from whales.base.web_page import page
 from whales.files.workspace import Workspace
 from whales.nets.net import Net

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from whales.base.console import log
 from whales.base.errors import UserError
-from whales.base.pickles import write_text
+from whales.base.writing import write_text
 from whales.base.tables import csv_text
 from whales.files.decisions import (
     SKIP,
@@ -191,8 +191,5 @@ def write_labels(
     """Write the labels table `Image,Id` and its summary, each whole or not at all."""
     labels = read_labels(workspace.file("train_csv"))
     rows = [*zip(labels.Image, labels.Id, strict=True), *result.added.items()]
-    try:
-        write_text(out, csv_text(("Image", "Id"), rows))
-        write_text(summary_path(out), "\n".join(lines) + "\n")
-    except OSError as reason:
-        raise UserError(f"{out} cannot be written ({reason.strerror or reason})") from reason
+    write_text(out, csv_text(("Image", "Id"), rows))
+    write_text(summary_path(out), "\n".join(lines) + "\n")

@@ -15,7 +15,8 @@ import numpy as np
 
 from whales.base.console import log
 from whales.base.folders import set_aside
-from whales.base.pickles import load, save, write_text
+from whales.base.pickles import load, save
+from whales.base.writing import write_text
 from whales.base.progress import progress_bar
 from whales.base.tables import csv_text
 from whales.files.dataset import TrainingData
