@@ -197,7 +197,7 @@ def _write_four_channels(path: Path, pixels: np.ndarray, quality: int) -> None:
     """A CMYK JPEG whose first three channels are the photo's red, green and blue."""
     four = np.concatenate([pixels, np.full_like(pixels[..., :1], 255)], axis=2)
     image = pyvips.Image.new_from_array(np.ascontiguousarray(four), interpretation="cmyk")
-    image.jpegsave(str(path), Q=quality)
+    path.write_bytes(image.jpegsave_buffer(Q=quality))
 
 
 def _tables(workspace: Workspace) -> list[Path]:

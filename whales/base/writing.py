@@ -18,7 +18,7 @@ import shutil
 import stat
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from whales.base.console import log
@@ -49,8 +49,8 @@ _ADVICE = {
 # Of these a file that is only read cannot be the cause, whatever name the error bears.
 _OF_WRITING = {number for number, advice in _ADVICE.items() if advice == _SPACE} | {errno.EROFS}
 
-_TRIAL = 4096  # bytes that are written to try a place: more than fits beside a file's name
-_NAME_BYTES = 255  # of a file's name on all usual systems
+_TRIAL = 4096  # bytes that are written to try a place
+_NAME_BYTES = 143  # of a file's name on every usual system, encrypted ones too
 _TEMPORARY = re.compile(
     r"\..*?(?:\.(?P<host>[\w-]+))?\.(?P<pid>\d+)(?:\.[0-9a-f]{8})?\.part(?:\..*)?", re.DOTALL
 )
@@ -223,7 +223,7 @@ def _faults_of(path: Path, temporary: Path) -> Iterator[None]:
 
 
 def _concerns(reason: OSError, path: Path, temporary: Path) -> bool:
-    if reason.errno in _OF_WRITING or type(reason) is OSError and reason.errno is None:
+    if reason.errno in _OF_WRITING or (type(reason) is OSError and reason.errno is None):
         return True  # NumPy says no number where a file ends short
     names = [reason.filename, reason.filename2]
     if names == [None, None]:
@@ -255,12 +255,17 @@ def environment_fault(reason: OSError) -> str | None:
     advice = _ADVICE.get(reason.errno or 0)
     if advice is None:
         return None
-    name = reason.filename if reason.filename is not None else "a file without a name, or the output"
+    name = (
+        reason.filename if reason.filename is not None else "a file without a name, or the output"
+    )
     return f"{os.fsdecode(name) if isinstance(name, bytes) else name}: {words}; {advice}"
 
 
 def _refuse_odd(path: Path) -> None:
     """Refuse a target that is a folder, a device or a pipe, or that is protected against writing."""
+    top = Path(os.path.abspath(path)).parts[1:3]
+    if top[:1] == ("dev",) and top != ("dev", "shm"):
+        raise WriteError(f"{path} is a device; {_NAME}")  # its link would become a file
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
@@ -274,37 +279,37 @@ def _refuse_odd(path: Path) -> None:
         raise WriteError(f"{path} is protected against writing; {_RIGHTS}")
 
 
-def require_writable(*paths: Path | str | None, keep_folders: bool = False) -> None:
-    """Prove, before long work begins, that files can be written; nothing is left behind.
+def require_writable(*paths: Path | str | None) -> None:
+    """Prove, before long work begins, that files can be written later; nothing is left behind.
 
-    paths: of files that will be written later, those that are None left out; keep_folders: let stay the
-    folders that had to be made. Raises `WriteError` for the first that cannot be written, and for one
-    that is named twice.
+    paths: of the files, those that are None left out. Raises `WriteError` for the first that cannot be
+    written, and for one that is named twice.
     """
     given = [Path(path) for path in paths if path is not None]
     places = [os.path.realpath(path) for path in given]
     for i, path in enumerate(given):
         if places[i] in places[:i]:
             raise WriteError(f"{path} is named twice; name a file for each")
-        temporary, made = temporary_path(path), []
-        try:
-            with _faults_of(path, temporary):
-                _refuse_odd(path)
-                made = _missing_folders(path.parent)
-                path.parent.mkdir(parents=True, exist_ok=True)
-                sweep(path.parent)
-                try:
-                    temporary.write_bytes(bytes(_TRIAL))
-                finally:
-                    temporary.unlink(missing_ok=True)
-        finally:
-            for folder in [] if keep_folders else made:
-                with contextlib.suppress(OSError):
-                    folder.rmdir()
+        with _faults_of(path, path):
+            _refuse_odd(path)
+        # Missing folders are tried under another name: another process may be about to make them.
+        missing = _missing_folders(path.parent)
+        trial = temporary_path(missing[-1] if missing else path)
+        with _faults_of(path, trial):
+            _refuse_long(trial.parent, [*missing, path])
+            sweep(trial.parent)
+            try:
+                if missing:
+                    trial.mkdir()
+                (trial / "file" if missing else trial).write_bytes(bytes(_TRIAL))
+            finally:
+                shutil.rmtree(trial) if missing and trial.exists() else trial.unlink(
+                    missing_ok=True
+                )
 
 
 def require_writable_folder(folder: Path | str | None) -> None:
-    """As `require_writable`, for files with names not known yet in a folder that may have to be made."""
+    """As `require_writable`, for files of names not known yet, in a folder that may have to be made."""
     if folder is not None:
         folder = Path(folder)
         if folder.exists() and not folder.is_dir():
@@ -315,10 +320,24 @@ def require_writable_folder(folder: Path | str | None) -> None:
 def _missing_folders(folder: Path) -> list[Path]:
     """A folder and those of its parents that are not there, the folder first."""
     missing = []
-    while not folder.exists() and folder != folder.parent:
+    while not _exists(folder) and folder != folder.parent:
         missing.append(folder)
         folder = folder.parent
     return missing
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # its name is too long, or a folder on the way is closed to us
+        return False
+
+
+def _refuse_long(folder: Path, paths: Sequence[Path]) -> None:
+    limit = os.pathconf(folder, "PC_NAME_MAX") if hasattr(os, "pathconf") else 255
+    for path in paths:
+        if len(os.fsencode(path.name)) > limit:
+            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), str(path))
 
 
 def require_space(path: Path | str, size: int) -> None:
@@ -327,8 +346,7 @@ def require_space(path: Path | str, size: int) -> None:
     size: bytes that the file will take. `WriteError` where fewer are free.
     """
     path = Path(path).absolute()
-    missing = _missing_folders(path.parent)
-    place = missing[-1].parent if missing else path.parent
+    place = [path, *_missing_folders(path.parent)][-1].parent
     with contextlib.suppress(OSError):
         free = shutil.disk_usage(place).free
         if free < size:

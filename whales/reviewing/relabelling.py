@@ -10,8 +10,8 @@ from pathlib import Path
 
 from whales.base.console import log
 from whales.base.errors import UserError
-from whales.base.writing import write_text
 from whales.base.tables import csv_text
+from whales.base.writing import require_writable, write_text
 from whales.files.decisions import (
     SKIP,
     UNDO,
@@ -68,6 +68,8 @@ def apply_decisions(
     out = checked_out(out, workspace, reads)
     taken = taken_identities(workspace)
     rows = decisions.rows()
+    if write:
+        require_writable(out, summary_path(out))
     result = relabel(rows, results.queries, results.labels, taken, decisions.path)
     lines = summary(result, len(results.labels), decisions.path)
     log("\n".join(lines))

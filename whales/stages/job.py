@@ -74,8 +74,7 @@ class Job:
         if not self.options.force and self.current():
             log(f"{self.name}: up to date")
             return True
-        # A folder that had to be made stays: another stage may be about to write into it.
-        require_writable(*self.writes, self._stamp, keep_folders=True)
+        require_writable(*self.writes, self._stamp)
         # The stage begins: killed while it writes, its outputs are no longer those of the stamp.
         self._stamp.unlink(missing_ok=True)
         return False
