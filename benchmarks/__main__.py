@@ -17,7 +17,7 @@ from pathlib import Path
 
 from benchmarks.measure import Line
 from whales.base.console import log
-from whales.base.pickles import write_text
+from whales.base.writing import write_text
 from whales.stages.stage import run
 
 # The default; `growth` takes a quarter of an hour and has to be asked for.

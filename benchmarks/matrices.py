@@ -10,7 +10,8 @@ import numpy as np
 from scipy import sparse
 
 from benchmarks.measure import REPOSITORY, Line, processes
-from whales.base.pickles import save, write_text
+from whales.base.pickles import save
+from whales.base.writing import write_text
 from whales.files.workspace import Workspace
 
 # The competition: known photos, their identities, test photos, valid photos of the four folds.

@@ -17,7 +17,8 @@ from retinanet.detector.first_boxes import (
 )
 from retinanet.detector.geometry import DETECTOR_FOLDS
 from whales.base.console import log
-from whales.base.pickles import load, save, write_text
+from whales.base.pickles import load, save
+from whales.base.writing import write_text
 from whales.files.boxes import checked_boxes
 from whales.files.labels import read_labels, stem
 from whales.stages.job import Job

@@ -18,7 +18,7 @@ import pyvips
 
 from sample_data.flukes import Fluke, draw_fluke
 from sample_data.scene import take_photo
-from whales.base import pickles
+from whales.base import pickles, writing
 from whales.base.errors import UserError
 from whales.files.labels import NEW_WHALE
 from whales.files.workspace import Workspace
@@ -115,7 +115,7 @@ def make(root: Path | str, seed: int = 1, force: bool = False) -> bool:
             (workspace.root / name).unlink(missing_ok=True)
     photos = [str(path.relative_to(workspace.root).as_posix()) for path in paths]
     state = {"version": VERSION, "seed": seed, "complete": False, "photos": photos}
-    pickles.write_text(marker, json.dumps(state, indent=0))
+    writing.write_text(marker, json.dumps(state, indent=0))
     # In the order of making an individual's photos follow each other: few layers are kept.
     order = sorted(shots, key=lambda shot: shot.number)
     draw = lru_cache(maxsize=8)(lambda individual: draw_fluke(seed, individual))
@@ -123,7 +123,7 @@ def make(root: Path | str, seed: int = 1, force: bool = False) -> bool:
         drawn = pool.map(lambda shot: shoot(seed, shot, _path(workspace, shot), draw), order)
         boxes = {shot.name: box for shot, box in zip(order, drawn, strict=True)}
     _write_tables(workspace, seed, shots, boxes)
-    pickles.write_text(marker, json.dumps({**state, "complete": True}, indent=0))
+    writing.write_text(marker, json.dumps({**state, "complete": True}, indent=0))
     return True
 
 
@@ -183,7 +183,7 @@ def shoot(
     scan = bool(rng.random() < _SCANS) or shot.odd == "grey"
     fluke = draw(shot.individual)
     photo = take_photo(rng, fluke, scan and shot.odd != "cmyk", shot.odd == "wide")
-    with pickles.atomic_path(path) as temporary:
+    with writing.atomic_path(path) as temporary:
         if shot.odd == "cmyk":
             _write_four_channels(temporary, photo.pixels, photo.quality)
         else:
@@ -197,7 +197,7 @@ def _write_four_channels(path: Path, pixels: np.ndarray, quality: int) -> None:
     """A CMYK JPEG whose first three channels are the photo's red, green and blue."""
     four = np.concatenate([pixels, np.full_like(pixels[..., :1], 255)], axis=2)
     image = pyvips.Image.new_from_array(np.ascontiguousarray(four), interpretation="cmyk")
-    image.jpegsave(str(path), Q=quality)
+    path.write_bytes(image.jpegsave_buffer(Q=quality))
 
 
 def _tables(workspace: Workspace) -> list[Path]:
@@ -241,7 +241,7 @@ def _write_tables(
         f"E:\\photos\\input/playground/train/{name}.jpg,{','.join(map(str, box))},whale\n"
         for name, box in drawn.items()
     ]
-    pickles.write_text(workspace.file("cropping_train_v2"), "".join(rows))
+    writing.write_text(workspace.file("cropping_train_v2"), "".join(rows))
 
 
 def jitter(
@@ -265,4 +265,4 @@ def _size(path: Path) -> tuple[int, int]:
 
 def _write_csv(path: Path, rows: Sequence[tuple[str, str]]) -> None:
     lines = ["Image,Id\n", *(f"{name}.jpg,{answer}\n" for name, answer in rows)]
-    pickles.write_text(path, "".join(lines))
+    writing.write_text(path, "".join(lines))

@@ -15,7 +15,7 @@ import numpy as np
 
 from whales.base.console import configure, log
 from whales.base.errors import UserError
-from whales.base.pickles import write_text
+from whales.base.writing import require_writable, write_text
 from whales.files.labels import identities_of, read_labels
 from whales.files.workspace import Workspace
 from whales.inspecting.questions import valid_answers
@@ -33,6 +33,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers here as well")
     args = parser.parse_args(argv)
     configure(quiet=False)
+    require_writable(args.json)
     truth = identities_of(read_labels(args.truth))
     if not truth:
         raise UserError(f"{args.truth} has no photos")

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from whales.base.console import configure
 from whales.base.errors import UserError
+from whales.base.writing import require_writable
 from whales.files.workspace import Workspace
 from whales.inspecting.findings import count_faults, plot, show, write_csv, write_json
 from whales.inspecting.questions import Question, answer
@@ -34,6 +35,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.compare and (len(args.files) != 1 or args.photo):
         parser.error("--compare takes one FILE and no --photo")
     configure(quiet=False)
+    require_writable(args.csv, args.json, args.plot)
     question = Question(args.files, args.compare, args.photo or None, args.head)
     reply = answer(question, Workspace())
     if reply.findings:

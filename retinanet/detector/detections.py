@@ -19,8 +19,9 @@ from retinanet.detector.network import Key, Predict, by_shape, network_input, pr
 from whales.base.concurrency import read_ahead
 from whales.base.console import log
 from whales.base.errors import UserError
-from whales.base.pickles import load, save, write_text
+from whales.base.pickles import load, save
 from whales.base.progress import progress_bar
+from whales.base.writing import write_text
 from whales.files.boxes import Box, Detection, RawDetections, iou, merge_views, to_pixels
 from whales.files.labels import read_submission_names, stem
 from whales.files.workspace import Workspace
@@ -160,6 +161,19 @@ class Cache:
         """The detections of a photo (stem) that has an entry, its two views merged."""
         return merge_views(*views(load(self.path(name))))
 
+    def read(self, names: Sequence[str]) -> tuple[dict[str, list[Detection]], list[str]]:
+        """`merged` of the photos (stems) that have an entry, and those whose entry is damaged, now gone."""
+        by_photo: dict[str, list[Detection]] = {}
+        damaged = []
+        for name in names:
+            try:
+                if self.path(name).exists():
+                    by_photo[name] = self.merged(name)
+            except UserError:
+                self.path(name).unlink(missing_ok=True)
+                damaged.append(name)
+        return by_photo, damaged
+
     def _fresh(self, name: str, known: str | None, digest: str) -> bool:
         entry, photo = self.path(name), self.photo(name)
         if not entry.exists():
@@ -189,15 +203,23 @@ class FoldDetector:
     def detect(self, part: str, names: Sequence[str]) -> dict[str, list[Detection]]:
         """Merged detections by photo, at most four each; photos without any are absent."""
         cache = Cache(self.options.workspace, part, self.fold)
-        todo = cache.prepare(self.weights, names, self.digests)
-        bar = progress_bar(part, len(todo))
-        if todo:
-            for name, entry in both_views(self._network(), self._photos(cache, todo)):
-                save(cache.path(name), entry)
+        self._fill(cache, cache.prepare(self.weights, names, self.digests))
+        by_photo, damaged = cache.read(names)
+        if damaged:
+            log(f"{part}: {len(damaged)} cached photos are damaged, done again")
+            self._fill(cache, damaged)
+            by_photo |= {name: cache.merged(name) for name in damaged if cache.path(name).exists()}
+        return {name: by_photo[name] for name in names if by_photo.get(name)}
+
+    def _fill(self, cache: Cache, names: Sequence[str]) -> None:
+        """Predict photos and write their entries."""
+        bar = progress_bar(cache.part, len(names))
+        if names:
+            for name, entry in both_views(self._network(), self._photos(cache, names)):
+                # A torn entry is known by its checksum: many thousand files need not wait for the disk.
+                save(cache.path(name), entry, durable=False)
                 bar.update()
         bar.close()
-        by_photo = {name: cache.merged(name) for name in names if cache.path(name).exists()}
-        return {name: detections for name, detections in by_photo.items() if detections}
 
     def _network(self) -> Predict:
         if self._predict is None:

@@ -13,7 +13,6 @@ import argparse
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -29,6 +28,7 @@ from whales.base.console import log
 from whales.base.errors import UserError
 from whales.base.pickles import load, save
 from whales.base.progress import progress_bar
+from whales.base.writing import temporary_folder
 from whales.files.boxes import iou, merge_views, to_pixels
 from whales.files.workspace import Workspace
 from whales.photos.photos import read_photo
@@ -74,8 +74,8 @@ def find_flukes(
     environment["PYTHONPATH"] = os.pathsep.join(
         filter(None, (source, os.environ.get("PYTHONPATH")))
     )
-    with tempfile.TemporaryDirectory() as folder:
-        request, answer = Path(folder) / "request.pkl", Path(folder) / "answer.pkl"
+    with temporary_folder() as folder:
+        request, answer = folder / "request.pkl", folder / "answer.pkl"
         save(request, [str(photo.resolve()) for photo in photos])
         command = [sys.executable, "-m", "retinanet.detector.find_flukes"]
         command += [str(request), str(answer), "--profile", profile, "--workers", str(workers)]

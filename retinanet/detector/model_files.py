@@ -21,7 +21,6 @@ from retinanet.detector.geometry import DETECTORS
 from retinanet.detector.network import build, with_detections
 from whales.base.console import log
 from whales.base.errors import UserError
-from whales.base.pickles import atomic_path
 from whales.base.plain_hdf5 import (
     HDF5FaultError,
     array_of,
@@ -30,6 +29,7 @@ from whales.base.plain_hdf5 import (
     names_of,
     open_hdf5,
 )
+from whales.base.writing import atomic_path
 
 if TYPE_CHECKING:
     import tensorflow as tf

@@ -29,15 +29,16 @@ from retinanet.detector.photos import TrainingPhotos
 from whales.base.console import log
 from whales.base.errors import UserError
 from whales.base.folders import set_aside
-from whales.base.pickles import atomic_path, write_text
 from whales.base.progress import progress_bar
 from whales.base.tables import csv_text
+from whales.base.writing import atomic_path, require_writable, write_text
 from whales.files.labels import stem
 from whales.files.stamps import in_words
 from whales.files.workspace import Workspace
 from whales.stages.job import Job
 from whales.stages.options import RunOptions
 from whales.training.learner import require_finite
+from whales.training.tensorboard import write_scalars
 
 if TYPE_CHECKING:
     import tf_keras
@@ -83,6 +84,7 @@ class DetectorRun:
         self.history = ws.file("history", stage=job.key)
         self.logs = ws.file("tensorboard", stage=job.key)
         self.last = ws.file("retinanet_last", fold=fold)
+        require_writable(self.checkpoint)
         self.train, self.valid = (
             _rows(ws, ws.file("retinanet_fold_csv", fold=fold, part=part))
             for part in ("train", "valid")
@@ -201,7 +203,7 @@ def train_detector(run: DetectorRun) -> None:
         progress.best = max(progress.best, measured["IOU"])
         run.save(model, progress, improved)
         if run.options.tensorboard:
-            _tensorboard(run, row)
+            write_scalars(run.logs, progress.epoch, {name: row[name] for name in COLUMNS[1:]})
     for reason in photos.broken.values():
         log(f"left out: {reason}")
     run.checkpoint.unlink(missing_ok=True)
@@ -269,11 +271,3 @@ def _line(row: dict[str, float], epochs: int) -> str:
         f"{row['learning_rate']:.2e}, IOU {row['IOU']:.4f}, mean IoU of the best box "
         f"{row['box_iou']:.4f}, {row['not_found']} not found"
     )
-
-
-def _tensorboard(run: DetectorRun, row: dict[str, float]) -> None:
-    import tensorflow as tf
-
-    with tf.summary.create_file_writer(str(run.logs)).as_default():
-        for name in COLUMNS[1:]:
-            tf.summary.scalar(name, row[name], step=int(row["epoch"]))

@@ -10,7 +10,8 @@ import pytest
 from scipy import sparse
 
 from whales.base.errors import UserError
-from whales.base.pickles import atomic_path, load, save, write_text
+from whales.base.pickles import load, save
+from whales.base.writing import atomic_path, write_text
 from whales.files.labels import read_labels
 from whales.files.matrices import ScoreMatrix
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import time
 from dataclasses import dataclass
@@ -49,6 +50,14 @@ def log_error(text: str) -> None:
     """Print `error: text` to stderr, `--quiet` or not; to the log file as well."""
     print(f"error: {text}", file=sys.stderr, flush=True)
     _write(f"error: {text}")
+
+
+def drop_output() -> None:
+    """Print nothing more where printing fails, so that the interpreter does not fail by it at its end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _write(text: str) -> None:

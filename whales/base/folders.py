@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import count
@@ -13,13 +12,24 @@ from pathlib import Path
 
 from whales.base.console import log
 from whales.base.errors import UserError
+from whales.base.writing import atomic_folder, require_writable, write_fault
 
 
 def require_new(path: Path | str) -> Path:
-    """The absolute path of a folder to make; `UserError` where it exists and is not an empty folder."""
+    """The absolute path of a folder to make; nothing is made yet.
+
+    `UserError` where it exists and is not an empty folder, is a disk of its own, or cannot be made.
+    """
     path = Path(path).resolve()
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise UserError(f"{path} is there and not empty; name a new folder, or empty it")
+    try:
+        there = path.exists()
+        if there and (not path.is_dir() or any(path.iterdir())):
+            raise UserError(f"{path} is there and not empty; name a new folder, or empty it")
+    except OSError as reason:
+        raise write_fault(path, reason) from reason
+    if there and os.path.ismount(path):
+        raise UserError(f"{path} is the top of a disk; name a new folder in it")
+    require_writable(path / "file" if there else path)
     return path
 
 
@@ -27,19 +37,10 @@ def require_new(path: Path | str) -> Path:
 def new_folder(path: Path | str) -> Iterator[Path]:
     """Yield a temporary folder beside `path`, renamed to `path` if the block ends well.
 
-    `UserError` where `path` exists and is not an empty folder. Parents are created.
+    `UserError` where `path` exists and is not an empty folder, or cannot be made. Parents are created.
     """
-    path = require_new(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        temporary.mkdir()
+    with atomic_folder(require_new(path)) as temporary:
         yield temporary
-        if path.exists():
-            path.rmdir()
-        temporary.rename(path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def unique_names(names: Sequence[str], taken: Iterable[str] = ()) -> list[str]:

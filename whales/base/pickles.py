@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 import io
 import os
 import pickle
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
 from whales.base.errors import UserError
 from whales.base.plain_pickles import PlainUnpickler
+from whales.base.writing import atomic_path
 
 PROTOCOL = 4
 GZIP_LEVEL = 3
@@ -22,31 +21,9 @@ GZIP_LEVEL = 3
 _GZIP_RATIO, _GZIP_FREE = 200, 32 << 20
 
 
-@contextlib.contextmanager
-def atomic_path(path: Path | str) -> Iterator[Path]:
-    """Yield a temporary path beside `path`, renamed to `path` if the block ends well.
-
-    The suffix is kept, since some writers choose the format by it. Parents are created.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def write_text(path: Path | str, text: str) -> None:
-    """Write a UTF-8 text file atomically, newlines as given."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="")
-
-
-def save(path: Path | str, content: object) -> None:
-    """Pickle `content` (protocol 4), gzip level 3 if the name ends in `.pklz`; atomic."""
-    with atomic_path(path) as temporary:
+def save(path: Path | str, content: object, durable: bool = True) -> None:
+    """Pickle `content` (protocol 4), gzip level 3 if the name ends in `.pklz`; as `atomic_path`."""
+    with atomic_path(path, durable) as temporary:
         if Path(path).suffix == ".pklz":
             # mtime=0: equal content gives equal bytes.
             with (

@@ -14,7 +14,8 @@ import pandas as pd
 from whales.base.console import log
 from whales.base.errors import UserError
 from whales.base.folders import new_folder, require_new, unique_names
-from whales.base.pickles import atomic_path, load, write_text
+from whales.base.pickles import load
+from whales.base.writing import require_space, require_writable, write_bytes, write_text
 from whales.files.boxes import Box
 from whales.files.dataset import test_photos, training_identities
 from whales.files.decisions import SKIP, DecisionLog, standing, words_of
@@ -36,7 +37,8 @@ class Exports:
     individual x occasion; folders: a new folder with one for each individual, photos as links if `link`;
     with_labelled: the labelled photos as well, in all but the captures, which always have them;
     occasions: one of `OCCASIONS`, None for the finest that all dates have. Raises `UserError` for
-    nothing, for a workbook of another suffix, and for a folder that is there and not empty.
+    nothing, for a workbook of another suffix, for a folder that is there and not empty, and where one of
+    them cannot be written.
     """
 
     csv: Path | None = None
@@ -53,6 +55,7 @@ class Exports:
             raise UserError("nothing to write; give --csv, --xlsx, --coco, --folders or another")
         if self.xlsx and self.xlsx.suffix.lower() != ".xlsx":
             raise UserError(f"--xlsx {self.xlsx}: the name must end in .xlsx")
+        require_writable(self.csv, self.xlsx, self.coco, self.capture_histories)
         if self.folders:
             require_new(self.folders)
 
@@ -219,8 +222,9 @@ def sightings_table(sightings: Sequence[Sighting]) -> pd.DataFrame:
 def write_table(path: Path | str, table: pd.DataFrame) -> None:
     """Write a table as .xlsx if the name ends so, else as UTF-8 CSV; whole or not at all."""
     if Path(path).suffix.lower() == ".xlsx":
-        with atomic_path(path) as temporary:
-            table.to_excel(temporary, index=False)
+        content = io.BytesIO()  # a ZIP file that cannot be ended complains once more when it goes
+        table.to_excel(content, index=False, engine="openpyxl")
+        write_bytes(path, content.getbuffer())
     else:
         text = io.StringIO()
         table.to_csv(text, index=False, lineterminator="\n")
@@ -271,6 +275,8 @@ def write_folders(
     files = [workspace.photo(stem(s.image)) for s in sightings]
     individuals = sorted({s.individual for s in sightings} - {UNMATCHED})
     folders = dict(zip(individuals, unique_names(individuals, [UNMATCHED]), strict=True))
+    if not link:
+        require_space(path, sum(file.stat().st_size for file in files))
     with new_folder(path) as top:
         (top / UNMATCHED).mkdir()
         for name in folders.values():

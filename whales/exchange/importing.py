@@ -16,9 +16,10 @@ import pyvips
 from whales.base.console import log
 from whales.base.errors import UserError
 from whales.base.folders import new_folder, unique_names
-from whales.base.pickles import save, write_text
+from whales.base.pickles import save
 from whales.base.progress import progress_bar
 from whales.base.tables import csv_text
+from whales.base.writing import require_space, write_text
 from whales.exchange.forms import Record
 from whales.files.boxes import Box
 from whales.files.import_table import IMPORT_COLUMNS, PARTS, PLAYGROUND, TEST, TRAIN, UNMATCHED
@@ -203,6 +204,8 @@ def write_root(
     # Answers are separated by spaces and columns by commas: no identity may hold either.
     ids = dict(zip(identities, unique_names(identities, (NEW_WHALE, UNMATCHED)), strict=True))
     ids |= {NEW_WHALE: NEW_WHALE, "": ""}
+    copied = [record.path for record in records if not (record.ready and link)]
+    require_space(root, sum(path.stat().st_size for path in copied))
     with new_folder(root) as folder:
         workspace = Workspace(folder)
         for key in (*_FOLDERS.values(), "playground_test_photos"):
@@ -235,12 +238,13 @@ def _put(record: Record, path: Path, link: bool) -> None:
         try:
             image = pyvips.Image.new_from_file(str(record.path), fail_on="truncated").autorot()
             # What is transparent becomes black.
-            image.colourspace("srgb").jpegsave(str(path), Q=_QUALITY, keep="icc")
+            content = image.colourspace("srgb").jpegsave_buffer(Q=_QUALITY, keep="icc")
         except pyvips.Error as error:
             reason = " ".join(str(error).split())
             raise UserError(
                 f"{record.where}: photo {record.path} cannot be made a JPEG ({reason})"
             ) from error
+        path.write_bytes(content)
 
 
 def _write_tables(

@@ -16,6 +16,7 @@ from typing import NamedTuple
 from whales.base.console import log
 from whales.base.errors import UserError
 from whales.base.tables import csv_text
+from whales.base.writing import WriteError, require_writable
 from whales.files.labels import NEW_WHALE, stem, with_jpg
 
 try:
@@ -187,7 +188,16 @@ class DecisionLog:
             return row
 
     def mend(self) -> None:
-        """Move a half-written last line aside, if there is one, and check all rows."""
+        """Move a half-written last line aside, if there is one, and check all rows.
+
+        Where the table cannot be written, the log says so: it can be shown, and no decision be kept.
+        """
+        try:
+            require_writable(self.path)
+        except WriteError as reason:
+            log(f"decisions can be seen and not made: {reason}")
+            self.rows()
+            return
         if self.path.exists():
             with self._locked() as file:
                 self._end(file)

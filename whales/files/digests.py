@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from whales.base.errors import UserError
-from whales.base.pickles import write_text
+from whales.base.writing import for_speed_alone, write_text
 
 # A file changed less than this ago may change again without its times showing it.
 _SETTLED_NS = 2_000_000_000
@@ -67,15 +67,13 @@ class Digests:
             return dict(zip(photos, pool.map(one_digest, photos.values()), strict=True))
 
     def remember(self) -> None:
-        """Write what is new; a root that cannot be written to only costs the time to read again."""
+        """Write what is new; where that fails, it only costs the time to read again."""
         if not self._new:
             return
         self._known = {**self._read(), **self._new}  # another stage may have written meanwhile
         self._new = {}
-        try:
+        with for_speed_alone("digests of files"):
             write_text(self._memory, json.dumps(self._known))
-        except OSError:
-            return
 
     def _remembered(self) -> dict[str, list[object]]:
         if self._known is None:
@@ -85,7 +83,7 @@ class Digests:
     def _read(self) -> dict[str, list[object]]:
         try:
             content = json.loads(self._memory.read_text(encoding="utf-8"))
-        except (OSError, ValueError):  # none yet, or damaged
+        except (OSError, ValueError, RecursionError):  # none yet, or damaged
             return {}
         if not isinstance(content, dict):
             return {}

@@ -135,6 +135,15 @@ def save_tuple(path: Path, matrix: ScoreMatrix) -> None:
     save(path, (_names(matrix.rows), _names(matrix.columns), scores))
 
 
+def matrix_bytes(rows: Sequence[str], columns: Sequence[str]) -> int:
+    """What a file of `save_tuple` takes on the disk at least, bytes.
+
+    >>> matrix_bytes(["a", "b"], ["c", "d", "e"])
+    24
+    """
+    return len(rows) * len(columns) * np.dtype(np.float32).itemsize
+
+
 def load_tuple(path: Path) -> ScoreMatrix:
     """Read what `save_tuple` wrote.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from whales.base.errors import UserError
-from whales.base.pickles import write_text
+from whales.base.writing import write_text
 from whales.files.labels import NEW_WHALE, read_labels, stem, with_jpg
 
 ANSWERS = 5  # of each photo, at most; a submission of the pipeline always has five

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from whales.base.errors import UserError
+from whales.base.writing import is_temporary
 from whales.files.digests import Digests
 from whales.files.settings import Settings, read_settings
 
@@ -212,7 +213,7 @@ class Workspace:
         pattern = re.sub(
             r"\{(\w+)[^}]*\}", lambda field: str(fields.get(field[1], "*")), _FILES[key][0]
         )
-        return sorted(self.root.glob(pattern))
+        return sorted(path for path in self.root.glob(pattern) if not is_temporary(path))
 
     def pickles_and_tables(self) -> list[Path]:
         """Every existing pickle and table, in the pipeline's order, without the cached detections."""

@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from whales.base.pickles import atomic_path
+from whales.base.writing import atomic_path
 from whales.files.workspace import Workspace
 from whales.identifying.catalogue import Catalogue, Judge
 from whales.identifying.identification import Answer

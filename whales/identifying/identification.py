@@ -53,7 +53,9 @@ def photo_files(paths: Iterable[Path]) -> tuple[list[Path], list[str]]:
     for path in paths:
         if path.is_dir():
             inside = sorted(
-                file for file in path.iterdir() if file.suffix.lower() in PHOTO_SUFFIXES
+                file
+                for file in path.iterdir()
+                if file.suffix.lower() in PHOTO_SUFFIXES and file.name[0] != "."
             )
             photos += inside
             if not inside:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from whales.base.writing import require_writable, require_writable_folder
 from whales.stages.options import positive
 
 
@@ -14,7 +15,7 @@ from whales.stages.options import positive
 class Request:
     """photos: files, or folders of photos; top: identities of each fluke; all_flukes: not the best of a
     photo alone; box: `x1,y1,x2,y2` of the fluke of a single photo; csv, html: files to write; why: folder
-    of drawings.
+    of drawings. Raises `UserError` where one of these cannot be written.
     """
 
     photos: Sequence[Path]
@@ -24,6 +25,10 @@ class Request:
     csv: Path | None = None
     html: Path | None = None
     why: Path | None = None
+
+    def __post_init__(self) -> None:
+        require_writable(self.csv, self.html)
+        require_writable_folder(self.why)
 
 
 def add_request_options(parser: argparse.ArgumentParser) -> None:

@@ -7,9 +7,9 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from whales.base.pickles import write_text
 from whales.base.tables import csv_text
 from whales.base.web_page import image, page
+from whales.base.writing import write_text
 from whales.files.boxes import Box
 from whales.files.labels import with_jpg
 from whales.files.workspace import Workspace

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from whales.base.errors import UserError
-from whales.base.pickles import atomic_path, write_text
 from whales.base.tables import csv_text
+from whales.base.writing import atomic_path, write_text
 from whales.photos.photos import read_photo
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from whales.base.errors import UserError
-from whales.base.pickles import atomic_path
 from whales.base.plain_hdf5 import array_of, finite_floats, group_of, names_of, open_hdf5
+from whales.base.writing import atomic_path
 
 if TYPE_CHECKING:
     import h5py

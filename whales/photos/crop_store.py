@@ -1,16 +1,20 @@
 """Unaugmented crops kept on disk between stages, so that a photo is decoded once for each size.
 
 Every process appends its crops to one shard, a file of raw uint8 that other processes map into memory;
-the shard's index, a pickle, appears only once the crops are written. A crop counts only while its
-photo's size and modification time, its box and the crops' anisotropy are the same.
+the shard's index, a pickle, appears only once the crops are written, and keeps a checksum of each. A crop
+counts only while its photo's size and modification time, its box and the crops' anisotropy are the same.
+A disk that is full or cannot be written to costs the time to make crops again.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
+import secrets
 import shutil
 import threading
-import uuid
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,13 +22,18 @@ import numpy as np
 
 from whales.base.errors import UserError
 from whales.base.pickles import load, save
+from whales.base.writing import HOST, for_speed_alone, is_abandoned, sweep
 
 # Crops between two writes of the index.
 _PUBLISH = 2000
 # No more crops are kept once less than this share of the disk is free.
 _LEAST_FREE = 0.1
 
+# Versions before 0.3 named no host.
+_SHARD = re.compile(r"\d+px_(?:([\w-]+)_)?(\d+)_[0-9a-f]{8}")
+
 Key = tuple[object, ...]
+Entry = tuple[int, int]  # a crop's row in its shard, and the CRC-32 of its bytes
 
 
 def key_of(path: Path, box: Sequence[float] | None, anisotropy: float) -> Key:
@@ -43,74 +52,92 @@ class CropStore:
     def __init__(self, folder: Path, size: int) -> None:
         """`folder`: of all shards; `size`: of the crops, pixels a side."""
         self._shape = (size, size, 3)
-        self._name = f"{size}px_{os.getpid()}_{uuid.uuid4().hex[:8]}"
+        self._name = f"{size}px_{HOST}_{os.getpid()}_{secrets.token_hex(4)}"
         self._folder = folder
-        self._crops: dict[tuple[str, Key], np.ndarray] = {}
-        self._written: dict[tuple[str, Key], int] = {}
+        self._crops: dict[tuple[str, Key], tuple[np.ndarray, int]] = {}
+        self._written: dict[tuple[str, Key], Entry] = {}
         self._rows = self._published = 0
         self._file = None
         self._full = False
         self._lock = threading.Lock()
+        sweep(folder)
         for data in sorted(folder.glob(f"{size}px_*.u8")):
-            index = data.with_suffix(".pkl")
-            if index.exists():
-                self._read(index, data)
-            elif not _alive(int(data.stem.split("_")[1])):
-                data.unlink(missing_ok=True)  # its process was killed
+            if not self._read(data.with_suffix(".pkl"), data):
+                _remove_abandoned(data)
 
     def get(self, name: str, key: Key) -> np.ndarray | None:
-        """The crop of a photo (stem), (size, size, 3) uint8, read-only; None where none is kept."""
-        return self._crops.get((name, key))
+        """The crop of a photo (stem), (size, size, 3) uint8, read-only; None where none is kept whole."""
+        crop, checksum = self._crops.get((name, key), (None, 0))
+        # After a power cut a shard can have its size and nothing in it.
+        return crop if crop is not None and zlib.crc32(crop) == checksum else None
 
     def put(self, name: str, key: Key, crop: np.ndarray) -> None:
         """Keep a crop (size, size, 3) uint8 of a photo (stem) for later processes."""
         with self._lock:
             if self._full:
                 return
-            if self._file is None:
-                self._folder.mkdir(parents=True, exist_ok=True)
-                self._file = open(self._folder / f"{self._name}.u8", "wb")
-            self._file.write(np.ascontiguousarray(crop).data)
-            self._written[name, key] = self._rows
-            self._rows += 1
-            if self._rows - self._published >= _PUBLISH:
-                self._publish()
+            with for_speed_alone("crops", self._stop):
+                crop = np.ascontiguousarray(crop)
+                self._append(crop)
+                self._written[name, key] = self._rows - 1, zlib.crc32(crop)
+                if self._rows - self._published >= _PUBLISH:
+                    self._publish()
+
+    def _stop(self) -> None:
+        self._full = True
+
+    def _append(self, crop: np.ndarray) -> None:
+        if self._file is None:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            # Without a buffer: what is written is known to be written.
+            self._file = open(self._folder / f"{self._name}.u8", "wb", buffering=0)
+        content = memoryview(crop).cast("B")
+        while content:
+            content = content[self._file.write(content) :]
+        self._rows += 1
 
     def close(self) -> None:
         """Write what is not written yet; later crops are not kept."""
         with self._lock:
+            self._full = True
             if self._file is not None:
-                self._publish()
-                self._file.close()
+                with for_speed_alone("crops"), contextlib.closing(self._file):
+                    self._publish()
                 self._file = None
-                self._full = True
 
     def _publish(self) -> None:
-        self._file.flush()
-        save(self._folder / f"{self._name}.pkl", self._written)
+        save(self._folder / f"{self._name}.pkl", self._written, durable=False)
         self._published = self._rows
         disk = shutil.disk_usage(self._folder)
-        self._full = disk.free < _LEAST_FREE * disk.total
+        self._full = self._full or disk.free < _LEAST_FREE * disk.total
 
-    def _read(self, index: Path, data: Path) -> None:
+    def _read(self, index: Path, data: Path) -> bool:
+        """Take over the crops of another process's shard; whether it has any."""
         try:
             entries = load(index)
-        except UserError:  # damaged: these crops are made anew
-            return
-        if not isinstance(entries, dict) or not all(isinstance(i, int) for i in entries.values()):
-            return
-        length = int(np.prod(self._shape))
-        rows = data.stat().st_size // length
-        if rows:
+            rows = data.stat().st_size // int(np.prod(self._shape))
+        except (UserError, OSError):  # not there yet, damaged, or gone: these crops are made anew
+            return False
+        if not isinstance(entries, dict) or not all(map(_is_entry, entries.values())) or not rows:
+            return False
+        with contextlib.suppress(OSError):
             crops = np.memmap(data, np.uint8, "r", shape=(rows, *self._shape))
-            self._crops |= {key: crops[row] for key, row in entries.items() if row < rows}
-
-
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # it is alive, under another user
+            self._crops |= {
+                key: (crops[row], checksum)
+                for key, (row, checksum) in entries.items()
+                if 0 <= row < rows
+            }
         return True
-    return True
+
+
+def _is_entry(value: object) -> bool:
+    return isinstance(value, tuple) and len(value) == 2 and all(isinstance(v, int) for v in value)
+
+
+def _remove_abandoned(data: Path) -> None:
+    """Remove a shard without crops, if nobody writes it any more; who does on another host is not known."""
+    match = _SHARD.fullmatch(data.stem)
+    with contextlib.suppress(OSError):
+        if match and is_abandoned(match[1], int(match[2]), data):
+            data.unlink(missing_ok=True)
+            data.with_suffix(".pkl").unlink(missing_ok=True)

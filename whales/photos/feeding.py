@@ -21,8 +21,9 @@ import cv2
 import numpy as np
 
 from whales.base.concurrency import map_ahead
-from whales.base.console import log
+from whales.base.console import configure, is_quiet, log
 from whales.base.errors import UserError
+from whales.base.writing import for_speed_alone, require_writable_folder
 from whales.files.boxes import Box
 from whales.files.settings import ANISOTROPY
 from whales.photos.crop_store import CropStore, key_of
@@ -69,8 +70,11 @@ class PhotoFeed:
         self._path_of = path_of
         self._workers = workers
         self._threads = ThreadPoolExecutor(workers)
+        photos = PhotoStore(decoded)
+        with for_speed_alone("decoded photos", photos.stop):  # said here, not by every worker
+            require_writable_folder(decoded)
         self._processes = _processes(
-            workers, _Source(path_of, boxes, size, augmenter, PhotoStore(decoded))
+            workers, _Source(path_of, boxes, size, augmenter, photos, is_quiet())
         )
         self._kept: dict[str, np.ndarray] = {}
 
@@ -157,6 +161,7 @@ class _Source:
     size: int
     make_augmenter: Callable[[], Augmenter] | None
     photos: PhotoStore
+    quiet: bool = False
     augmenter: Augmenter | None = None
 
 
@@ -175,6 +180,7 @@ def _begin(source: _Source) -> None:
     """Set up a worker process, and let it end with its parent even if the parent is killed."""
     global _source
     _source = source
+    configure(source.quiet)
     cv2.setNumThreads(1)  # the cores are shared out among the processes
     sentinel = multiprocessing.parent_process().sentinel
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from whales.base.pickles import atomic_path
+from whales.base.writing import atomic_path
 from whales.files.dataset import load_boxes, training_identities
 from whales.files.matrices import ScoreMatrix, dense
 from whales.files.submissions import read_answers

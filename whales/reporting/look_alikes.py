@@ -108,7 +108,7 @@ def identical_photos(folders: Iterable[Path], workers: int = 2) -> list[Twins]:
     of the size (a file saved anew with other notes, say). Files that cannot be decoded are only
     compared byte by byte.
     """
-    files = sorted(path for folder in folders for path in folder.glob("*.jpg"))
+    files = sorted(path for folder in folders for path in folder.glob("[!.]*.jpg"))
     # Only files of one length can be equal: the others need not be read.
     same_length = _groups(files, lambda path: path.stat().st_size)
     with ThreadPoolExecutor(workers) as pool:

@@ -7,8 +7,8 @@ from html import escape
 from pathlib import Path
 
 from whales.base.errors import UserError
-from whales.base.pickles import write_text
 from whales.base.web_page import page
+from whales.base.writing import require_writable, write_text
 from whales.files.workspace import Workspace
 from whales.nets.net import Net
 from whales.reporting import gallery, report_numbers, report_photos
@@ -18,8 +18,9 @@ from whales.reporting.report_sources import Sources
 def write_report(path: Path, workspace: Workspace, nets: Sequence[Net]) -> None:
     """Write the page of a work root, whichever stages are done; equal files give an equal page.
 
-    nets: of the ensemble.
+    nets: of the ensemble. Raises `UserError`, before anything is read, where it cannot be written.
     """
+    require_writable(path)
     sources = Sources(workspace, nets)
     thumbnails = gallery.Thumbnails(workspace, sources.boxes)
     sections: dict[str, Callable[[], str]] = {

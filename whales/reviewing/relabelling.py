@@ -10,8 +10,8 @@ from pathlib import Path
 
 from whales.base.console import log
 from whales.base.errors import UserError
-from whales.base.pickles import write_text
 from whales.base.tables import csv_text
+from whales.base.writing import require_writable, write_text
 from whales.files.decisions import (
     SKIP,
     UNDO,
@@ -68,6 +68,8 @@ def apply_decisions(
     out = checked_out(out, workspace, reads)
     taken = taken_identities(workspace)
     rows = decisions.rows()
+    if write:
+        require_writable(out, summary_path(out))
     result = relabel(rows, results.queries, results.labels, taken, decisions.path)
     lines = summary(result, len(results.labels), decisions.path)
     log("\n".join(lines))
@@ -191,8 +193,5 @@ def write_labels(
     """Write the labels table `Image,Id` and its summary, each whole or not at all."""
     labels = read_labels(workspace.file("train_csv"))
     rows = [*zip(labels.Image, labels.Id, strict=True), *result.added.items()]
-    try:
-        write_text(out, csv_text(("Image", "Id"), rows))
-        write_text(summary_path(out), "\n".join(lines) + "\n")
-    except OSError as reason:
-        raise UserError(f"{out} cannot be written ({reason.strerror or reason})") from reason
+    write_text(out, csv_text(("Image", "Id"), rows))
+    write_text(summary_path(out), "\n".join(lines) + "\n")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import zipfile
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +13,7 @@ import numpy as np
 from scipy import sparse
 
 from whales.base.console import log
-from whales.base.pickles import atomic_path
+from whales.base.writing import atomic_path, for_speed_alone
 from whales.files.boxes import Box
 from whales.files.digests import text_digest
 from whales.files.workspace import Workspace
@@ -139,15 +139,14 @@ class FeatureStore:
         width = len(head.features)
         names = sorted(rows)
         arrays = {f"head_{field}": np.asarray(value) for field, value in head._asdict().items()}
-        with contextlib.suppress(OSError):  # a full or read-only disk costs speed, never the stage
-            write_arrays(
-                path,
-                stamp,
-                names=np.array(names, np.str_),
-                prints=np.array([prints[name] for name in names], np.str_),
-                features=np.reshape([rows[name] for name in names], (-1, width)).astype(np.float32),
-                **arrays,
-            )
+        write_arrays(
+            path,
+            stamp,
+            names=np.array(names, np.str_),
+            prints=np.array([prints[name] for name in names], np.str_),
+            features=np.reshape([rows[name] for name in names], (-1, width)).astype(np.float32),
+            **arrays,
+        )
 
     def _stamp(self, weights: Path) -> str:
         digest = self._workspace.digests.of(weights)
@@ -174,13 +173,16 @@ def read_arrays(path: Path, stamp: str) -> dict[str, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as file:
             return dict(file) if str(file["stamp"]) == stamp else {}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    except (
+        OSError, ValueError, KeyError, EOFError, RuntimeError, MemoryError, OverflowError,
+        zipfile.BadZipFile, zlib.error,
+    ):  # fmt: skip
         return {}
 
 
 def write_arrays(path: Path, stamp: str, **arrays: np.ndarray) -> None:
-    """Write what `read_arrays` reads, whole or not at all."""
-    with atomic_path(path) as temporary:
+    """Write what `read_arrays` reads, whole or not at all; where that fails, the log says so once."""
+    with for_speed_alone(f"files of {path.parent.name}/"), atomic_path(path) as temporary:
         np.savez(temporary, stamp=np.array(stamp), **arrays)
 
 

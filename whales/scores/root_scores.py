@@ -49,7 +49,7 @@ def fold_map5(workspace: Workspace) -> list[NetMap5]:
 def kernel_fold_map5(workspace: Workspace, fold: int) -> NetMap5 | None:
     """MAP@5 in the name of the kernel net's best file of a fold; None where the fold has no file."""
     pattern = re.compile(rf"_fold_{fold}_final_(\d\.\d+)\.")
-    names = [path.name for path in workspace.file("models_kernel").glob("*")]
+    names = [path.name for path in workspace.file("models_kernel").glob("[!.]*")]
     map5 = [float(match[1]) for match in map(pattern.search, names) if match]
     if not map5:
         return None

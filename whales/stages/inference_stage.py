@@ -12,6 +12,7 @@ from whales.base.console import log
 from whales.base.errors import UserError
 from whales.base.folders import move_to_earlier
 from whales.base.pickles import load
+from whales.base.writing import require_space
 from whales.files.boxes import Box
 from whales.files.dataset import (
     crop_tables,
@@ -22,7 +23,7 @@ from whales.files.dataset import (
 )
 from whales.files.folds import FOLDS, require_fold
 from whales.files.labels import check_labelled, stem
-from whales.files.matrices import ScoreMatrix, load_tuple, save_tuple
+from whales.files.matrices import ScoreMatrix, load_tuple, matrix_bytes, save_tuple
 from whales.files.submissions import write_submission
 from whales.files.workspace import Workspace, require
 from whales.nets.net import Net
@@ -128,6 +129,8 @@ def _score_fold(job: Job, store: FeatureStore, tables: Tables, fold: int, weight
     from whales.scores.photo_scores import score_photos
 
     valid = _valid_photos(job.options.workspace, store.net, fold)
+    for path, rows in zip(job.writes, (valid, tables.test), strict=True):
+        require_space(path, matrix_bytes(rows, tables.columns))
     log(f"{job.name}: {len(job.photo_digests)} photos with {weights.name}")
     head, features = store.features(fold, weights, job.photo_digests)
     for path, rows in zip(job.writes, (valid, tables.test), strict=True):
@@ -156,6 +159,7 @@ def _write_mean(options: RunOptions, script: str, net: Net, jobs: Mapping[int, J
     parts = [ws.file(f"test_matrix_fold_{net.name}", fold=fold) for fold in range(FOLDS)]
     job = Job(options, script, parts, [target], numbers={})
     if not job.up_to_date():
+        require_space(target, parts[0].stat().st_size)
         save_tuple(target, mean_matrix(parts))
         job.done()
 

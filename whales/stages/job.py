@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from whales.base.console import log, open_log
-from whales.base.pickles import write_text
+from whales.base.writing import WriteError, require_writable, write_text
 from whales.files.digests import text_digest
 from whales.files.stamps import Description, is_former
 from whales.files.workspace import require
@@ -66,14 +66,17 @@ class Job:
         return name if fold is None else f"{name}_fold_{fold}"
 
     def up_to_date(self) -> bool:
-        """Whether there is nothing to do (said in one line), unless `--force`."""
+        """Whether there is nothing to do (said in one line), unless `--force`.
+
+        Raises `UserError` where there is something to do and an output cannot be written.
+        """
         self._open_log()  # another job of the process may have begun meanwhile
         if not self.options.force and self.current():
             log(f"{self.name}: up to date")
             return True
+        require_writable(*self.writes, self._stamp)
         # The stage begins: killed while it writes, its outputs are no longer those of the stamp.
-        with contextlib.suppress(OSError):
-            self._stamp.unlink(missing_ok=True)
+        self._stamp.unlink(missing_ok=True)
         return False
 
     def current(self, whatever_options: bool = False) -> bool:
@@ -95,7 +98,7 @@ class Job:
         if differences or not all(path.exists() for path in written):
             return False
         if is_former(stamp):
-            with contextlib.suppress(OSError):  # a root that cannot be written to
+            with contextlib.suppress(WriteError):  # a root that cannot be written to
                 self._write_stamp(written)  # from now on with the numbers
         return True
 

@@ -1,4 +1,4 @@
-"""What every script does alike: bad input ends in one line and exit code 2."""
+"""What every script does alike: bad input, and a disk that fails, end in one line and exit code 2."""
 
 from __future__ import annotations
 
@@ -6,12 +6,17 @@ import os
 import sys
 from collections.abc import Callable
 
-from whales.base.console import log_error
+from whales.base.console import drop_output, log_error
 from whales.base.errors import UserError
+from whales.base.writing import environment_fault
 
 
 def run(main: Callable[[], object]) -> None:
-    """Call a stage's `main`; a `UserError` becomes one line on stderr and exit code 2."""
+    """Call a stage's `main`; a `UserError` becomes one line on stderr and exit code 2.
+
+    So do faults of the disk and of rights, which can come from anywhere. A reader of the output that
+    has gone, such as `head`, ends the program without a word.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     # TensorFlow leaves oneDNN out on CPUs without AVX-512; a training step is 10 to 40% faster with it.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
@@ -20,4 +25,14 @@ def run(main: Callable[[], object]) -> None:
         main()
     except UserError as error:
         log_error(str(error))
+        sys.exit(2)
+    except BrokenPipeError:
+        drop_output()
+        sys.exit(1)
+    except OSError as error:
+        fault = environment_fault(error)
+        if fault is None:
+            raise
+        drop_output()
+        log_error(fault)
         sys.exit(2)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from whales.base.console import log
 from whales.base.folders import move_to_earlier
+from whales.base.writing import require_writable
 from whales.files.boxes import Box
 from whales.files.dataset import load_boxes, training_data, training_reads
 from whales.files.stamps import Description
@@ -192,10 +193,11 @@ def train(
     prefixes of files of an earlier run, set aside where the training starts anew; part: name of the plan
     in a stage of several.
     """
+    options, ws, key = job.options, job.options.workspace, job.key + part
+    require_writable(save_as("", 0), ws.file("checkpoint", stage=key) / "state.pkl")
     from whales.photos.crops import check_boxes
     from whales.training.trainer import Trainer
 
-    options, ws, key = job.options, job.options.workspace, job.key + part
     boxes = load_boxes(ws)
     data = training_data(ws, bench.net.folds, fold, boxes)
     check_boxes(boxes, [*data.train, *data.rows, *data.columns])

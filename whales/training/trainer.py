@@ -15,9 +15,10 @@ import numpy as np
 
 from whales.base.console import log
 from whales.base.folders import set_aside
-from whales.base.pickles import load, save, write_text
+from whales.base.pickles import load, save
 from whales.base.progress import progress_bar
 from whales.base.tables import csv_text
+from whales.base.writing import write_text
 from whales.files.dataset import TrainingData
 from whales.files.stamps import Description, in_words
 from whales.nets.features import branch_features
@@ -28,6 +29,7 @@ from whales.scores.ranking import validation_map
 from whales.training.learner import Batch, Learner
 from whales.training.mining import HardPairs, epoch_pairs, keep_costs, matches, mine_epoch, segments
 from whales.training.plan import Block, Plan, in_round
+from whales.training.tensorboard import write_scalars
 
 
 @dataclass
@@ -231,7 +233,7 @@ class Trainer:
         )
         self._write_history()
         if self._tensorboard:
-            _tensorboard_scalars(self._tensorboard, len(progress.history), measured)
+            write_scalars(self._tensorboard, len(progress.history), measured)
 
     def _validate_and_save(
         self, block: Block, i: int, save_as: Callable[[str, float], Path]
@@ -244,7 +246,7 @@ class Trainer:
         log(f"block {self.progress.block} round {i}: MAP@5 {map5:.6f}, {path.name}")
         self._write_history()
         if self._tensorboard:
-            _tensorboard_scalars(self._tensorboard, len(self.progress.history), {"map5": map5})
+            write_scalars(self._tensorboard, len(self.progress.history), {"map5": map5})
 
     def _write_history(self) -> None:
         header = list(self.progress.history[0])
@@ -264,11 +266,3 @@ class Trainer:
             ],
         }
         save(self._state, state)
-
-
-def _tensorboard_scalars(folder: Path, step: int, values: dict[str, float]) -> None:
-    import tensorflow as tf
-
-    with tf.summary.create_file_writer(str(folder)).as_default():
-        for key, value in values.items():
-            tf.summary.scalar(key, value, step=step)
