@@ -204,6 +204,8 @@ def train_detector(run: DetectorRun) -> None:
             _tensorboard(run, row)
     for reason in photos.broken.values():
         log(f"left out: {reason}")
+    if photos.broken:
+        log(f"{len(photos.broken)} photos left out because they cannot be read")
     run.checkpoint.unlink(missing_ok=True)
 
 

@@ -31,9 +31,10 @@ FORMATS = {
     "HEIC": "heifload_source",
 }
 # Extensions of files that are taken for photos in a folder, in any case; what they hold is seen later.
-PHOTO_SUFFIXES = frozenset(
-    ".jpg .jpeg .jpe .jfif .png .tif .tiff .webp .gif .avif .heic .heif .jp2 .bmp".split()
-)
+PHOTO_SUFFIXES = (
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".webp", ".gif", ".avif", ".heic", ".heif",
+    ".jp2", ".bmp",
+)  # fmt: skip
 # Part of the keys of pixels kept on disk; another number where photos are decoded in another way.
 DECODING = 2
 # Of a JPEG's damage the decoder only warns, and goes on with grey or shifted blocks.
@@ -167,7 +168,9 @@ def _opened(path: Path | str, shrink: int = 1) -> tuple[PhotoHeader, pyvips.Imag
     require_file(path)
     try:
         # Should a pipe have taken the file's place meanwhile, this does not wait either.
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", getattr(os, "O_BINARY", 0)))
+        descriptor = os.open(
+            path, os.O_RDONLY | getattr(os, "O_NONBLOCK", getattr(os, "O_BINARY", 0))
+        )
         try:
             found = _format(descriptor)
             os.lseek(descriptor, 0, os.SEEK_SET)
@@ -221,7 +224,9 @@ def _format(descriptor: int) -> str:
         return "SVG or other XML"
     if not head.strip(b"\0"):
         return "nothing but zeros"
-    return "text" if all(byte in b"\t\n\f\r" or byte >= 32 for byte in head) else "of no known format"
+    return (
+        "text" if all(byte in b"\t\n\f\r" or byte >= 32 for byte in head) else "of no known format"
+    )
 
 
 def _brand(head: bytes) -> str:
@@ -262,7 +267,9 @@ def _pixel_fault(image: pyvips.Image) -> str | None:
         return f"expected 8 or 16 bits a channel, received {found}; convert the photo to JPEG"
     most = 5 if image.interpretation == "cmyk" else 4
     if image.bands > most:
-        return f"expected at most {most} channels, received {image.bands}; convert the photo to JPEG"
+        return (
+            f"expected at most {most} channels, received {image.bands}; convert the photo to JPEG"
+        )
     if image.interpretation in ("lab", "labs", "labq", "lch", "xyz", "hsv", "yxy", "scrgb"):
         return f"its colours are {image.interpretation}; convert the photo to JPEG"
     return None
