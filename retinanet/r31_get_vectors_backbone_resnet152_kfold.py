@@ -58,8 +58,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         log(f"{part}: boxes in {len(detections)} of {len(names)} photos")
     for reason in detector.left_out:
         log(f"left out: {reason}")
+    if detector.left_out:
+        log(f"{len(detector.left_out)} photos left out because they cannot be read")
     for key, parts in BOX_FILES.items():
-        best = {name: box for part in parts for name, box in collect(ws, part, photos).items()}
+        skip = options.skip_broken_photos
+        found = [collect(ws, part, photos, skip) for part in parts]
+        best = {name: box for boxes in found for name, box in boxes.items()}
         boxes = {name: box for name, box in best.items() if box}
         save(ws.file(key), boxes)
         log(f"{ws.file(key).name}: {len(boxes)} boxes of all folds so far")

@@ -31,7 +31,7 @@ FORMS = {
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = ArgumentParser(__doc__)
+    parser = ArgumentParser(__doc__, reads_photos=True)
     add = parser.add_argument
     for name, meaning in FORMS.items():
         add(f"--{name}", type=Path, metavar="FILE", help=meaning)

@@ -23,7 +23,7 @@ from whales.stages.stage import run
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = ArgumentParser(__doc__)
+    parser = ArgumentParser(__doc__, reads_photos=True)
     parser.add_argument("files", nargs="*", type=Path, metavar="FILE")
     parser.add_argument("--head", type=positive, metavar="N", help="show the first N entries too")
     parser.add_argument("--photo", metavar="NAME", help="what the files know of this photo")

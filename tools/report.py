@@ -26,7 +26,7 @@ LARGEST = 15e6  # bytes; a page that is larger is slow on a phone
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = ArgumentParser(__doc__)
+    parser = ArgumentParser(__doc__, reads_photos=True)
     parser.add_argument("--root", type=Path, help="work root (default: as for the stages)")
     parser.add_argument("--out", type=Path, help="page to write (default: report/report.html)")
     args = parser.parse_args(argv)

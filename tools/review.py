@@ -28,7 +28,7 @@ from whales.stages.stage import run
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = ArgumentParser(__doc__)
+    parser = ArgumentParser(__doc__, reads_photos=True)
     add = parser.add_argument
     add("--results", type=Path, metavar="FILE", help="table of identify.py (else the test photos)")
     add("--decisions", type=Path, metavar="FILE", help="default: the work root's")

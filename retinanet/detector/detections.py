@@ -271,13 +271,14 @@ def save_detections(path: Path, by_photo: Mapping[str, Sequence[Detection]]) -> 
 
 
 def collect(
-    workspace: Workspace, part: str, photos: PhotosToDetect
+    workspace: Workspace, part: str, photos: PhotosToDetect, skip_broken_photos: bool = False
 ) -> dict[str, tuple[int, int, int, int] | None]:
     """Boxes in whole pixels from all folds' caches: the mean of the folds' best boxes.
 
     A fold whose entries were made by other weights than its converted detector now has is left out,
     which the log says. None for a photo in which nothing was detected; photos without an entry are
-    absent.
+    absent. skip_broken_photos: so are those whose size cannot be read now, which the log says, where a
+    `UserError` is raised otherwise.
     """
     best: dict[str, list[Sequence[float]]] = {}
     for fold in photos.valid:
@@ -288,12 +289,17 @@ def collect(
             if cache.path(name).exists():
                 boxes = best.setdefault(name, [])
                 boxes.extend(detection.box for detection in cache.merged(name)[:1])
-    return {
-        name: to_pixels(np.mean(boxes, axis=0), *photo_size(photo_file(workspace, part, name)))
-        if boxes
-        else None
-        for name, boxes in best.items()
-    }
+    found: dict[str, tuple[int, int, int, int] | None] = {}
+    for name, boxes in best.items():
+        try:
+            size = photo_size(photo_file(workspace, part, name)) if boxes else (0, 0)
+        except UserError as reason:
+            if not skip_broken_photos:
+                raise
+            log(f"left out: {reason}")
+            continue
+        found[name] = to_pixels(np.mean(boxes, axis=0), *size) if boxes else None
+    return found
 
 
 def _usable(cache: Cache) -> bool:

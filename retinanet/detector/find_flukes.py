@@ -76,7 +76,7 @@ def find_flukes(
     )
     with temporary_folder() as folder:
         request, answer = folder / "request.pkl", folder / "answer.pkl"
-        save(request, [str(photo.resolve()) for photo in photos])
+        save(request, [os.path.abspath(photo) for photo in photos])
         command = [sys.executable, "-m", "retinanet.detector.find_flukes"]
         command += [str(request), str(answer), "--profile", profile, "--workers", str(workers)]
         done = subprocess.run(
@@ -90,7 +90,7 @@ def find_flukes(
     return {
         photo: [
             DetectedFluke(score, (x1, y1, x2, y2))
-            for score, x1, y1, x2, y2 in rows.get(str(photo.resolve()), [])
+            for score, x1, y1, x2, y2 in rows.get(os.path.abspath(photo), [])
         ]
         for photo in photos
     }

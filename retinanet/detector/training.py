@@ -206,6 +206,8 @@ def train_detector(run: DetectorRun) -> None:
             write_scalars(run.logs, progress.epoch, {name: row[name] for name in COLUMNS[1:]})
     for reason in photos.broken.values():
         log(f"left out: {reason}")
+    if photos.broken:
+        log(f"{len(photos.broken)} photos left out because they cannot be read")
     run.checkpoint.unlink(missing_ok=True)
 
 

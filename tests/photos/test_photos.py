@@ -140,8 +140,10 @@ def test_channels(tmp_path, channels, suffix):
     read = read_photo(write(tmp_path / f"photo{suffix}", pixels))
     assert read.dtype == np.uint8
     assert read.flags.c_contiguous
-    expected = pixels[..., :3] if channels > 2 else pixels[..., [0, 0, 0]]
-    np.testing.assert_array_equal(read, expected)
+    expected = (pixels[..., :3] if channels > 2 else pixels[..., [0, 0, 0]]).astype(float)
+    if channels in (2, 4):  # on black
+        expected = expected * pixels[..., -1:] / 255
+    assert np.abs(read - expected).max() <= (1 if channels in (2, 4) else 0)
 
 
 def test_sixteen_bits_keep_the_upper_eight(tmp_path):
@@ -203,7 +205,7 @@ def test_what_is_no_photo_is_refused(tmp_path):
 
 
 def test_floating_point_photos_are_refused(tmp_path):
-    image = pyvips.Image.new_from_array(np.zeros((4, 4, 1), np.float32))
+    image = pyvips.Image.new_from_array(np.zeros((40, 40, 1), np.float32))
     image.write_to_file(str(tmp_path / "photo.tif"))
     with pytest.raises(UserError, match="received float32"):
         read_photo(tmp_path / "photo.tif")

@@ -23,7 +23,7 @@ from whales.files.import_table import PLAYGROUND, TEST, TRAIN, UNMATCHED, import
 from whales.files.labels import NEW_WHALE, stem, with_jpg
 from whales.files.submissions import ANSWERS, read_known_answers
 from whales.files.workspace import Workspace, require
-from whales.photos.photos import photo_size
+from whales.photos.photos import photo_size, require_file
 
 # A date is cut to so many characters.
 OCCASIONS = {"year": 4, "month": 7, "day": 10}
@@ -273,6 +273,8 @@ def write_folders(
     cannot have become `_`.
     """
     files = [workspace.photo(stem(s.image)) for s in sightings]
+    for file in files:
+        require_file(file)
     individuals = sorted({s.individual for s in sightings} - {UNMATCHED})
     folders = dict(zip(individuals, unique_names(individuals, [UNMATCHED]), strict=True))
     if not link:

@@ -19,14 +19,14 @@ import numpy as np
 import pandas as pd
 
 from whales.base.console import log
-from whales.base.errors import UserError
+from whales.base.errors import UserError, shown
 from whales.base.tables import read_table, require_columns
 from whales.files.import_table import PLAYGROUND, TEST, TRAIN, UNMATCHED
 from whales.files.labels import NEW_WHALE
+from whales.photos.photos import PHOTO_SUFFIXES
 
 UNKNOWN = (NEW_WHALE, "unknown", UNMATCHED)  # wildlife-datasets writes `unknown`
 
-_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".png", ".tif", ".tiff", ".webp", ".gif", ".avif", ".jp2")
 _NOTHING = ("", "nan", "none", "null", "[]", "<na>", "nat")
 # A time of day may follow a whole date; `2019.0` is a year that a spreadsheet took for a number.
 _DATE = re.compile(r"(\d{4})(?:\.0)?|(\d{4})-(\d\d)(?:-(\d\d)(?:[T ]\d\d:.*)?)?")
@@ -170,16 +170,42 @@ def records_of(
 
 def _folder_table(folder: Path) -> tuple[pd.DataFrame, list[str]]:
     """A folder per identity: photos at any depth below it; those beside the folders have none."""
-    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
-    files = [path for path in files if not any(p[0] == "." for p in path.relative_to(folder).parts)]
-    photos = [path for path in files if path.suffix.lower() in _SUFFIXES]
-    if len(files) > len(photos):
-        log(f"{folder}: {len(files) - len(photos)} files that are no photos are left out")
+    photos, others = _files_below(folder)
+    if others:
+        log(f"{folder}: {others} files that are no photos are left out")
     rows = []
     for path in photos:
         names = path.relative_to(folder).parts
         rows.append(("/".join(names), names[0] if len(names) > 1 else ""))
-    return pd.DataFrame(rows, columns=["photo", "identity"]), [str(path) for path in photos]
+    return pd.DataFrame(rows, columns=["photo", "identity"]), [shown(path) for path in photos]
+
+
+def _files_below(folder: Path) -> tuple[list[Path], int]:
+    """What has a photo's extension at any depth of a folder, sorted, and the number of other files.
+
+    Nothing hidden counts; linked folders count as other files. A folder with a photo's extension that
+    lies in an identity's folder is taken for a photo, which it will be refused as. `UserError` for a
+    folder that cannot be read.
+    """
+
+    def refuse(reason: OSError) -> None:
+        raise UserError(f"folder {shown(reason.filename)} cannot be read ({reason.strerror})")
+
+    photos: list[Path] = []
+    others = 0
+    for place, folders, files in os.walk(folder, onerror=refuse):
+        named = [name for name in folders if Path(name).suffix.lower() in PHOTO_SUFFIXES]
+        named = [] if Path(place) == folder else named
+        folders[:] = [name for name in folders if name[0] != "." and name not in named]
+        others += sum(os.path.islink(os.path.join(place, name)) for name in folders)
+        for name in [*files, *named]:
+            if name[0] == ".":
+                continue
+            if Path(name).suffix.lower() in PHOTO_SUFFIXES:
+                photos.append(Path(place, name))
+            else:
+                others += 1
+    return sorted(photos), others
 
 
 def _coco_table(path: Path) -> tuple[pd.DataFrame, list[str]]:
@@ -262,9 +288,9 @@ def _record(
         raise UserError(f"{where}: {columns['photo']} is empty; fill it in")
     name = cells["photo"].replace("\\", "/")
     path = folder / name
-    if not path.is_file():
+    if not os.path.lexists(path):  # what is there but no photo is seen when it is opened
         raise UserError(
-            f"{where}: photo {name} is not in {folder}; put it there, or name the folder with --photos"
+            f"{where}: photo {shown(name)} is not in {folder}; put it there, or name the folder with --photos"
         )
     unknown = cells["identity"].casefold() in {
         word.casefold() for word in (NEW_WHALE, *form.unknown)

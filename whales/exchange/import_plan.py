@@ -20,7 +20,7 @@ from whales.exchange.forms import Form, Record, add_form_options, read_source
 from whales.files.boxes import Box
 from whales.files.import_table import PLAYGROUND, TEST
 from whales.files.settings import ANISOTROPY
-from whales.stages.options import PROFILE_CHOICES, RunOptions, positive, record_of
+from whales.stages.options import PROFILE_CHOICES, RunOptions, add_photo_limit, positive, record_of
 
 # (photos, options of the detector's work root) -> photo -> its boxes in pixels, none where it finds none
 FindBoxes = Callable[[Sequence[Path], RunOptions], Mapping[Path, Sequence[Box]]]
@@ -83,6 +83,7 @@ def add_import_options(parser: argparse.ArgumentParser) -> None:
     add("--anisotropy", type=ratio, metavar="A", help=shape)
     add("--link", action="store_true", help="link JPEGs that need no change instead of copying")
     add("--skip-broken-photos", action="store_true", help="leave out photos that cannot be read")
+    add_photo_limit(parser)
     add("--workers", type=positive, default=os.cpu_count(), help="threads that read photos")
 
 
@@ -120,6 +121,7 @@ def import_dataset(plan: ImportPlan, find_boxes: FindBoxes) -> None:
     frame_for_all = plan.whole_frame_boxes or plan.detector is not None
     checked = importing.check(records, frame_for_all, plan.skip_broken_photos, plan.workers)
     bare = {record.path for record in records if record.box is None}
+    bare &= {record.path for record in checked}  # those that can be read
     if plan.detector and bare:
         boxes = find_boxes(sorted(bare), plan.detector)
         checked = [

@@ -26,10 +26,9 @@ from whales.files.import_table import IMPORT_COLUMNS, PARTS, PLAYGROUND, TEST, T
 from whales.files.labels import NEW_WHALE, stem, with_jpg
 from whales.files.settings import Settings, settings_text
 from whales.files.workspace import Workspace
-from whales.photos.photos import read_photo
+from whales.photos.photos import photo_header, photo_image, read_photo
 
 _QUALITY = 95  # of photos that must be encoded anew; from 90 on libvips keeps the full colour
-_TURNED = (5, 6, 7, 8)  # EXIF orientations whose upright photo has its sides exchanged
 _OVERHANG = 0.05  # of the photo's side: boxes drawn a little too far are clipped, others refused
 
 
@@ -119,13 +118,19 @@ def check(
         return replace(record, box=pixels, ready=ready, split=split, identity=identity)
 
     checked: list[Record] = []
+    faults: list[str] = []
     with ThreadPoolExecutor(workers) as pool:
         settled = list(progress_bar("check photos", len(records), items=pool.map(settle, records)))
     for result in settled:
         if isinstance(result, str):
             log(f"left out: {result}")
+            faults.append(result)
         else:
             checked.append(result)
+    if faults:
+        log(f"{len(faults)} of {len(records)} photos left out because they cannot be read")
+    if not checked:
+        raise UserError(f"none of {len(records)} photos can be read; the first: {faults[0]}")
     if not any(r.identity != NEW_WHALE for r in checked if r.split == TRAIN):
         raise UserError("no train photo has an identity; check the identity and the split column")
     if not any(r.split == TEST for r in checked):
@@ -150,12 +155,9 @@ def _check_once(records: Sequence[Record]) -> None:
 
 def _look(record: Record) -> tuple[tuple[int, int], bool]:
     """Upright (width, height) of a photo, and whether it can be used as it is."""
-    height, width = read_photo(record.path).shape[:2]
-    image = pyvips.Image.new_from_file(str(record.path))
-    turn = image.get("orientation") if "orientation" in image.get_fields() else 1
-    jpeg = str(image.get("vips-loader")).startswith("jpegload")
-    upright = (height, width) if turn in _TURNED else (width, height)
-    return upright, jpeg and turn in (0, 1)
+    header = photo_header(record.path)
+    read_photo(record.path)  # to its end
+    return header.upright_size, header.format == "JPEG" and header.turn == 1
 
 
 def _pixels(
@@ -236,9 +238,8 @@ def _put(record: Record, path: Path, link: bool) -> None:
         shutil.copy2(record.path, path)
     else:
         try:
-            image = pyvips.Image.new_from_file(str(record.path), fail_on="truncated").autorot()
-            # What is transparent becomes black.
-            content = image.colourspace("srgb").jpegsave_buffer(Q=_QUALITY, keep="icc")
+            image = photo_image(record.path, upright=True).colourspace("srgb")
+            content = image.jpegsave_buffer(Q=_QUALITY, keep="icc")
         except pyvips.Error as error:
             reason = " ".join(str(error).split())
             raise UserError(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from whales.base.console import log
 from whales.base.errors import UserError
-from whales.base.pickles import atomic_path
+from whales.base.writing import atomic_path
 from whales.files.folds import FOLDS
 from whales.files.labels import NEW_WHALE, read_labels, read_submission_names
 from whales.files.published import PUBLISHED, ContentIds, content_ids

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import stat
 import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -38,8 +39,10 @@ class Digests:
         """
         try:
             status = path.stat()
-            if path.is_dir():
+            if stat.S_ISDIR(status.st_mode):
                 return ""
+            if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for its writer
+                raise UserError(f"{path} cannot be read (it is a pipe, socket or device, no file)")
             key = os.path.relpath(path, self._root)
             state = [status.st_size, status.st_mtime_ns, status.st_ctime_ns]
             kept = self._new.get(key) or self._remembered().get(key)

@@ -261,7 +261,8 @@ class Workspace:
         if name not in self._photos:
             folders = [self.file(key) for key in _PHOTO_FOLDERS]
             for folder in folders:
-                if (folder / f"{name}.jpg").exists():
+                # A link to nowhere counts: whoever opens it says so, with its path.
+                if os.path.lexists(folder / f"{name}.jpg"):
                     self._photos[name] = folder / f"{name}.jpg"
                     break
             else:

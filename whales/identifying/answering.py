@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 from whales.base.console import is_quiet, log
+from whales.base.errors import UserError
 from whales.identifying import agreement, identification, result_page
 from whales.identifying.identifier import Identifier
 from whales.identifying.request import Request
@@ -20,7 +21,7 @@ def answer_request(request: Request, open_identifier: Callable[[], Identifier]) 
     """
     photos, faults = identification.photo_files(request.photos)
     if not photos:
-        identification.name_faults(faults, left_out=False)
+        raise UserError(identification.nothing_to_read(faults))
     identifier = open_identifier()
     workspace = identifier.options.workspace
     boxes = identification.box_by_hand(request.box, photos)
@@ -37,5 +38,8 @@ def answer_request(request: Request, open_identifier: Callable[[], Identifier]) 
     if request.html:
         result_page.write_html(request.html, answers, workspace, catalogue.boxes)
     for answer in answers if request.why else ():
-        log(f"wrote {agreement.draw_agreement(catalogue, answer, workspace, request.why)}")
+        try:
+            log(f"wrote {agreement.draw_agreement(catalogue, answer, workspace, request.why)}")
+        except UserError as fault:  # a known photo that can no longer be read
+            faults.append(str(fault))
     identification.name_faults(faults, identifier.options.skip_broken_photos)

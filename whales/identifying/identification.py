@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -9,16 +10,14 @@ from typing import NamedTuple
 import numpy as np
 
 from whales.base.console import log, log_error
-from whales.base.errors import UserError
+from whales.base.errors import UserError, shown
 from whales.files.boxes import Box
 from whales.files.settings import ANISOTROPY
 from whales.identifying.catalogue import Catalogue
 from whales.photos import thumbnails
 from whales.photos.crops import crop_window, cut
-from whales.photos.photos import photo_size, read_photo
+from whales.photos.photos import PHOTO_SUFFIXES, photo_size, read_photo
 from whales.scores.best_photos import Candidate
-
-PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp")
 
 
 class Fluke(NamedTuple):
@@ -46,25 +45,19 @@ class Answer(NamedTuple):
 def photo_files(paths: Iterable[Path]) -> tuple[list[Path], list[str]]:
     """The photos among files and folders, and what is wrong with the rest.
 
-    Of a folder those that lie in it, by name, none of its folders'; each photo once.
+    Of a folder what lies in it and has a photo's extension, by name; hidden files, folders and files of
+    other extensions are not looked at, which the log says. Each photo once.
     """
     photos: list[Path] = []
-    faults = []
+    faults: list[str] = []
     for path in paths:
-        if path.is_dir():
-            inside = sorted(
-                file
-                for file in path.iterdir()
-                if file.suffix.lower() in PHOTO_SUFFIXES and file.name[0] != "."
-            )
-            photos += inside
-            if not inside:
-                faults.append(f"folder {path} holds no photo ({', '.join(PHOTO_SUFFIXES)})")
-        elif path.exists():
+        if os.path.isdir(path):
+            photos += _photos_in(path, faults)
+        elif os.path.lexists(path):
             photos.append(path)
         else:
-            faults.append(f"photo {path} does not exist")
-    readable = []
+            faults.append(f"photo {shown(path)} does not exist")
+    readable: list[Path] = []
     for photo in dict.fromkeys(photos):
         try:
             photo_size(photo)  # from its header: what is no photo is known at once
@@ -74,11 +67,37 @@ def photo_files(paths: Iterable[Path]) -> tuple[list[Path], list[str]]:
     return readable, faults
 
 
+def _photos_in(folder: Path, faults: list[str]) -> list[Path]:
+    try:
+        entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+    except OSError as reason:
+        faults.append(f"folder {shown(folder)} cannot be read ({reason.strerror})")
+        return []
+    inside = [entry for entry in entries if entry.suffix.lower() in PHOTO_SUFFIXES]
+    if not inside:
+        suffixes = ", ".join(PHOTO_SUFFIXES)
+        faults.append(f"folder {shown(folder)} holds no photo ({suffixes})")
+    elif len(entries) > len(inside):
+        log(
+            f"{shown(folder)}: {len(entries) - len(inside)} entries that are no photos not looked at"
+        )
+    return inside
+
+
+def nothing_to_read(faults: Sequence[str]) -> str:
+    """One line where `photo_files` found no photo but `faults`, one or more."""
+    if len(faults) == 1:
+        return faults[0]
+    return f"none of {len(faults)} photos can be read; the first: {faults[0]}"
+
+
 def name_faults(faults: Sequence[str], left_out: bool) -> None:
-    """Name the photos that were not identified; `UserError` unless they were to be left out."""
+    """Name and count the photos that were not identified; `UserError` unless they were to be left out."""
     if left_out:
         for fault in faults:
             log(f"left out: {fault}")
+        if faults:
+            log(f"{len(faults)} photos left out because they cannot be read")
     elif faults:
         for fault in faults[:-1]:
             log_error(fault)

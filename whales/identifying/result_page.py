@@ -7,6 +7,8 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from whales.base.console import log
+from whales.base.errors import UserError
 from whales.base.tables import csv_text
 from whales.base.web_page import image, page
 from whales.base.writing import write_text
@@ -161,7 +163,11 @@ def _candidate(
     identity, probability = candidate.identity, candidate.probability
     caption = f"{rank}. <b>{escape(identity)}</b> {probability:.0%}{_bar(probability)}"
     caption += f"score {candidate.score:.4f}, {escape(with_jpg(candidate.photo))}"
-    view = image(thumbnail(workspace, boxes, candidate.photo), identity)
+    try:
+        view = image(thumbnail(workspace, boxes, candidate.photo), identity)
+    except UserError as reason:  # the answers count, whatever became of the photo since
+        log(f"not shown: {reason}")
+        view = '<div class="none">no photo</div>'
     return f"<figure>{view}<figcaption>{caption}</figcaption></figure>"
 
 

@@ -23,6 +23,7 @@ import numpy as np
 from whales.base.errors import UserError
 from whales.base.pickles import load, save
 from whales.base.writing import HOST, for_speed_alone, is_abandoned, sweep
+from whales.photos.photos import DECODING, require_file
 
 # Crops between two writes of the index.
 _PUBLISH = 2000
@@ -39,11 +40,11 @@ Entry = tuple[int, int]  # a crop's row in its shard, and the CRC-32 of its byte
 def key_of(path: Path, box: Sequence[float] | None, anisotropy: float) -> Key:
     """What a crop depends on besides its side: box, anisotropy, the file's size and modification time.
 
-    path: of the photo; box: pixels, None for the whole frame. OSError where the file is missing.
+    path: of the photo; box: pixels, None for the whole frame. `UserError` as of `require_file`.
     """
-    status = path.stat()
+    status = require_file(path)
     corners = None if box is None else tuple(float(value) for value in box)
-    return corners, anisotropy, status.st_size, status.st_mtime_ns
+    return corners, anisotropy, status.st_size, status.st_mtime_ns, DECODING
 
 
 class CropStore:

@@ -89,7 +89,7 @@ class PhotoFeed:
 
     def _stored(self, name: str) -> np.ndarray:
         path, box = self._path_of(name), self.boxes.get(name)
-        if self._store is None or not path.exists():
+        if self._store is None:
             return read_crop(path, box, self.size, self.anisotropy)
         key = key_of(path, box, self.anisotropy)
         crop = self._store.get(name, key)

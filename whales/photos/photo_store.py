@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from whales.base.writing import atomic_path, for_speed_alone, shortened
-from whales.photos.photos import read_photo
+from whales.photos.photos import DECODING, read_photo, require_file
 
 # No more photos are kept once less than this share of the disk is free.
 LEAST_FREE = 0.1
@@ -33,7 +33,7 @@ class PhotoStore:
 
     def read(self, path: Path) -> np.ndarray:
         """The pixels of a photo, as from `read_photo`: (h, w, 3) uint8, read-only. `UserError` as there."""
-        if self._folder is None or not path.exists():
+        if self._folder is None:
             return read_photo(path)
         kept = self._kept_file(path)
         try:
@@ -56,7 +56,7 @@ class PhotoStore:
         return pixels
 
     def _kept_file(self, path: Path) -> Path:
-        status = path.stat()
-        key = f"{path.resolve()} {status.st_size} {status.st_mtime_ns}"
+        status = require_file(path)
+        key = f"{path.resolve()} {status.st_size} {status.st_mtime_ns} {DECODING}"
         digest = hashlib.blake2b(key.encode(), digest_size=8).hexdigest()
         return self._folder / f"{shortened(path.stem, 200)}_{digest}.npy"

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from whales.base.console import log
+from whales.base.errors import UserError
 from whales.base.writing import atomic_path
+from whales.files.boxes import Box
 from whales.files.dataset import load_boxes, training_identities
 from whales.files.matrices import ScoreMatrix, dense
 from whales.files.submissions import read_answers
@@ -46,15 +50,24 @@ def answers_picture(
     rows = dense(matrix.aligned(chosen, matrix.columns, path).scores)
     figure, axes = plt.subplots(len(chosen), 6, figsize=(13, 1.25 * len(chosen)), squeeze=False)
     for line, name, scores in zip(axes, chosen, rows, strict=True):
-        _draw(line[0], thumbnail(workspace, boxes, name), f"{name}.jpg", None, shape)
+        _draw(line[0], _shown(workspace, boxes, name), f"{name}.jpg", None, shape)
         for axis, identity in zip(line[1:], answers[name], strict=True):
             photo = known.candidate(identity, scores).photo
-            pixels = thumbnail(workspace, boxes, photo) if photo else None
+            pixels = _shown(workspace, boxes, photo) if photo else None
             _draw(axis, pixels, identity, truth and truth[name] == identity, shape)
     figure.tight_layout(pad=0.3)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=80)
     plt.close(figure)
+
+
+def _shown(workspace: Workspace, boxes: Mapping[str, Box], name: str) -> np.ndarray | None:
+    """The thumbnail of a photo (stem); None for one that cannot be read, which the log says."""
+    try:
+        return thumbnail(workspace, boxes, name)
+    except UserError as reason:
+        log(f"not shown: {reason}")
+        return None
 
 
 def _draw(

@@ -8,10 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 
+from whales.base.errors import UserError
 from whales.files.matrices import ScoreMatrix
+from whales.photos.photos import read_eighth, require_file
 from whales.scores.best_photos import KnownPhotos
 
 PAIRS = 20
@@ -104,13 +105,14 @@ class Twins(NamedTuple):
 def identical_photos(folders: Iterable[Path], workers: int = 2) -> list[Twins]:
     """Groups of equal photos among the JPEG files of folders, files and groups by name.
 
-    Equal are files of equal bytes, and photos whose pixels are equal once decoded in grey at an eighth
-    of the size (a file saved anew with other notes, say). Files that cannot be decoded are only
-    compared byte by byte.
+    Equal are files of equal bytes, and photos whose pixels are equal once decoded at an eighth of the
+    size (a file saved anew with other notes, say). Files that cannot be decoded are only compared byte
+    by byte; hidden files, and what is no file, are not looked at.
     """
-    files = sorted(path for folder in folders for path in folder.glob("[!.]*.jpg"))
+    found = [path for folder in folders for path in folder.glob("[!.]*.jpg")]
+    files = sorted(path for path in found if _length(path))
     # Only files of one length can be equal: the others need not be read.
-    same_length = _groups(files, lambda path: path.stat().st_size)
+    same_length = _groups(files, _length)
     with ThreadPoolExecutor(workers) as pool:
         equal = [twins for group in same_length for twins in _groups(group, _digest, pool)]
         followers = {path for group in equal for path in group[1:]}
@@ -137,15 +139,28 @@ def _groups(
     return [group for group in groups.values() if len(group) > 1]
 
 
-def _digest(path: Path) -> bytes:
-    with open(path, "rb") as source:
-        return hashlib.file_digest(source, "sha256").digest()
+def _length(path: Path) -> int | None:
+    """Bytes of a file; None for what is no file, is empty, or has a name that no page can show."""
+    try:
+        return require_file(path).st_size
+    except UserError:
+        return None
+
+
+def _digest(path: Path) -> bytes | None:
+    try:
+        with open(path, "rb") as source:
+            return hashlib.file_digest(source, "sha256").digest()
+    except OSError:
+        return None
 
 
 def _small(path: Path) -> Hashable | None:
-    flags = cv2.IMREAD_REDUCED_GRAYSCALE_8 | cv2.IMREAD_IGNORE_ORIENTATION
-    pixels = cv2.imread(str(path), flags)
+    try:
+        pixels = read_eighth(path)
+    except UserError:
+        return None
     # Where all is of one colour, a small picture cannot tell photos apart.
-    if pixels is None or pixels.std() == 0:
+    if not pixels.reshape(-1, pixels.shape[2]).std(0).any():
         return None
     return pixels.shape, hashlib.sha256(pixels.tobytes()).digest()

@@ -22,7 +22,7 @@ from whales.scores.ranking import ENSEMBLE_THRESHOLD
 
 WORST = 10  # photos of the detection section
 SHOWN_TWINS = 20  # groups of identical photos with a picture
-_DRAWN_WIDTH = 420  # of a photo with its boxes, pixels
+_DRAWN_WIDTH, _MOST_HEIGHT = 420, 1260  # of a photo with its boxes, pixels
 _REFERENCE, _DETECTOR = (27, 160, 80), (230, 90, 0)  # colours of boxes, RGB
 
 STYLE = """
@@ -61,8 +61,8 @@ def _boxed(workspace: Workspace, check: DetectorCheck, name: str) -> str:
         pixels = read_photo(workspace.photo(name))
     except UserError:
         return f'<figure><div class="none">no photo</div><figcaption>{escape(caption)}</figcaption></figure>'
-    scale = _DRAWN_WIDTH / pixels.shape[1]
-    size = _DRAWN_WIDTH, max(1, round(pixels.shape[0] * scale))
+    scale = min(_DRAWN_WIDTH / pixels.shape[1], _MOST_HEIGHT / pixels.shape[0])
+    size = max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale))
     drawn = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
     for boxes, colour in ((check.truth, _REFERENCE), (check.boxes, _DETECTOR)):
         if name in boxes:

@@ -13,6 +13,7 @@ import numpy as np
 from scipy import sparse
 
 from whales.base.console import log
+from whales.base.errors import UserError
 from whales.base.writing import atomic_path, for_speed_alone
 from whales.files.boxes import Box
 from whales.files.digests import text_digest
@@ -88,7 +89,8 @@ class FeatureStore:
         """One fold's head, and the features of photos: stem -> (d,) float32.
 
         names: stems; those without a print are left out. `UserError` where the weights are missing or do
-        not fit, or a photo cannot be read; with `skip_broken_photos` such a photo is left out.
+        not fit, or a photo cannot be read; with `skip_broken_photos` such a photo is left out, and the
+        error is that none can be read.
         """
         path = self._workspace.file("features", net=self.net.name, fold=fold)
         stamp, wanted = self._stamp(weights), sorted(set(names) & set(self._prints))
@@ -101,6 +103,8 @@ class FeatureStore:
             self.network.load_weights(weights)
             head = head_weights(self.network.head)
             kept |= self._computed(missing, weights)
+            if wanted and not kept.keys() & set(wanted):
+                raise UserError(f"none of {len(wanted)} photos can be read; see the lines above")
             self._keep(path, stamp, head, kept, stored)
         return head, {name: kept[name] for name in wanted if name in kept}
 

@@ -13,6 +13,7 @@ from whales.base.writing import WriteError, require_writable, write_text
 from whales.files.digests import text_digest
 from whales.files.stamps import Description, is_former
 from whales.files.workspace import require
+from whales.photos.limits import MOST_MEGAPIXELS, most_megapixels
 from whales.stages.options import RunOptions
 
 
@@ -139,6 +140,7 @@ class Job:
             "profile": self.options.profile,
             "seed": self.options.seed,
             "skip_broken_photos": self.options.skip_broken_photos,
+            "max_megapixels": self._photo_limit(),
             "precision": self.options.precision,
             **given,
         }
@@ -156,6 +158,12 @@ class Job:
             "inputs": {str(path): _size_and_time(path) for path in self.reads},
         }
         return Description(content, former)
+
+    def _photo_limit(self) -> float | None:
+        """The limit of a photo's size where it may change which photos are left out, else None."""
+        limit = most_megapixels()
+        changed = self.options.skip_broken_photos and limit != MOST_MEGAPIXELS
+        return limit if changed else None
 
     def _named(self, value: object) -> str:
         """An option or path as text; a path below the work root counts from there."""

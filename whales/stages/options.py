@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 from whales.base.console import configure
 from whales.base.errors import UserError
 from whales.files.workspace import Workspace
+from whales.photos.limits import MOST_MEGAPIXELS, VARIABLE, megapixels
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -111,8 +112,33 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     add("--workers", type=positive, default=os.cpu_count(), help=workers)
     skip = "leave out photos that cannot be read"
     add("--skip-broken-photos", action="store_true", help=skip)
+    add_photo_limit(parser)
     add("--tensorboard", action="store_true", help="write TensorBoard logs as well")
     add("--quiet", action="store_true", help="show errors alone; logs/ has the rest")
+
+
+def add_photo_limit(parser: argparse.ArgumentParser) -> None:
+    """Add the option that says how large a photo may be; it holds for this process and its workers."""
+    parser.add_argument(
+        "--max-megapixels",
+        action=_PhotoLimit,
+        metavar="N",
+        help=f"larger photos count as broken (default {MOST_MEGAPIXELS:g})",
+    )
+
+
+class _PhotoLimit(argparse.Action):
+    """Keeps the limit where every process that reads photos finds it, as `choose_device` does."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,
+    ) -> None:
+        megapixels(str(values), "--max-megapixels")
+        os.environ[VARIABLE] = str(values)
 
 
 def add_precision(parser: argparse.ArgumentParser) -> None:
@@ -127,10 +153,13 @@ def add_precision(parser: argparse.ArgumentParser) -> None:
 class ArgumentParser(argparse.ArgumentParser):
     """Refuses wrong options in one line, like every other bad input; shows the description as it is."""
 
-    def __init__(self, description: str | None) -> None:
+    def __init__(self, description: str | None, reads_photos: bool = False) -> None:
+        """reads_photos: add the option of `add_photo_limit`."""
         super().__init__(
             description=description, formatter_class=argparse.RawDescriptionHelpFormatter
         )
+        if reads_photos:
+            add_photo_limit(self)
 
     def error(self, message: str) -> NoReturn:
         """Raise `UserError` instead of printing the usage."""

@@ -26,6 +26,8 @@ def photo_files(options: RunOptions, names: Sequence[str]) -> dict[str, Path]:
             if not options.skip_broken_photos:
                 raise
             log(f"left out: {reason}")
+    if len(files) < len(names):
+        log(f"{len(names) - len(files)} of {len(names)} photos left out because they are missing")
     return files
 
 
