@@ -42,7 +42,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     answers = rank(matrix.scores, identities, ENSEMBLE_THRESHOLD)
     answers, swapped = post_process(answers, matrix.scores, identities)
     log(f"{len(answers)} of {len(names)} photos have a box; first answers swapped: {swapped}")
-    write_submission(job.writes[0], names, dict(zip(matrix.rows, answers, strict=True)))
+    answers_of = dict(zip(matrix.rows, answers, strict=True))
+    write_submission(job.writes[0], names, answers_of, identities)
     job.done()
 
 

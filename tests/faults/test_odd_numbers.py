@@ -41,6 +41,7 @@ def test_scores_that_are_no_probabilities_are_refused_with_their_row(tmp_path, v
         (([1, 2], COLUMNS, scores_with(0)), "expected lists of photo names"),
         (("ab", COLUMNS, scores_with(0)), "expected lists of photo names"),
         ((ROWS, ["k.jpg", "k.png", "m.jpg"], scores_with(0)), "column k stands twice"),
+        ((["b.jpg", "b.npy"], COLUMNS, scores_with(0)), "row b stands twice"),
         ((ROWS, COLUMNS[:2], scores_with(0)), "expected scores (2, 2) by its names"),
         ((ROWS, COLUMNS), "expected (row names, column names, scores)"),
     ],
@@ -49,6 +50,51 @@ def test_matrices_of_odd_content_are_refused(tmp_path, content, message):
     path = tmp_path / "m.pkl"
     save(path, content)
     refused(lambda: load_tuple(path), str(path), message)
+
+
+KINDS = ("<f8", "<i8", "<u1", "?", "<c8", "<c16")
+FORMS = (np.asarray, sparse.csr_matrix, sparse.coo_matrix)
+
+
+@pytest.mark.parametrize(
+    ("kind", "form"), [("<f2", np.asarray), *((kind, form) for kind in KINDS for form in FORMS)]
+)
+def test_scores_of_another_type_than_float32_are_refused(tmp_path, kind, form):
+    path = tmp_path / "m.pkl"
+    scores = form(np.array([[0, 1, 0], [1, 0, 1]], kind))
+    message = f"expected scores that are float32, received {scores.dtype}"
+    save(path, (ROWS, COLUMNS, scores))
+    refused(lambda: load_tuple(path), str(path), message)
+    save(path, {"row_names": ROWS, "col_names": COLUMNS, "score": scores})
+    refused(lambda: load_dict(path, "score"), str(path), message)
+
+
+def test_scores_of_objects_are_refused(tmp_path):
+    path = tmp_path / "m.pkl"
+    save(path, (ROWS, COLUMNS, np.full((2, 3), 0.5, object)))
+    refused(lambda: load_tuple(path), str(path))
+
+
+@pytest.mark.parametrize("form", ["csr", "csc", "coo"])
+def test_a_score_that_is_kept_twice_is_refused_with_its_row(tmp_path, form):
+    cells = np.array([0.4, 0.4, 0.2], np.float32), ([1, 1, 0], [2, 2, 0])
+    doubled = sparse.coo_matrix(cells, (2, 3))
+    if form == "csr":
+        doubled = sparse.csr_matrix((cells[0], [0, 2, 2], [0, 1, 3]), (2, 3))
+    elif form == "csc":
+        doubled = sparse.csc_matrix((cells[0], [0, 1, 1], [0, 1, 1, 3]), (2, 3))
+    path = tmp_path / "m.pkl"
+    save(path, {"row_names": ROWS, "col_names": COLUMNS, "score": doubled})
+    refused(lambda: load_dict(path, "score"), str(path), "row b has two scores for one column")
+
+
+@pytest.mark.parametrize("form", [sparse.csr_matrix, sparse.csc_matrix, sparse.coo_matrix])
+def test_sparse_scores_of_any_form_are_read(tmp_path, form):
+    scores = scores_with(0.75)
+    scores[0, 1] = 0
+    path = tmp_path / "m.pkl"
+    save(path, {"row_names": ROWS, "col_names": COLUMNS, "score": form(scores)})
+    np.testing.assert_array_equal(load_dict(path, "score").scores.toarray(), scores)
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0, 1 + 5e-7])

@@ -31,6 +31,8 @@ def table(path, rows, header="Image,Id"):
         (["a.jpg,x", "b.jpg,x", "a.jpg,y"], "1 photos that stand twice: a"),
         (["a.jpg,x"], "1 photos without a line: b"),
         (["a.jpg,x", "b.jpg,x", "z.jpg,x"], "1 photos that nobody asked for: z"),
+        (["a.jpg,x\u00a0y", "b.jpg,x"], "line 2: photo a.jpg has more than spaces between"),
+        (["a.jpg,x\u200by", "b.jpg,x"], "line 2: photo a.jpg has more than spaces between"),
         (["a.jpg,x,y", "b.jpg,x"], "line 2: expected 2 fields, received 3"),
     ],
 )
@@ -50,7 +52,7 @@ def test_no_table(tmp_path):
 
 
 def test_submissions_of_the_pipeline_are_valid(tmp_path):
-    write_submission(tmp_path / "x.csv", ["a", "b"], {"a": ["w_1", NEW]})
+    write_submission(tmp_path / "x.csv", ["a", "b"], {"a": ["w_1", NEW]}, ["w_1"])
     read = read_submission(tmp_path / "x.csv", ["a", "b"])
     assert read.refusals == []
     assert read.answers["b"] == [NEW] * 5
@@ -58,7 +60,7 @@ def test_submissions_of_the_pipeline_are_valid(tmp_path):
 
 
 def test_answers_are_read_back_in_file_order(tmp_path):
-    write_submission(tmp_path / "x.csv", ["b", "a"], {"a": ["w_1", NEW]})
+    write_submission(tmp_path / "x.csv", ["b", "a"], {"a": ["w_1", NEW]}, ["w_1"])
     found = read_answers(tmp_path / "x.csv")
     assert list(found.items()) == [("b", [NEW] * 5), ("a", ["w_1", NEW])]
     assert read_known_answers(tmp_path / "x.csv", ["w_1"]) == found

@@ -346,6 +346,7 @@ def test_matrices_of_other_photos_are_refused(final, script, name, key, old):
 
 
 def test_submission_file(tmp_path):
-    write_submission(tmp_path / "x.csv", ["b", "a"], {"a": ["w_1", "w_2"]})
-    expected = b"Image,Id\nb.jpg,new_whale new_whale new_whale new_whale new_whale\na.jpg,w_1 w_2\n"
+    write_submission(tmp_path / "x.csv", ["b", "a"], {"a": ["w_1", NEW]}, ["w_1"])
+    boxless = b"b.jpg,new_whale new_whale new_whale new_whale new_whale\n"
+    expected = b"Image,Id\n" + boxless + b"a.jpg,w_1 new_whale\n"
     assert (tmp_path / "x.csv").read_bytes() == expected

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,12 +14,18 @@ from whales.files.labels import (
     NEW_WHALE,
     check_labelled,
     identities_of,
+    lines_of,
     photos_by_identity,
     read_labels,
     read_submission_names,
     stem,
 )
 from whales.files.workspace import Workspace
+
+# The tables that name photos; no photo is in two of them.
+PHOTO_TABLES = (
+    "train_csv", "sample_submission", "playground_train_csv", "playground_sample_submission",
+)  # fmt: skip
 
 
 def load_boxes(workspace: Workspace) -> dict[str, Box]:
@@ -38,8 +45,34 @@ def crop_tables(workspace: Workspace) -> list[Path]:
 
 
 def training_identities(workspace: Workspace) -> dict[str, str]:
-    """Every photo of train.csv: stem -> identity, `new_whale` included."""
-    return identities_of(read_labels(workspace.file("train_csv")))
+    """Every photo of train.csv: stem -> identity, `new_whale` included.
+
+    `UserError` as `read_labels` and `check_apart`.
+    """
+    identity_of = identities_of(read_labels(workspace.file("train_csv")))
+    check_apart(workspace, "train_csv", identity_of)
+    return identity_of
+
+
+def check_apart(workspace: Workspace, key: str, names: Collection[str]) -> None:
+    """`UserError` with both lines where a photo of one table of photos is in another one too.
+
+    Boxes, folds and scores are kept by photo name, whatever table it is in. key: of the table in the work
+    root; names: its photos (stems). Tables that are not there are passed over.
+    """
+    path = workspace.file(key)
+    for other in PHOTO_TABLES:
+        table = workspace.file(other)
+        if other == key or not table.exists():
+            continue
+        lines = lines_of(table)
+        both = lines.keys() & {*names}
+        if both:
+            name = min(both, key=list(lines).index)
+            raise UserError(
+                f"{lines_of(path)[name]}: photo {name} is in {lines[name]}, too; each photo belongs to "
+                "one table: take it out of the other, or rename one of two photos"
+            )
 
 
 def known_photos(identity_of: dict[str, str], boxes: dict[str, Box]) -> list[str]:
@@ -50,8 +83,10 @@ def known_photos(identity_of: dict[str, str], boxes: dict[str, Box]) -> list[str
 
 
 def test_photos(workspace: Workspace) -> list[str]:
-    """Stems of the submission's photos, in its order."""
-    return [stem(name) for name in read_submission_names(workspace.file("sample_submission"))]
+    """Stems of the submission's photos, in its order; `UserError` as `training_identities`."""
+    names = [stem(name) for name in read_submission_names(workspace.file("sample_submission"))]
+    check_apart(workspace, "sample_submission", names)
+    return names
 
 
 @dataclass(frozen=True)

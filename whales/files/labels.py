@@ -2,55 +2,63 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pandas as pd
 
 from whales.base.errors import UserError
-
-NEW_WHALE = "new_whale"
-
-
-def stem(name: str) -> str:
-    """Photo name without folder and extension; Windows paths too.
-
-    >>> stem("data/train/0a1b.jpg"), stem(r"E:\\photos\\25e1.fluke.npy"), stem("0a1b")
-    ('0a1b', '25e1.fluke', '0a1b')
-    """
-    return name.replace("\\", "/").rsplit("/", 1)[-1].rsplit(".", 1)[0]
-
-
-def with_jpg(name: str) -> str:
-    """Photo name with `.jpg`, whatever extension and folder it had.
-
-    >>> with_jpg("0a1b.npy")
-    '0a1b.jpg'
-    """
-    return f"{stem(name)}.jpg"
+from whales.files.names import NEW_WHALE as NEW_WHALE  # readers of labels need it
+from whales.files.names import identity_fault, look, photo_fault, shown, stem
+from whales.files.names import with_jpg as with_jpg
 
 
 def read_labels(path: Path | str) -> pd.DataFrame:
     """Read a table `Image,Id`.
 
     Returns columns `Image` (file name) and `Id` (identity or `new_whale`), strings, in file order.
-    Raises `UserError` for a missing file or column and, naming the row, for an empty field or a photo
-    listed twice.
+    Raises `UserError` for a missing file or column and, naming the line, for an empty field, a photo
+    listed twice, and a name or identity that `whales.files.names` refuses.
     """
-    table = _read(path, ("Image", "Id"))
-    for column in ("Image", "Id"):
-        empty = table.index[table[column].str.strip() == ""]
-        if len(empty):
-            raise UserError(f"{path}, line {empty[0] + 2}: {column} is empty; fill it in")
-    return table
+    rows = _rows(path, ("Image", "Id"))
+    _check_identities(rows)
+    return _frame(rows)
+
+
+def read_answer_rows(path: Path | str) -> list[tuple[str, str, str]]:
+    """Rows of a submission: (file and line, for messages; photo's file name; answers as they stand).
+
+    Raises `UserError` as `read_labels`, but for the answers, of which any text will do.
+    """
+    rows = _rows(path, ("Image", "Id"))
+    return [(where, row["Image"], row["Id"]) for where, row in rows]
 
 
 def read_submission_names(path: Path | str) -> list[str]:
     """Photo names (file names) of a submission table, in file order.
 
-    Raises `UserError` for a missing file or column, or a name listed twice.
+    Raises `UserError` as `read_labels`, but for the column of identities, which may be missing.
     """
-    return _read(path, ("Image",))["Image"].tolist()
+    return [row["Image"] for _, row in _rows(path, ("Image",))]
+
+
+def lines_of(path: Path | str) -> dict[str, str]:
+    """Photo stem -> file and line, for messages; `UserError` as `read_submission_names`."""
+    return {stem(row["Image"]): where for where, row in _rows(path, ("Image",))}
+
+
+def checked_labels(rows: Iterable[tuple[str, str]], source: object) -> None:
+    """`UserError` where a table of these rows (photo, identity) is one that `read_labels` refuses.
+
+    source: of the rows, for the message.
+    """
+    placed = [
+        (f"{source}, line {line}", {"Image": image, "Id": identity})
+        for line, (image, identity) in enumerate(rows, start=2)
+    ]
+    _check_photos(placed)
+    _check_identities(placed)
 
 
 def identities_of(labels: pd.DataFrame) -> dict[str, str]:
@@ -93,27 +101,84 @@ def check_labelled(names: Iterable[str], identity_of: Mapping[str, str], source:
         )
 
 
-def _read(path: Path | str, columns: tuple[str, ...]) -> pd.DataFrame:
+_Rows = list[tuple[str, dict[str, str]]]  # file and line of each row, and column -> text
+
+
+def _frame(rows: _Rows) -> pd.DataFrame:
+    table = pd.DataFrame([row for _, row in rows], columns=["Image", "Id"], dtype=object)
+    return table.reset_index(drop=True)
+
+
+def _rows(path: Path | str, columns: tuple[str, ...]) -> _Rows:
+    """Rows of a table that has these columns, blank lines left out; photos checked."""
     try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        # The mark at the beginning is a spreadsheet's.
+        with open(path, encoding="utf-8-sig", newline="") as source:
+            lines = csv.reader(source, strict=True)
+            header = next(lines, [])
+            table = [(lines.line_num, cells) for cells in lines if cells]
     except FileNotFoundError:
         raise UserError(f"{path} is missing") from None
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as reason:
-        raise UserError(f"{path} is not a table with a header: {str(reason).strip()}") from reason
-    if not isinstance(table.index, pd.RangeIndex):  # pandas took the first field for an index
-        raise UserError(f"{path}, line 2: more fields than the header has; take them out")
-    missing = [column for column in columns if column not in table.columns]
-    if missing:
-        raise UserError(
-            f"{path}: column {missing[0]} is missing; expected {','.join(columns)}, "
-            f"received {','.join(table.columns)}"
-        )
-    stems = table.Image.map(stem)
-    repeated = stems[stems.duplicated(keep=False)]
-    if len(repeated):
-        rows = table.index[stems == repeated.iloc[0]] + 2
-        raise UserError(
-            f"{path}: photo {table.Image[rows[0] - 2]} is listed twice "
-            f"(lines {rows[0]} and {rows[1]}); keep one"
-        )
-    return table
+    except (OSError, UnicodeDecodeError, csv.Error) as reason:
+        raise UserError(f"{path} is not a table with a header: {reason}") from reason
+    if not header:
+        raise UserError(f"{path} is not a table with a header: it is empty")
+    for column in columns:
+        if header.count(column) != 1:
+            fault = "stands twice" if column in header else "is missing"
+            raise UserError(
+                f"{path}: column {column} {fault}; expected {','.join(columns)}, "
+                f"received {shown(','.join(header))}"
+            )
+    rows: _Rows = []
+    for line, cells in table:
+        where = f"{path}, line {line}"
+        if len(cells) > len(header):
+            raise UserError(f"{where}: more fields than the header has; take them out")
+        cells += [""] * (len(header) - len(cells))
+        rows.append((where, dict(zip(header, cells, strict=True))))
+    _check_photos(rows)
+    return rows
+
+
+def _check_photos(rows: _Rows) -> None:
+    first: dict[str, tuple[str, str]] = {}
+    for where, row in rows:
+        name = row["Image"]
+        if name.strip() == "":
+            raise UserError(f"{where}: Image is empty; fill it in")
+        fault = photo_fault(name)
+        if fault:
+            raise UserError(f"{where}: photo {shown(name)} {fault}")
+        before, other = first.setdefault(look(stem(name)), (where, name))
+        if before != where:
+            line = before.rsplit(" ", 1)[-1], where.rsplit(" ", 1)[-1]
+            lines = f"(lines {line[0]} and {line[1]})"
+            source = where.rsplit(", line ", 1)[0]
+            if stem(name) == stem(other):
+                raise UserError(f"{source}: photo {name} is listed twice {lines}; keep one")
+            raise UserError(
+                f"{source}: photos {shown(other)} and {shown(name)} {lines} differ by case or by the "
+                "form of a letter alone; rename one"
+            )
+
+
+def _check_identities(rows: _Rows) -> None:
+    first: dict[str, tuple[str, str]] = {}
+    seen: set[str] = set()
+    for where, row in rows:
+        identity = row["Id"]
+        if identity in seen:
+            continue
+        seen.add(identity)
+        if identity.strip() == "":
+            raise UserError(f"{where}: Id is empty; fill it in")
+        fault = identity_fault(identity)
+        if fault:
+            raise UserError(f"{where}: identity {shown(identity)} {fault}")
+        before, other = first.setdefault(look(identity), (where, identity))
+        if before != where:
+            raise UserError(
+                f"{where}: identities {shown(other)} (line {before.rsplit(' ', 1)[-1]}) and "
+                f"{shown(identity)} differ by case or by the form of a letter alone; write one of them"
+            )

@@ -33,17 +33,22 @@ class ScoreMatrix(NamedTuple):
     def checked(self, source: object) -> ScoreMatrix:
         """The same matrix; `UserError` naming `source` where it is no sound one.
 
-        Its names must fit its shape, no column may stand twice, and every score must be a number from 0
-        to 1.
+        Its scores must be float32, its names fit its shape, no row and no column stand twice, and every
+        score be a number from 0 to 1.
         """
+        if self.scores.dtype != np.float32:
+            raise UserError(
+                f"{source}: expected scores that are float32, received {self.scores.dtype}; make it again"
+            )
         if self.scores.shape != (len(self.rows), len(self.columns)):
             raise UserError(
                 f"{source}: expected scores {(len(self.rows), len(self.columns))} by its names, "
                 f"received {self.scores.shape}; make it again"
             )
-        if len(set(self.columns)) < len(self.columns):
-            name = next(name for name, count in Counter(self.columns).items() if count > 1)
-            raise UserError(f"{source}: column {name} stands twice; make it again")
+        for side, names in (("row", self.rows), ("column", self.columns)):
+            if len(set(names)) < len(names):
+                name = next(name for name, count in Counter(names).items() if count > 1)
+                raise UserError(f"{source}: {side} {name} stands twice; make it again")
         row = _unsound_row(self.scores)
         if row is not None:
             raise UserError(
@@ -178,10 +183,18 @@ def _named(path: Path, rows: object, columns: object, scores: object) -> ScoreMa
     for names in (rows, columns):
         if not isinstance(names, list | tuple) or not all(isinstance(n, str) for n in names):
             raise UserError(f"{path}: expected lists of photo names; make it again")
-    if sparse.issparse(scores):
-        scores = sparse.csr_matrix(scores)
-    if not isinstance(scores, Scores) or scores.dtype.kind not in "fiub" or scores.ndim != 2:
+    array = sparse.csr_matrix(scores) if sparse.issparse(scores) else scores
+    if not isinstance(array, Scores) or array.dtype.kind not in "biufc" or array.ndim != 2:
         raise UserError(f"{path}: expected scores (rows, columns) of numbers; make it again")
-    return ScoreMatrix(scores, *([stem(n) for n in names] for names in (rows, columns))).checked(
-        path
-    )
+    stems = [[stem(name) for name in names] for names in (rows, columns)]
+    matrix = ScoreMatrix(array, *stems).checked(path)
+    canonical = isinstance(scores, sparse.csr_matrix) and scores.has_canonical_format
+    if canonical or isinstance(array, np.ndarray):
+        return matrix
+    cells = sparse.coo_matrix(scores)
+    order = np.lexsort((cells.col, cells.row))
+    same = (np.diff(cells.row[order]) == 0) & (np.diff(cells.col[order]) == 0)
+    if same.any():
+        row = matrix.rows[cells.row[order][int(np.argmax(same))]]
+        raise UserError(f"{path}: row {row} has two scores for one column; make it again")
+    return matrix

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from whales.base.errors import UserError
+from whales.base.tables import csv_text
 from whales.base.writing import write_text
-from whales.files.labels import NEW_WHALE, read_labels, stem, with_jpg
+from whales.files.labels import NEW_WHALE, read_answer_rows, stem
+from whales.files.names import identity_fault, photo_fault, shown
 
 ANSWERS = 5  # of each photo, at most; a submission of the pipeline always has five
 COLUMNS = ["Image", "Id"]
@@ -28,25 +30,82 @@ class Submission(NamedTuple):
     refusals: list[str]
 
 
-def write_submission(path: Path, names: Sequence[str], answers: Mapping[str, list[str]]) -> None:
-    """Write `Image,Id`, rows in the order of `names` (stems).
+def write_submission(
+    path: Path,
+    names: Sequence[str],
+    answers: Mapping[str, list[str]],
+    identities: Collection[str],
+) -> None:
+    """Write `Image,Id`, rows in the order of `names` (stems), if the competition would take it.
 
-    answers: stem -> identities, best first. A photo without answers (it has no box) gets five times
-    `new_whale`.
+    answers: stem -> identities, best first, of the photos with a box; a photo without answers (it has
+    no box) gets five times `new_whale`. identities: the known ones, one or more of which, and
+    `new_whale`, each photo has: five different ones, or all where there are fewer. `UserError`, and
+    nothing is written, where anything else would be.
     """
+    fault = _fault_of(names, answers, {NEW_WHALE, *identities})
+    if fault:
+        raise UserError(f"{path} is not written: {fault}; mend the tables and run the stage again")
     boxless = [NEW_WHALE] * ANSWERS
-    rows = [f"{with_jpg(name)},{' '.join(answers.get(name, boxless))}" for name in names]
-    write_text(path, "\n".join([",".join(COLUMNS), *rows]) + "\n")
+    rows = [(f"{name}.jpg", " ".join(answers.get(name, boxless))) for name in names]
+    write_text(path, csv_text(COLUMNS, rows))
+
+
+def _fault_of(
+    names: Sequence[str], answers: Mapping[str, list[str]], known: Collection[str]
+) -> str | None:
+    """Why the competition would refuse these answers, or count them as wrong; None where it would not."""
+    if not names:
+        return "there is no test photo"
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        return f"test photo {shown(twice[0])} is there twice"
+    strange = answers.keys() - {*names}
+    if strange:
+        return f"photo {shown(min(strange))} has answers and is no test photo"
+    for name in names:
+        if photo_fault(f"{name}.jpg"):
+            return f"photo {shown(name)} {photo_fault(f'{name}.jpg')}"
+    for identity in sorted(known):
+        if identity_fault(identity):
+            return f"identity {shown(identity)} {identity_fault(identity)}"
+    expected = min(ANSWERS, len(known))
+    for name, row in answers.items():
+        unknown = [answer for answer in row if answer not in known]
+        if unknown:
+            return f"photo {name}: {shown(unknown[0])} is no known identity"
+        if len(row) != expected or len({*row}) != expected:
+            return f"photo {name}: expected {expected} different answers, received {' '.join(row)}"
+    return None
 
 
 def read_answers(path: Path) -> dict[str, list[str]]:
     """Read a submission of the pipeline: test photo (stem) -> its answers, in file order.
 
-    `UserError` naming the row for a missing column, an empty field or a photo listed twice.
+    `UserError` naming the line for a missing column, a photo listed twice, and for answers that are not
+    one to five different identities with a space between them (five times `new_whale` will do).
     """
-    table = read_labels(path)
-    rows = zip(table.Image, table.Id, strict=True)
-    return {stem(name): answers.split(" ") for name, answers in rows}
+    answers: dict[str, list[str]] = {}
+    for where, name, text in read_answer_rows(path):
+        row = answers[stem(name)] = text.split(" ")
+        fault = _fault_in(row)
+        if fault:
+            raise UserError(f"{where}: {fault} of photo {name}; write the submission again")
+    return answers
+
+
+def _fault_in(row: Sequence[str]) -> str | None:
+    """What is wrong with the answers of one photo, in words that `of photo NAME` may follow."""
+    if not all(row):
+        return "an empty answer"
+    if len(row) > ANSWERS:
+        return f"{len(row)} answers, more than {ANSWERS},"
+    for answer in row:
+        if answer != NEW_WHALE and identity_fault(answer):
+            return f"answer {shown(answer)}, which {identity_fault(answer)},"
+    if len({*row}) < len(row) and {*row} != {NEW_WHALE}:
+        return f"answer {max(row, key=row.count)}, which stands twice among those"
+    return None
 
 
 def read_known_answers(path: Path, identities: Collection[str]) -> dict[str, list[str]]:
@@ -55,12 +114,12 @@ def read_known_answers(path: Path, identities: Collection[str]) -> dict[str, lis
     `UserError` naming the row and the first answer that is neither.
     """
     answers, known = read_answers(path), {NEW_WHALE, *identities}
-    for line, (name, row) in enumerate(answers.items(), start=2):
-        unknown = [answer for answer in row if answer not in known]
+    for where, name, _ in read_answer_rows(path):
+        unknown = [answer for answer in answers[stem(name)] if answer not in known]
         if unknown:
             raise UserError(
-                f"{path}, line {line}: {unknown[0] or 'an empty answer'} of photo {name} is no "
-                "identity of train.csv; give the answers of this work root"
+                f"{where}: {unknown[0]} of photo {stem(name)} is no identity of train.csv; "
+                "give the answers of this work root"
             )
     return answers
 
@@ -87,6 +146,8 @@ def read_submission(path: Path, wanted: Sequence[str]) -> Submission:
             refusals.append(f"line {line}: photo {row[0]} has no answer")
         elif len(row[1].split()) > ANSWERS:
             refusals.append(f"line {line}: photo {row[0]} has more than {ANSWERS} answers")
+        elif not row[1].isprintable():
+            refusals.append(f"line {line}: photo {row[0]} has more than spaces between its answers")
     whole = [row for row in rows if len(row) == len(COLUMNS)]
     counts = Counter(stem(name) for name, _ in whole)
     refusals += _named("photos that stand twice", [name for name, n in counts.items() if n > 1])

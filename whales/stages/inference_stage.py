@@ -179,6 +179,7 @@ def submission_stage(doc: str | None, script: str, argv: Sequence[str] | None, n
     matrix = load_tuple(reads[2])
     matrix = matrix.aligned(names, matrix.columns, reads[2])
     check_labelled(matrix.columns, identity_of, reads[2])
-    answers = rank(matrix.scores, [identity_of[name] for name in matrix.columns], threshold)
-    write_submission(job.writes[0], names, dict(zip(names, answers, strict=True)))
+    identities = [identity_of[name] for name in matrix.columns]
+    answers = rank(matrix.scores, identities, threshold)
+    write_submission(job.writes[0], names, dict(zip(names, answers, strict=True)), identities)
     job.done()
