@@ -17,7 +17,8 @@ from whales.base.folders import new_folder, require_new, unique_names
 from whales.base.pickles import atomic_path, load, write_text
 from whales.files.boxes import Box
 from whales.files.dataset import test_photos, training_identities
-from whales.files.decisions import SKIP, DecisionLog, standing, words_of
+from whales.files.decided_photos import DecidedPhotos
+from whales.files.decisions import SKIP, DecisionLog, words_of
 from whales.files.import_table import PLAYGROUND, TEST, TRAIN, UNMATCHED, imported
 from whales.files.labels import NEW_WHALE, stem, with_jpg
 from whales.files.submissions import ANSWERS, read_known_answers
@@ -123,7 +124,10 @@ def read_sightings(
     else:
         log(f"{answers} is not there: of the test photos only those that people decided on")
         ranked = {name: [] for name in test_photos(workspace)}
-    decided = read_decisions(path, ranked, labels) if path.exists() else {}
+    decided: dict[str, str] = {}
+    if path.exists():
+        decided = read_decisions(path, ranked, labels, workspace)
+        workspace.digests.remember()
     rows = imported(workspace)
     names = {row["Id"]: row["identity"] for row in rows.values() if row["identity"]}
     names |= {NEW_WHALE: UNMATCHED}
@@ -162,17 +166,21 @@ def _whole_pixels(box: Box) -> tuple[int, int, int, int]:
 
 
 def read_decisions(
-    path: Path | str, queries: Mapping[str, object], labels: Mapping[str, str]
+    path: Path | str,
+    queries: Mapping[str, object],
+    labels: Mapping[str, str],
+    workspace: Workspace | None = None,
 ) -> dict[str, str]:
     """Query (stem) -> identity or `new_whale` that people settled on.
 
-    Left out are queries whose last decision is a skip, and those on which people differ (named in the
-    log). queries: keyed by stem; labels: stem -> identity of the training photos. Raises `UserError` naming
-    the line.
+    Left out are queries whose last decision is a skip, those on which people differ, and decisions on
+    photos of other content, even of the same name (the log names both). queries: test photos, keyed by
+    stem; labels: stem -> identity of the training photos; workspace: where the photos are (None: only
+    decisions that know no content are taken). Raises `UserError` naming the line.
     """
     rows = DecisionLog(path).rows()
     for row in rows:
-        if stem(row.query) not in queries:
+        if stem(row.query) not in queries and not row.query_content:
             raise UserError(
                 f"{path}, line {row.line}: query {row.query} is no test photo of this work root; "
                 "take the row out"
@@ -180,7 +188,10 @@ def read_decisions(
     known = {*labels.values()} - {NEW_WHALE}
     settled: dict[str, str] = {}
     differing = []
-    for query, stack in standing(rows).items():
+    names = list(queries)
+    verdicts = _decided_photos(names, workspace).verdicts(rows)
+    for index, stack in verdicts.of_photo.items():
+        query = names[index]
         words = words_of(stack, labels, known, path)
         if len({*words.values()}) > 1:
             differing.append(query)
@@ -188,7 +199,24 @@ def read_decisions(
             settled[query] = words[stack[-1].who]
     if differing:
         log(f"{path}: people differ on {', '.join(differing)}: no decision there")
+    if verdicts.elsewhere:
+        others = ", ".join(verdicts.elsewhere)
+        log(f"{path}: decisions on photos that are no test photos are left out: {others}")
+    for note in verdicts.notes():
+        log(f"{path}: {note}")
     return settled
+
+
+def _decided_photos(names: Sequence[str], workspace: Workspace | None) -> DecidedPhotos:
+    """The test photos (stems) of a work root, as decisions name them."""
+    if workspace is None:
+        return DecidedPhotos(names)
+    digest = workspace.digests.of
+    return DecidedPhotos(
+        names,
+        lambda index: digest(workspace.test_photo(names[index])),
+        lambda name: digest(workspace.train_photo(name)),
+    )
 
 
 def _boxes(workspace: Workspace) -> dict[str, Box]:

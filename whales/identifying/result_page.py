@@ -27,7 +27,8 @@ class Row(NamedTuple):
 
     query: path of the photo; fluke: number among those of its photo, from 1; x1 to y2: its box in pixels
     of the photo held upright, None for the whole frame; new_whale: probability of none of the known;
-    rank: from 1; probability, score: of the identity; photo: file name of the known photo most like it.
+    rank: from 1; probability, score: of the identity; photo: file name of the known photo most like it;
+    content: digest of the query's file, by which the review knows it again.
     """
 
     query: str
@@ -42,6 +43,7 @@ class Row(NamedTuple):
     probability: float
     score: float
     photo: str
+    content: str
 
 
 COLUMNS = Row._fields
@@ -106,6 +108,7 @@ def _row(answer: Answer, rank: int, candidate: Candidate) -> Row:
     return Row(
         str(fluke.photo), fluke.number, x1, y1, x2, y2, answer.new,
         rank, candidate.identity, candidate.probability, candidate.score, with_jpg(candidate.photo),
+        fluke.content,
     )  # fmt: skip
 
 
