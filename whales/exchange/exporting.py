@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import shutil
 from collections.abc import Mapping, Sequence
@@ -11,10 +10,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from whales.base.console import log
+from whales.base.console import log, shown
 from whales.base.errors import UserError
 from whales.base.folders import new_folder, require_new, unique_names
 from whales.base.pickles import atomic_path, load, write_text
+from whales.base.tables import csv_text
+from whales.base.workbooks import write_workbook
 from whales.files.boxes import Box
 from whales.files.dataset import test_photos, training_identities
 from whales.files.decided_photos import DecidedPhotos
@@ -246,13 +247,12 @@ def sightings_table(sightings: Sequence[Sighting]) -> pd.DataFrame:
 
 def write_table(path: Path | str, table: pd.DataFrame) -> None:
     """Write a table as .xlsx if the name ends so, else as UTF-8 CSV; whole or not at all."""
+    header, rows = list(map(str, table.columns)), table.to_numpy(object).tolist()
     if Path(path).suffix.lower() == ".xlsx":
         with atomic_path(path) as temporary:
-            table.to_excel(temporary, index=False)
+            write_workbook(temporary, [header, *rows])
     else:
-        text = io.StringIO()
-        table.to_csv(text, index=False, lineterminator="\n")
-        write_text(path, text.getvalue())
+        write_text(path, csv_text(header, rows))
 
 
 def coco(sightings: Sequence[Sighting], workspace: Workspace) -> dict[str, list[dict[str, object]]]:
@@ -299,16 +299,31 @@ def write_folders(
     files = [workspace.photo(stem(s.image)) for s in sightings]
     individuals = sorted({s.individual for s in sightings} - {UNMATCHED})
     folders = dict(zip(individuals, unique_names(individuals, [UNMATCHED]), strict=True))
+    names = _file_names([(folders.get(s.individual, UNMATCHED), s.image) for s in sightings])
     with new_folder(path) as top:
         (top / UNMATCHED).mkdir()
         for name in folders.values():
             (top / name).mkdir()
-        for s, file in zip(sightings, files, strict=True):
-            target = top / folders.get(s.individual, UNMATCHED) / s.image
+        for name, file in zip(names, files, strict=True):
+            target = top / name
             if link:
                 target.symlink_to(file.resolve())
             else:
                 shutil.copy2(file, target)
+
+
+def _file_names(photos: Sequence[tuple[str, str]]) -> list[str]:
+    """A path below the top for each (folder, file name), different in any case; names stay where they can."""
+    result = []
+    taken: dict[str, set[str]] = {}
+    for folder, name in photos:
+        used = taken.setdefault(folder, set())
+        if name.casefold() in used:
+            [free] = unique_names([stem(name)], {stem(other) for other in used})
+            name = f"{free}{Path(name).suffix}"
+        used.add(name.casefold())
+        result.append(f"{folder}/{name}")
+    return result
 
 
 def capture_histories(
@@ -349,7 +364,7 @@ def write_histories(path: Path | str, table: pd.DataFrame) -> None:
     lines = [f"/* occasions: {' '.join(table.columns)} */"]
     lines += [
         # MARK ends a comment at the first */.
-        f"/* {individual.replace('*/', '* /')} */ {''.join(map(str, row))} 1;"
+        f"/* {shown(individual).replace('*/', '* /')} */ {''.join(map(str, row))} 1;"
         for individual, row in zip(table.index, table.to_numpy().tolist(), strict=True)
     ]
     write_text(path, "\n".join(lines) + "\n")

@@ -17,7 +17,7 @@ from typing import NamedTuple, TypeVar
 
 from whales.base.console import log
 from whales.base.errors import UserError
-from whales.base.tables import csv_text
+from whales.base.tables import csv_text, from_text
 from whales.files.labels import NEW_WHALE, stem, with_jpg
 
 try:
@@ -236,7 +236,7 @@ class DecisionLog:
             log(f"{self.path}: the last line is half-written and is passed over: {torn!r}")
         try:
             lines = csv.reader(io.StringIO(whole.decode("utf-8-sig"), newline=""))
-            table = [(lines.line_num, cells) for cells in lines if cells]
+            table = [(lines.line_num, [*map(from_text, cells)]) for cells in lines if cells]
         except (UnicodeDecodeError, csv.Error) as reason:
             raise UserError(f"{self.path} is not CSV in UTF-8 ({reason}); mend it") from reason
         columns = tuple(table[0][1]) if table else DECISION_COLUMNS

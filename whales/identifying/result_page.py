@@ -7,6 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from whales.base.console import shown
 from whales.base.pickles import write_text
 from whales.base.tables import csv_text
 from whales.base.web_page import image, page
@@ -81,7 +82,7 @@ def show(answer: Answer, console: Console | None = None) -> None:
     fluke = answer.fluke
     console = console or Console()
     # Text, since brackets in a plain string would be read as markup.
-    console.print(Text(f"{fluke.photo} #{fluke.number}: {used_part(fluke)}"))
+    console.print(Text(f"{shown(str(fluke.photo))} #{fluke.number}: {used_part(fluke)}"))
     console.print(Text(f"probability of a new whale: {answer.new:.2f}"))
     grid = Table()
     for name in ("rank", "identity", "probability", "score", "photo"):
@@ -89,7 +90,7 @@ def show(answer: Answer, console: Console | None = None) -> None:
     for rank, candidate in enumerate(answer.candidates, 1):
         numbers = f"{candidate.probability:.2f}", f"{candidate.score:.4f}"
         cells = str(rank), candidate.identity, *numbers, with_jpg(candidate.photo)
-        grid.add_row(*map(Text, cells))
+        grid.add_row(*map(Text, map(shown, cells)))
     console.print(grid)
 
 

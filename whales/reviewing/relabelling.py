@@ -68,7 +68,7 @@ def apply_decisions(
     result = relabel(rows, results.queries, results.labels, taken, decisions.path, photos)
     workspace.digests.remember()
     lines = summary(result, len(results.labels), decisions.path)
-    log("\n".join(lines))
+    log(*lines)
     if write:
         write_labels(out, workspace, result, lines)
         log(f"wrote {out} and {summary_path(out)}")
@@ -201,7 +201,7 @@ def write_labels(
     labels = read_labels(workspace.file("train_csv"))
     rows = [*zip(labels.Image, labels.Id, strict=True), *result.added.items()]
     try:
-        write_text(out, csv_text(("Image", "Id"), rows))
+        write_text(out, csv_text(("Image", "Id"), rows, contract=True))
         write_text(summary_path(out), "\n".join(lines) + "\n")
     except OSError as reason:
         raise UserError(f"{out} cannot be written ({reason.strerror or reason})") from reason
