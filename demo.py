@@ -6,7 +6,6 @@ Run again, it picks up where it stopped.
 
 from __future__ import annotations
 
-import argparse
 import os
 import subprocess
 import sys
@@ -19,7 +18,7 @@ from pathlib import Path
 from whales.base.console import log
 from whales.base.errors import UserError
 from whales.files.workspace import Workspace
-from whales.stages.options import PROFILE_CHOICES, positive
+from whales.stages.options import PROFILE_CHOICES, ArgumentParser, positive
 from whales.stages.stage import run
 
 HERE = Path(__file__).resolve().parent
@@ -94,7 +93,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     With the sample the exit code is 1 where the scores stay under its bars.
     """
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = ArgumentParser(__doc__)
     parser.add_argument("--root", default="demo_root", help="work root (default: demo_root)")
     parser.add_argument("--profile", choices=PROFILE_CHOICES, default="smoke")
     parser.add_argument(
@@ -183,7 +182,7 @@ class Runner:
         last = (file.read_text(errors="replace").strip().splitlines() or [""])[-1]
         if code:
             if not self._stopped:
-                log(f"{progress}: failed\n{last}\nits whole output: {file}")
+                log(f"{progress}: failed", last, f"its whole output: {file}")
             sys.exit(code)
         outcome = (
             "up to date" if last.endswith("up to date") else f"{time.monotonic() - begin:.1f} s"
@@ -215,7 +214,7 @@ def log_scores(workspace: Workspace) -> tuple[float, float]:
             *root_scores.known_map5_of_nets(workspace, truth),
         ]
         ensemble = next(row.map5 for row in table if row.net == "ensemble")
-    log("\nnet       fold    photos  MAP@5")
+    log("", "net       fold    photos  MAP@5")
     for row in table:
         log(f"{row.net:9} {row.fold:6} {row.photos:7}  {row.map5:.4f}")
     log(
@@ -228,7 +227,7 @@ def log_scores(workspace: Workspace) -> tuple[float, float]:
     picture = workspace.root / "report" / "answers.png"
     answers_picture(workspace, picture, blended(workspace, NETS), truth)
     log(f"submission: {workspace.file('submission')}")
-    log(f"picture:    {picture}\nlogs:       {workspace.root / 'logs'}")
+    log(f"picture:    {picture}", f"logs:       {workspace.root / 'logs'}")
     log(f"report:     {page(workspace)}")
     return ensemble, overlap
 

@@ -63,7 +63,7 @@ def degenerate_boxes(boxes: Mapping[str, Sequence[float]], names: Iterable[str])
 
 def annotation_table(rows: Iterable[Annotation]) -> str:
     """Rows as `path,x1,y1,x2,y2,whale`, without a header."""
-    return csv_text(None, ([path, *box, CLASS] for path, box in rows))
+    return csv_text(None, ([path, *box, CLASS] for path, box in rows), contract=True)
 
 
 def read_annotations(path: Path) -> list[Annotation]:

@@ -25,10 +25,12 @@ from whales.files import decisions as decisions_module
 from whales.files.decisions import (
     DECISION_COLUMNS,
     DECISIONS,
+    FORMER_COLUMNS,
     Decision,
     DecisionLog,
     checked_name,
     last_of_each,
+    name_and_content,
     standing,
 )
 from whales.files.matrices import ScoreMatrix, save_dict, save_tuple
@@ -47,6 +49,7 @@ from whales.scores.best_photos import Candidate
 from whales.stages.stage import run
 
 HEADER = ",".join(DECISION_COLUMNS)
+FORMER = ",".join(FORMER_COLUMNS)
 LABELS = {"k1": "ann", "k2": "ann", "k3": "bob", "k4": "cat", "k5": "new_whale", "k6": "dot & <b>"}
 KNOWN = ["k1", "k2", "k3", "k4", "k6"]
 TESTS = ["q1", "q2", "q3", "q4"]  # q4 has no box
@@ -120,8 +123,8 @@ def test_decisions_are_appended_under_one_header(book):
     book.append(row("q2.jpg", "new", who='Ann "A", B'))
     assert rows(book.path) == [
         list(DECISION_COLUMNS),
-        ["anna", "2020-01-02T03:04:05+00:00", "q1.jpg", "same", "k1.jpg", "0.900000"],
-        ['Ann "A", B', "2020-01-02T03:04:05+00:00", "q2.jpg", "new", "", ""],
+        ["anna", "2020-01-02T03:04:05+00:00", "q1.jpg", "same", "k1.jpg", "0.900000", "", ""],
+        ['Ann "A", B', "2020-01-02T03:04:05+00:00", "q2.jpg", "new", "", "", "", ""],
     ]
     assert [(one.query, one.line) for one in book.rows()] == [("q1.jpg", 2), ("q2.jpg", 3)]
 
@@ -154,7 +157,7 @@ def test_half_written_header_is_written_anew(book):
 def test_last_line_without_its_end_stays(book):
     """Editors leave the newline out."""
     write_lines(book.path, HEADER)
-    book.path.write_text(f"{HEADER}\nanna,2020,q1.jpg,same,k1.jpg,0.5", encoding="utf-8")
+    book.path.write_text(f"{FORMER}\nanna,2020,q1.jpg,same,k1.jpg,0.5", encoding="utf-8")
     book.mend()
     book.append(row("q2.jpg", "new"))
     assert [one.query for one in book.rows()] == ["q1.jpg", "q2.jpg"]
@@ -163,7 +166,7 @@ def test_last_line_without_its_end_stays(book):
 
 def test_spreadsheets_leave_a_mark_and_returns(book):
     book.path.parent.mkdir()
-    book.path.write_bytes(f"\ufeff{HEADER}\r\n\r\nanna,x,q1.jpg,new,,\r\n".encode())
+    book.path.write_bytes(f"\ufeff{FORMER}\r\n\r\nanna,x,q1.jpg,new,,\r\n".encode())
     book.append(row("q2.jpg", "skip"))
     assert [(one.query, one.score) for one in book.rows()] == [("q1.jpg", ""), ("q2.jpg", "")]
 
@@ -172,8 +175,10 @@ def test_spreadsheets_leave_a_mark_and_returns(book):
     ("lines", "parts"),
     [
         (["query,decision,candidate", "q1,new,"], ["line 1", f"expected {HEADER}", "--decisions"]),
-        ([HEADER, "anna,x,q1.jpg,new"], ["line 2", "expected 6 fields, received 4"]),
-        ([HEADER, "anna,x,q1.jpg,maybe,,"], ["line 2", "decision is maybe"]),
+        ([FORMER, "anna,x,q1.jpg,new"], ["line 2", "expected 6 fields, received 4"]),
+        ([HEADER, "anna,x,q1.jpg,new,,"], ["line 2", "expected 8 fields, received 6"]),
+        ([FORMER, "anna,x,q1.jpg,maybe,,"], ["line 2", "decision is maybe"]),
+        ([HEADER, "anna,x,q1.jpg,new,,,12ab,"], ["line 2", "query_content is 12ab"]),
     ],
 )
 def test_other_tables_are_refused_and_left_alone(book, lines, parts):
@@ -187,15 +192,21 @@ def test_other_tables_are_refused_and_left_alone(book, lines, parts):
 def test_undo_is_a_row(book):
     for one in (row("q1.jpg", "same", "k1.jpg"), row("q1.jpg", "new"), row("q2.jpg", "skip")):
         book.append(one)
-    assert book.undo("anna", {"q1", "q2"}).query == "q2.jpg"
-    assert book.undo("anna", {"q1", "q2"}).decision == "new"
+    reviewed = {("q1", ""): 1, ("q2", ""): 2}
+
+    def photo_of(one):
+        return reviewed.get(name_and_content(one))
+
+    assert book.undo("anna", photo_of).query == "q2.jpg"
+    assert book.undo("anna", photo_of).decision == "new"
     assert [one.decision for one in book.rows()] == ["same", "new", "skip", "undo", "undo"]
-    assert [one.decision for one in standing(book.rows())["q1"]] == ["same"]
-    refused(lambda: book.undo("ben", {"q1", "q2"}), "ben has no decision to undo")
-    refused(lambda: book.undo("anna", {"q3"}), "no decision to undo")
+    stacks = standing(book.rows(), photo_of)
+    assert [one.decision for one in stacks[1]] == ["same"]
+    refused(lambda: book.undo("ben", photo_of), "ben has no decision to undo")
+    refused(lambda: book.undo("anna", lambda one: None), "no decision to undo")
     book.append(row("q1.jpg", "new", who="ben"))
-    refused(lambda: book.undo("anna", {"q1"}), "ben has decided on this photo after anna")
-    assert last_of_each(standing(book.rows())["q1"]).keys() == {"anna", "ben"}
+    refused(lambda: book.undo("anna", photo_of), "ben has decided on this photo after anna")
+    assert last_of_each(standing(book.rows(), photo_of)[1]).keys() == {"anna", "ben"}
 
 
 def test_full_disk_leaves_no_half_row(book, monkeypatch):
@@ -344,8 +355,8 @@ def test_table_of_identify(root, tmp_path):
         (["query,identity,photo,score", "q.jpg,ann,k1,x"], ["line 2", "score is x"]),
         (["query,identity,photo,x1", "q.jpg,ann,k1,nan"], ["line 2", "x1 is nan"]),
         (
-            ["query,identity,photo", "q.jpg,ann,k1", "b/q.jpg,ann,k1"],
-            ["q.jpg and b/q.jpg have one"],
+            ["query,identity,photo,content", f"q.jpg,ann,k1,{'0' * 32}"],
+            ["line 2", "q.jpg is not the one that was identified"],
         ),
     ],
 )
@@ -424,13 +435,13 @@ def test_whole_loop(client, root):
     assert client.post("/api/undo", who="anna").json == {"decision": "undo", "number": 3}
     assert client.listed(undecided="1") == [(3, ""), (4, "")]
     kept = rows(root.file("decisions"))
-    assert [one[0:1] + one[2:] for one in kept[1:]] == [
+    assert [one[0:1] + one[2:6] for one in kept[1:]] == [
         ["anna", "q1.jpg", "same", "k2.jpg", "0.500000"],
         ["anna", "q2.jpg", "new", "", ""],
         ["anna", "q3.jpg", "skip", "", ""],
         ["anna", "q3.jpg", "undo", "", ""],
     ]
-    settled = read_decisions(root.file("decisions"), dict.fromkeys(TESTS), LABELS)
+    settled = read_decisions(root.file("decisions"), dict.fromkeys(TESTS), LABELS, root)
     assert settled == {"q1": "ann", "q2": "new_whale"}
 
 
@@ -691,7 +702,7 @@ def test_relabelling_agrees_with_the_exports(tmp_path):
     random = np.random.default_rng(0)
     book = DecisionLog(tmp_path / "decisions.csv")
     candidates = ["k1.jpg", "k2", "k3.jpg", "ann", "cat"]
-    lines = [HEADER]
+    lines = [FORMER]
     for _ in range(300):
         decision = str(random.choice(DECISIONS))
         candidate = str(random.choice(candidates)) if decision == "same" else ""

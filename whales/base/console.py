@@ -1,13 +1,23 @@
-"""The one log: what a process says, on the terminal and in the log file of a work root."""
+"""The one log: what a process says, on the terminal and in the log file of a work root.
+
+Names of files and whales come from strangers: what is no printable character is shown as its escape, so
+that no name can move the cursor, turn the direction of writing, or look like a line of its own.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
+
+from whales.base.errors import shown
+
+_LONGEST = 10_000  # characters of an error that are shown
 
 
 @dataclass
@@ -24,6 +34,10 @@ _output = _Output()
 def configure(quiet: bool) -> None:
     """Set up the log of a stage or tool: `quiet` as its option says, and no file until `open_log`."""
     _output.quiet, _output.file = quiet, None
+    if isinstance(
+        sys.stdout, io.TextIOWrapper
+    ):  # letters that a terminal's encoding lacks end no run
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def open_log(path: Path) -> None:
@@ -39,17 +53,26 @@ def is_quiet() -> bool:
     return _output.quiet
 
 
-def log(text: str) -> None:
-    """Print one line at once, so that a killed stage has said all it knew; to the log file as well."""
+def log(*lines: str) -> None:
+    """Print lines at once, so that a killed stage has said all it knew; to the log file as well."""
+    text = "\n".join(map(shown, lines))
     if not _output.quiet:
-        print(f"{text}\n", end="", flush=True)  # one string, or lines of two threads would mix
+        _print(text, sys.stdout)
     _write(text)
 
 
 def log_error(text: str) -> None:
-    """Print `error: text` to stderr, `--quiet` or not; to the log file as well."""
-    print(f"error: {text}", file=sys.stderr, flush=True)
-    _write(f"error: {text}")
+    """Print one line `error: text` to stderr, `--quiet` or not; to the log file as well."""
+    line = f"error: {shown(text[:_LONGEST])}" + (" ..." if len(text) > _LONGEST else "")
+    _print(line, sys.stderr)
+    _write(line)
+
+
+def _print(text: str, stream: TextIO) -> None:
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    text = text.encode(encoding, "backslashreplace").decode(encoding)
+    # One string, or lines of two threads would mix.
+    print(f"{text}\n", end="", file=stream, flush=True)
 
 
 def drop_output() -> None:

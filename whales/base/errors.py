@@ -13,13 +13,18 @@ class UserError(Exception):
     """
 
 
-def shown(name: str | os.PathLike[str]) -> str:
-    r"""A file's name as one line can show it: what cannot be printed is escaped.
+def shown(text: str | os.PathLike[str], keep: str = "") -> str:
+    r"""A text or a file's name with every character that is not printable as its escape.
 
-    >>> shown("a\nb.jpg"), shown("caf\udce9.jpg"), shown("café.jpg")
-    ('a\\nb.jpg', 'caf\\xe9.jpg', 'café.jpg')
+    keep: characters that stay as they are.
+
+    >>> shown("a\x1b[2Jb"), shown("caf\udce9.jpg"), shown("\u202egpj.exe"), shown("Å 鯨")
+    ('a\\x1b[2Jb', 'caf\\xe9.jpg', '\\u202egpj.exe', 'Å 鯨')
     """
-    return "".join(c if c.isprintable() else _escaped(c) for c in os.fspath(name))
+    text = os.fspath(text)
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in keep else _escaped(c) for c in text)
 
 
 def _escaped(character: str) -> str:

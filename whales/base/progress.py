@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from tqdm import tqdm
 
 from whales.base.console import is_quiet, log
+from whales.base.errors import shown
 
 # Seconds between two lines where there is no terminal; shorter work prints nothing there.
 _PAUSE = 30
@@ -21,7 +22,13 @@ def progress_bar(
     name: what the work is called, None for a silent bar, as with --quiet; unit: the singular of what
     is counted; items: what to pass through, for a bar that is a loop's iterable.
     """
-    options = {"iterable": items, "total": total, "desc": name, "unit": unit, "leave": False}
+    options = {
+        "iterable": items,
+        "total": total,
+        "desc": name and shown(name),
+        "unit": unit,
+        "leave": False,
+    }
     if not name or is_quiet():
         return tqdm(**options, disable=True)
     if sys.stderr.isatty():

@@ -1,16 +1,74 @@
-"""Tables: any program's read as text, and CSV as the project writes it."""
+"""Tables: any program's read as text, and CSV as the project writes it.
+
+Text that a spreadsheet would run as a formula is marked with an apostrophe in the tables that people open,
+as spreadsheets themselves mark text; `read_table` takes the mark off again.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
-import zipfile
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 import pandas as pd
 
 from whales.base.errors import UserError
+from whales.base.workbooks import WorkbookFaultError, read_workbook
+
+_LARGEST = 256 << 20  # bytes of a table
+_MOST_COLUMNS = 2_000
+_LONGEST = 100_000  # characters of a field
+# Where a cell begins, and where one begins in a program that takes another character for the separator.
+_BEGIN = re.compile(r"\A|(?<=[;\t\r\n])")
+_IGNORED = re.compile(r"""[\s"']*""")  # before a formula
+_FORMULA = "=+-@\uff1d\uff0b\uff0d\uff20"
+_BREAKS = "\t\r"
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?(?=[;\t\r\n]|\Z)")
+
+
+def as_text(value: object) -> object:
+    """A cell's text so that no spreadsheet takes it for a formula; what is no text, and numbers, stay.
+
+    >>> as_text("=1+1"), as_text(" -a"), as_text("-0.5"), as_text("Ann"), as_text(-0.5)
+    ("'=1+1", "' -a", '-0.5', 'Ann', -0.5)
+    """
+    if not isinstance(value, str):
+        return value
+    begins = [match.start() for match in _BEGIN.finditer(value)]
+    for begin in reversed(_formulas(value, begins)):
+        value = f"{value[:begin]}'{value[begin:]}"
+    return value
+
+
+def from_text(cell: str) -> str:
+    """What `as_text` made the cell of.
+
+    >>> from_text("'=1+1"), from_text("'Ann'")
+    ('=1+1', "'Ann'")
+    """
+    if "'" not in cell:
+        return cell
+    marks = [match.start() for match in _BEGIN.finditer(cell)]
+    marked = [begin + 1 for begin in marks if cell.startswith("'", begin)]
+    for begin in reversed(_formulas(cell, marked)):
+        cell = cell[: begin - 1] + cell[begin:]
+    return cell
+
+
+def _formulas(text: str, begins: Sequence[int]) -> list[int]:
+    """Those of the ascending indices `begins` at which a formula begins, ascending."""
+    found = []
+    first, end = len(text), len(text)  # of what is not ignored, from the index looked at last
+    for begin in reversed(begins):
+        stop = _IGNORED.match(text, begin, end).end()
+        first, end = first if stop == end else stop, begin
+        formula = text.startswith(tuple(_FORMULA), first) or text.startswith(tuple(_BREAKS), begin)
+        if formula and not _NUMBER.match(text, first):
+            found.append(begin)
+    return found[::-1]
 
 
 def read_table(path: Path | str) -> tuple[pd.DataFrame, list[str]]:
@@ -21,30 +79,112 @@ def read_table(path: Path | str) -> tuple[pd.DataFrame, list[str]]:
     messages that names file and line. `UserError` where the file is missing or no table.
     """
     path = Path(path)
+    if path.suffix.lower() == ".xlsx":
+        frame, places = _workbook(path)
+    else:
+        frame, places = read_csv(path, ",;\t")
+    frame.columns = [from_text(str(column)).strip() for column in frame.columns]
+    twice = frame.columns[frame.columns.duplicated()]
+    if len(twice):
+        raise UserError(f"{path}: column {twice[0][:60]} stands twice; take one out")
+    filled = (frame != "").any(axis=1) if len(frame) else slice(None)
+    frame = frame[filled]
+    frame = frame.map(from_text) if len(frame) else frame
+    return frame, [places[index] for index in frame.index]
+
+
+def _workbook(path: Path) -> tuple[pd.DataFrame, list[str]]:
     try:
-        if path.suffix.lower() == ".xlsx":
-            frame = pd.read_excel(path, dtype=str, keep_default_na=False)
-        else:
-            with open(path, encoding="utf-8-sig") as source:  # spreadsheets begin with a mark
-                header = source.readline()
-                source.seek(0)
-                frame = pd.read_csv(
-                    source, dtype=str, keep_default_na=False, skip_blank_lines=False,
-                    sep=max(",;\t", key=header.count),
-                )  # fmt: skip
+        frame = read_workbook(path)
     except FileNotFoundError:
         raise UserError(f"{path} is missing") from None
-    except (ValueError, KeyError, OSError, zipfile.BadZipFile) as reason:
-        fault = " ".join(str(reason).split())
-        raise UserError(
-            f"{path} is not a table with a header ({fault}); save it as UTF-8 CSV or .xlsx"
-        ) from reason
+    except WorkbookFaultError as reason:
+        raise _no_table(path, reason) from reason
     if not isinstance(frame.index, pd.RangeIndex):
         raise UserError(f"{path}, line 2: more fields than the header has; take them out")
-    frame.columns = [str(column).strip() for column in frame.columns]
-    frame = frame[(frame != "").any(axis=1)] if len(frame) else frame
-    unit = "row" if path.suffix.lower() == ".xlsx" else "line"
-    return frame, [f"{path}, {unit} {index + 2}" for index in frame.index]
+    return frame, [f"{path}, row {index + 2}" for index in frame.index]
+
+
+def read_csv(path: Path | str, separators: str = ",") -> tuple[pd.DataFrame, list[str]]:
+    """A CSV file with a header as it is: all cells as text, empty lines left out, no mark taken off.
+
+    separators: characters that may separate fields; that which the header has most of does. Returns the
+    table, its index counting the rows, and a text that names file and line of each. `UserError` naming
+    the line of a row with more or fewer fields than the header, and where the file is no such table.
+    """
+    header, rows = _first(path, separators)
+    # A spreadsheet that once had more columns leaves separators at the end of the header.
+    needed = max((place for place, name in enumerate(header, 1) if name.strip()), default=0)
+    header = [name if name.strip() else f"Unnamed: {place}" for place, name in enumerate(header)]
+    if len(header) > _MOST_COLUMNS:
+        raise _no_table(path, f"its header has {len(header):,} fields")
+    content, places = [], []
+    for line, cells in rows:
+        if len(cells) > len(header):
+            raise UserError(f"{path}, line {line}: more fields than the header has; take them out")
+        if not cells:
+            continue
+        if len(cells) < needed:
+            raise UserError(
+                f"{path}, line {line}: expected {needed} fields as in the header, "
+                f"received {len(cells)}; complete the row"
+            )
+        content.append(cells + [""] * (len(header) - len(cells)))
+        places.append(f"{path}, line {line}")
+    return pd.DataFrame(content, columns=header, dtype=str), places
+
+
+def csv_rows(path: Path | str, separators: str = ",") -> Iterator[tuple[int, list[str]]]:
+    """The rows of a CSV file, each with the line that it begins in; an empty line is an empty row.
+
+    `UserError` where the file is missing, no UTF-8, or no CSV: quotes that do not end, bytes of value 0,
+    a field of more than 100,000 characters.
+    """
+    try:
+        if Path(path).exists() and not Path(path).is_file():
+            raise _no_table(path, "it is no file")
+        with open(path, "rb") as source:
+            data = source.read(_LARGEST + 1)
+        if len(data) > _LARGEST:
+            raise _no_table(path, f"it is larger than {_LARGEST >> 20} MB")
+        text = data.decode("utf-8-sig")  # spreadsheets begin with a mark
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing") from None
+    except (OSError, UnicodeDecodeError) as reason:
+        raise _no_table(path, getattr(reason, "strerror", None) or reason) from reason
+    if "\0" in text:
+        raise _no_table(path, "it has bytes of value 0, as UTF-16 has")
+    header = text[: text.find("\n") + 1] or text
+    separator = max(separators, key=header.count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    begin = 1
+    try:
+        for cells in reader:
+            if any(len(cell) > _LONGEST for cell in cells):
+                raise UserError(
+                    f"{path}, line {begin}: a field has more than {_LONGEST:,} characters; "
+                    "look for a quote that does not end"
+                )
+            yield begin, cells
+            begin = reader.line_num + 1
+    except csv.Error as reason:
+        raise _no_table(path, f"line {begin}: {reason}") from reason
+
+
+def _first(path: Path | str, separators: str) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
+    """The header, and the rows behind it."""
+    rows = csv_rows(path, separators)
+    header = next(islice(rows, 1), (1, []))[1]
+    if not header:
+        raise _no_table(path, "it is empty")
+    return header, rows
+
+
+def _no_table(path: Path | str, fault: object) -> UserError:
+    reason = " ".join(str(fault).split())
+    return UserError(
+        f"{path} is not a table with a header ({reason}); save it as UTF-8 CSV or .xlsx"
+    )
 
 
 def require_columns(
@@ -61,17 +201,19 @@ def require_columns(
             raise UserError(f"{source}: column {name} is missing; {wanted}received {received}")
 
 
-def csv_text(header: Sequence[str] | None, rows: Iterable[Sequence[object]]) -> str:
+def csv_text(
+    header: Sequence[str] | None, rows: Iterable[Sequence[object]], contract: bool = False
+) -> str:
     """CSV as the project writes it: commas, quotes where needed, lines that end in a line feed alone.
 
-    header: column names, or None for a text without a header.
+    header: column names, or None for a text without a header; contract: for programs alone, so that
+    texts stay to the letter. Else they are marked as `as_text` says.
 
-    >>> csv_text(["Image", "Id"], [["a.jpg", "w_1"], ["b, c.jpg", "w_2"]])
-    'Image,Id\\na.jpg,w_1\\n"b, c.jpg",w_2\\n'
+    >>> csv_text(["Image", "Id"], [["a.jpg", "w_1"], ["b, c.jpg", "=w_2"]])
+    'Image,Id\\na.jpg,w_1\\n"b, c.jpg",\\'=w_2\\n'
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    if header is not None:
-        writer.writerow(header)
-    writer.writerows(rows)
+    lines = rows if header is None else [header, *rows]
+    writer.writerows(lines if contract else ([*map(as_text, row)] for row in lines))
     return text.getvalue()

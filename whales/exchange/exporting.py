@@ -12,13 +12,16 @@ from pathlib import Path
 import pandas as pd
 
 from whales.base.console import log
-from whales.base.errors import UserError
+from whales.base.errors import UserError, shown
 from whales.base.folders import new_folder, require_new, unique_names
 from whales.base.pickles import load
+from whales.base.tables import csv_text
+from whales.base.workbooks import write_workbook
 from whales.base.writing import require_space, require_writable, write_bytes, write_text
 from whales.files.boxes import Box
 from whales.files.dataset import test_photos, training_identities
-from whales.files.decisions import SKIP, DecisionLog, standing, words_of
+from whales.files.decided_photos import DecidedPhotos
+from whales.files.decisions import SKIP, DecisionLog, words_of
 from whales.files.import_table import PLAYGROUND, TEST, TRAIN, UNMATCHED, imported
 from whales.files.labels import NEW_WHALE, stem, with_jpg
 from whales.files.submissions import ANSWERS, read_known_answers
@@ -126,7 +129,10 @@ def read_sightings(
     else:
         log(f"{answers} is not there: of the test photos only those that people decided on")
         ranked = {name: [] for name in test_photos(workspace)}
-    decided = read_decisions(path, ranked, labels) if path.exists() else {}
+    decided: dict[str, str] = {}
+    if path.exists():
+        decided = read_decisions(path, ranked, labels, workspace)
+        workspace.digests.remember()
     rows = imported(workspace)
     names = {row["Id"]: row["identity"] for row in rows.values() if row["identity"]}
     names |= {NEW_WHALE: UNMATCHED}
@@ -165,17 +171,21 @@ def _whole_pixels(box: Box) -> tuple[int, int, int, int]:
 
 
 def read_decisions(
-    path: Path | str, queries: Mapping[str, object], labels: Mapping[str, str]
+    path: Path | str,
+    queries: Mapping[str, object],
+    labels: Mapping[str, str],
+    workspace: Workspace | None = None,
 ) -> dict[str, str]:
     """Query (stem) -> identity or `new_whale` that people settled on.
 
-    Left out are queries whose last decision is a skip, and those on which people differ (named in the
-    log). queries: keyed by stem; labels: stem -> identity of the training photos. Raises `UserError` naming
-    the line.
+    Left out are queries whose last decision is a skip, those on which people differ, and decisions on
+    photos of other content, even of the same name (the log names both). queries: test photos, keyed by
+    stem; labels: stem -> identity of the training photos; workspace: where the photos are (None: only
+    decisions that know no content are taken). Raises `UserError` naming the line.
     """
     rows = DecisionLog(path).rows()
     for row in rows:
-        if stem(row.query) not in queries:
+        if stem(row.query) not in queries and not row.query_content:
             raise UserError(
                 f"{path}, line {row.line}: query {row.query} is no test photo of this work root; "
                 "take the row out"
@@ -183,7 +193,10 @@ def read_decisions(
     known = {*labels.values()} - {NEW_WHALE}
     settled: dict[str, str] = {}
     differing = []
-    for query, stack in standing(rows).items():
+    names = list(queries)
+    verdicts = _decided_photos(names, workspace).verdicts(rows)
+    for index, stack in verdicts.of_photo.items():
+        query = names[index]
         words = words_of(stack, labels, known, path)
         if len({*words.values()}) > 1:
             differing.append(query)
@@ -191,7 +204,24 @@ def read_decisions(
             settled[query] = words[stack[-1].who]
     if differing:
         log(f"{path}: people differ on {', '.join(differing)}: no decision there")
+    if verdicts.elsewhere:
+        others = ", ".join(verdicts.elsewhere)
+        log(f"{path}: decisions on photos that are no test photos are left out: {others}")
+    for note in verdicts.notes():
+        log(f"{path}: {note}")
     return settled
+
+
+def _decided_photos(names: Sequence[str], workspace: Workspace | None) -> DecidedPhotos:
+    """The test photos (stems) of a work root, as decisions name them."""
+    if workspace is None:
+        return DecidedPhotos(names)
+    digest = workspace.digests.of
+    return DecidedPhotos(
+        names,
+        lambda index: digest(workspace.test_photo(names[index])),
+        lambda name: digest(workspace.train_photo(name)),
+    )
 
 
 def _boxes(workspace: Workspace) -> dict[str, Box]:
@@ -221,14 +251,13 @@ def sightings_table(sightings: Sequence[Sighting]) -> pd.DataFrame:
 
 def write_table(path: Path | str, table: pd.DataFrame) -> None:
     """Write a table as .xlsx if the name ends so, else as UTF-8 CSV; whole or not at all."""
+    header, rows = list(map(str, table.columns)), table.to_numpy(object).tolist()
     if Path(path).suffix.lower() == ".xlsx":
         content = io.BytesIO()  # a ZIP file that cannot be ended complains once more when it goes
-        table.to_excel(content, index=False, engine="openpyxl")
+        write_workbook(content, [header, *rows])
         write_bytes(path, content.getbuffer())
     else:
-        text = io.StringIO()
-        table.to_csv(text, index=False, lineterminator="\n")
-        write_text(path, text.getvalue())
+        write_text(path, csv_text(header, rows))
 
 
 def coco(sightings: Sequence[Sighting], workspace: Workspace) -> dict[str, list[dict[str, object]]]:
@@ -279,16 +308,31 @@ def write_folders(
     folders = dict(zip(individuals, unique_names(individuals, [UNMATCHED]), strict=True))
     if not link:
         require_space(path, sum(file.stat().st_size for file in files))
+    names = _file_names([(folders.get(s.individual, UNMATCHED), s.image) for s in sightings])
     with new_folder(path) as top:
         (top / UNMATCHED).mkdir()
         for name in folders.values():
             (top / name).mkdir()
-        for s, file in zip(sightings, files, strict=True):
-            target = top / folders.get(s.individual, UNMATCHED) / s.image
+        for name, file in zip(names, files, strict=True):
+            target = top / name
             if link:
                 target.symlink_to(file.resolve())
             else:
                 shutil.copy2(file, target)
+
+
+def _file_names(photos: Sequence[tuple[str, str]]) -> list[str]:
+    """A path below the top for each (folder, file name), different in any case; names stay where they can."""
+    result = []
+    taken: dict[str, set[str]] = {}
+    for folder, name in photos:
+        used = taken.setdefault(folder, set())
+        if name.casefold() in used:
+            [free] = unique_names([stem(name)], {stem(other) for other in used})
+            name = f"{free}{Path(name).suffix}"
+        used.add(name.casefold())
+        result.append(f"{folder}/{name}")
+    return result
 
 
 def capture_histories(
@@ -329,7 +373,7 @@ def write_histories(path: Path | str, table: pd.DataFrame) -> None:
     lines = [f"/* occasions: {' '.join(table.columns)} */"]
     lines += [
         # MARK ends a comment at the first */.
-        f"/* {individual.replace('*/', '* /')} */ {''.join(map(str, row))} 1;"
+        f"/* {shown(individual).replace('*/', '* /')} */ {''.join(map(str, row))} 1;"
         for individual, row in zip(table.index, table.to_numpy().tolist(), strict=True)
     ]
     write_text(path, "\n".join(lines) + "\n")

@@ -130,7 +130,7 @@ def import_dataset(plan: ImportPlan, find_boxes: FindBoxes) -> None:
         ]
     layout = plan.link, plan.without_detector, plan.workers, plan.anisotropy
     importing.write_root(plan.root, checked, *layout)
-    log("\n".join(importing.notes(checked)))
+    log(*importing.notes(checked))
 
 
 def _read(plan: ImportPlan) -> list[Record]:

@@ -270,7 +270,7 @@ def _write_tables(
         "playground_sample_submission": [],
     }
     for key, content in tables.items():
-        write_text(workspace.file(key), csv_text(("Image", "Id"), content))
+        write_text(workspace.file(key), csv_text(("Image", "Id"), content, contract=True))
     write_text(workspace.file("import_table"), csv_text(IMPORT_COLUMNS, rows))
     save(workspace.file("boxes_v5"), boxes[TRAIN] | boxes[TEST])
     save(workspace.file("boxes_playground_v2"), boxes[PLAYGROUND])
@@ -282,7 +282,7 @@ def _write_tables(
         truth = [
             (name, identity if identity in known else NEW_WHALE) for name, identity in labels[TEST]
         ]
-        write_text(workspace.file("test_labels"), csv_text(("Image", "Id"), truth))
+        write_text(workspace.file("test_labels"), csv_text(("Image", "Id"), truth, contract=True))
 
 
 def notes(records: Sequence[Record]) -> list[str]:

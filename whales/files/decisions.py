@@ -7,15 +7,17 @@ import csv
 import getpass
 import io
 import os
+import re
+import tempfile
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from whales.base.console import log
 from whales.base.errors import UserError
-from whales.base.tables import csv_text
+from whales.base.tables import csv_text, from_text
 from whales.base.writing import WriteError, require_writable
 from whales.files.labels import NEW_WHALE, stem, with_jpg
 
@@ -24,9 +26,18 @@ try:
 except ImportError:  # not a POSIX system: a lock file stands in
     fcntl = None
 
-DECISION_COLUMNS = ("who", "when", "query", "decision", "candidate", "score")
+# Before 0.3 a decision named its photo by file name alone.
+FORMER_COLUMNS = ("who", "when", "query", "decision", "candidate", "score")
+_CONTENTS = ("query_content", "candidate_content")
+DECISION_COLUMNS = (*FORMER_COLUMNS, *_CONTENTS)
 SAME, NEW, SKIP, UNDO = DECISIONS = ("same", "new", "skip", "undo")
 _WAIT = 10.0  # seconds for another process's lock file
+# The digest of a photo's file, and the fluke's number where it is not the first.
+_QUERY_CONTENT = re.compile(r"(?:[0-9a-f]{32}(?:#[1-9]\d*)?)?")
+_CANDIDATE_CONTENT = re.compile(r"(?:[0-9a-f]{32})?")
+_CONTENT_PATTERNS = (_QUERY_CONTENT, _CANDIDATE_CONTENT)
+
+Key = TypeVar("Key", bound=Hashable)
 
 
 class Decision(NamedTuple):
@@ -34,7 +45,9 @@ class Decision(NamedTuple):
 
     who: the person's name; when: UTC, ISO; query: the photo's name; decision: one of `DECISIONS`;
     candidate: for `same`, the known photo of the same whale, or the identity; score: that the person
-    saw; line: in the file, from 1, 0 for a row that is not written yet.
+    saw; query_content: `fluke_content` of the query, candidate_content: digest of the known photo's file,
+    each "" where the row knows the photo by name alone; line: in the file, from 1, 0 for a row that is
+    not written yet.
     """
 
     who: str
@@ -43,7 +56,18 @@ class Decision(NamedTuple):
     decision: str
     candidate: str = ""
     score: str = ""
+    query_content: str = ""
+    candidate_content: str = ""
     line: int = 0
+
+
+def fluke_content(digest: str, fluke: str = "1") -> str:
+    """What tells a fluke from every other: the digest of its photo's file, and its number from the second on.
+
+    >>> fluke_content("0f", "1"), fluke_content("0f", "2")
+    ('0f', '0f#2')
+    """
+    return digest if fluke == "1" else f"{digest}#{fluke}"
 
 
 def now() -> str:
@@ -72,19 +96,27 @@ def login_name() -> str:
         raise UserError("the login name is not known; name who decides with --who") from None
 
 
-def standing(rows: Sequence[Decision]) -> dict[str, list[Decision]]:
-    """Query (stem) -> its decisions that were not undone, oldest first; an undo takes back the last.
+def name_and_content(row: Decision) -> tuple[str, str]:
+    """The photo of a decision as the row itself names it: stem and content."""
+    return stem(row.query), row.query_content
 
-    rows: in file order. Queries whose decisions are all undone are left out.
+
+def standing(
+    rows: Sequence[Decision], photo_of: Callable[[Decision], Key]
+) -> dict[Key, list[Decision]]:
+    """Photo -> its decisions that were not undone, oldest first; an undo takes back the last.
+
+    rows: in file order; photo_of: what tells the photos apart. Photos whose decisions are all undone are
+    left out.
     """
-    stacks: dict[str, list[Decision]] = {}
+    stacks: dict[Key, list[Decision]] = {}
     for row in rows:
-        stack = stacks.setdefault(stem(row.query), [])
+        stack = stacks.setdefault(photo_of(row), [])
         if row.decision != UNDO:
             stack.append(row)
         elif stack:
             stack.pop()
-    return {query: stack for query, stack in stacks.items() if stack}
+    return {photo: stack for photo, stack in stacks.items() if stack}
 
 
 def last_of_each(stack: Sequence[Decision]) -> dict[str, Decision]:
@@ -137,7 +169,10 @@ def candidate_identity(
 
 
 class DecisionLog:
-    """The table of decisions, columns `DECISION_COLUMNS`; each call reads the file as it is now."""
+    """The table of decisions, columns `DECISION_COLUMNS`; each call reads the file as it is now.
+
+    A table of `FORMER_COLUMNS` is read too; the first row that is added gives it the new columns.
+    """
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
@@ -166,20 +201,21 @@ class DecisionLog:
         with self._locked() as file:
             self._append(file, row)
 
-    def undo(self, who: str, queries: Collection[str]) -> Decision:
-        """Take back a person's last standing decision on any of `queries` (stems).
+    def undo(self, who: str, photo_of: Callable[[Decision], Hashable]) -> Decision:
+        """Take back a person's last standing decision on any photo under review.
 
-        It appends an `undo` row and returns the decision taken back. `UserError` where there is none,
-        or somebody else has decided on that photo since.
+        photo_of: the photo of a decision, None for one that is not under review. It appends an `undo`
+        row and returns the decision taken back. `UserError` where there is none, or somebody else has
+        decided on that photo since.
         """
         with self._locked() as file:
-            stacks = standing(self._parsed(_read(file)))
-            asked = [stack for query, stack in stacks.items() if query in queries]
-            rows = [row for stack in asked for row in stack if row.who == who]
+            stacks = standing(self._parsed(_read(file)), photo_of)
+            asked = {photo: stack for photo, stack in stacks.items() if photo is not None}
+            rows = [row for stack in asked.values() for row in stack if row.who == who]
             if not rows:
                 raise UserError(f"{who} has no decision to undo")
             row = max(rows, key=lambda decision: decision.line)
-            last = stacks[stem(row.query)][-1]
+            last = asked[photo_of(row)][-1]
             if last is not row:
                 raise UserError(
                     f"{last.who} has decided on this photo after {who}; decide again instead of undoing"
@@ -210,18 +246,19 @@ class DecisionLog:
             log(f"{self.path}: the last line is half-written and is passed over: {torn!r}")
         try:
             lines = csv.reader(io.StringIO(whole.decode("utf-8-sig"), newline=""))
-            table = [(lines.line_num, cells) for cells in lines if cells]
+            table = [(lines.line_num, [*map(from_text, cells)]) for cells in lines if cells]
         except (UnicodeDecodeError, csv.Error) as reason:
             raise UserError(f"{self.path} is not CSV in UTF-8 ({reason}); mend it") from reason
-        if table and tuple(table[0][1]) != DECISION_COLUMNS:
+        columns = tuple(table[0][1]) if table else DECISION_COLUMNS
+        if columns not in (DECISION_COLUMNS, FORMER_COLUMNS):
             raise UserError(
                 f"{self.path}, line 1: expected {','.join(DECISION_COLUMNS)}, "
                 f"received {','.join(table[0][1])}; name another file with --decisions"
             )
         for line, cells in table[1:]:
-            if len(cells) != len(DECISION_COLUMNS):
+            if len(cells) != len(columns):
                 raise UserError(
-                    f"{self.path}, line {line}: expected {len(DECISION_COLUMNS)} fields, "
+                    f"{self.path}, line {line}: expected {len(columns)} fields, "
                     f"received {len(cells)}; mend the row or take it out"
                 )
             if cells[3] not in DECISIONS:
@@ -229,12 +266,24 @@ class DecisionLog:
                     f"{self.path}, line {line}: decision is {cells[3]}, "
                     f"expected one of {', '.join(DECISIONS)}"
                 )
+            given = cells[len(FORMER_COLUMNS) :] or ["", ""]
+            contents = zip(_CONTENTS, _CONTENT_PATTERNS, given, strict=True)
+            for name, pattern, value in contents:
+                if not pattern.fullmatch(value):
+                    raise UserError(
+                        f"{self.path}, line {line}: {name} is {value}, expected the digest that "
+                        "tools/review.py wrote; mend the row or take it out"
+                    )
         return [Decision(*cells, line=line) for line, cells in table[1:]]
 
     def _append(self, file: int, row: Decision) -> None:
         size = self._end(file)
-        header = DECISION_COLUMNS if size == 0 else None
-        text = csv_text(header, [row[: len(DECISION_COLUMNS)]])
+        cells = row[: len(DECISION_COLUMNS)]
+        former = _read(file)
+        if _columns_of(former) == len(FORMER_COLUMNS):
+            self._replace([*self._parsed(former), row])
+            return
+        text = csv_text(DECISION_COLUMNS if size == 0 else None, [cells])
         try:
             _write(file, text.encode())
             if size == 0 and fcntl is not None:
@@ -242,6 +291,21 @@ class DecisionLog:
         except OSError as reason:  # a full disk: no half row may stay
             os.ftruncate(file, size)
             raise self._fault(reason) from reason
+
+    def _replace(self, rows: Sequence[Decision]) -> None:
+        """Put a table of these rows in the file's place; whole or not at all."""
+        text = csv_text(DECISION_COLUMNS, [row[: len(DECISION_COLUMNS)] for row in rows])
+        path = self.path.resolve()  # a link stays one
+        handle, name = tempfile.mkstemp(".part", f".{path.name}.", path.parent)
+        try:
+            with contextlib.closing(os.fdopen(handle, "wb", buffering=0)):
+                os.chmod(name, path.stat().st_mode & 0o777)
+                _write(handle, text.encode())
+            os.replace(name, path)
+        finally:
+            Path(name).unlink(missing_ok=True)
+        if fcntl is not None:
+            _sync_folder(path.parent)
 
     def _end(self, file: int) -> int:
         """The size of the file once its last line is whole: ended, or moved to `.torn` beside it."""
@@ -286,16 +350,25 @@ class DecisionLog:
 def _split(data: bytes) -> tuple[bytes, bytes]:
     """The whole lines of a table, each with its line feed, and a half-written line behind them.
 
-    A last line with all its commas is whole: a decision's meaning comes before its last field, the score.
+    A last line with all its fields is whole, as editors leave it; cut off within the last one, the content
+    of a candidate, it is not. In a former table the last field is the score, which decides nothing.
     """
     end = data.rfind(b"\n") + 1
     tail = data[end:]
     if not tail:
         return data, b""
     cells = next(csv.reader([tail.decode("utf-8", "replace")]), [])
-    if len(cells) == len(DECISION_COLUMNS):
-        return data + b"\n", b""
-    return data[:end], tail
+    whole = len(cells) == _columns_of(data)
+    if whole and len(cells) == len(DECISION_COLUMNS) and cells[3] == SAME and cells[6]:
+        whole = _CANDIDATE_CONTENT.fullmatch(cells[7]) is not None and cells[7] != ""
+    return (data + b"\n", b"") if whole else (data[:end], tail)
+
+
+def _columns_of(data: bytes) -> int:
+    """How many columns the header of a table names; those of a new table where there is no header."""
+    header, end, _ = data.partition(b"\n")
+    columns = header.decode("utf-8-sig", "replace").count(",") + 1
+    return columns if end else len(DECISION_COLUMNS)
 
 
 def _read(file: int) -> bytes:

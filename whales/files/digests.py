@@ -48,10 +48,9 @@ class Digests:
             kept = self._new.get(key) or self._remembered().get(key)
             if kept and kept[:-1] == state and isinstance(kept[-1], str):
                 return kept[-1]
-            with open(path, "rb") as source:
-                content = hashlib.file_digest(source, _hash).hexdigest()
         except OSError as reason:
             raise UserError(f"{path} cannot be read ({reason.strerror or reason})") from reason
+        content = file_digest(path)
         if time.time_ns() - max(state[1:]) > _SETTLED_NS:
             self._new[key] = [*state, content]
         return content
@@ -91,6 +90,15 @@ class Digests:
         if not isinstance(content, dict):
             return {}
         return {k: v for k, v in content.items() if isinstance(v, list) and len(v) == 4}
+
+
+def file_digest(path: Path) -> str:
+    """32 hexadecimal digits that stand for a file's content; `UserError` where it cannot be read."""
+    try:
+        with open(path, "rb") as source:
+            return hashlib.file_digest(source, _hash).hexdigest()
+    except OSError as reason:
+        raise UserError(f"{path} cannot be read ({reason.strerror or reason})") from reason
 
 
 def text_digest(parts: Iterable[object]) -> str:

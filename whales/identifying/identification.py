@@ -12,6 +12,7 @@ import numpy as np
 from whales.base.console import log, log_error
 from whales.base.errors import UserError, shown
 from whales.files.boxes import Box
+from whales.files.digests import file_digest
 from whales.files.settings import ANISOTROPY
 from whales.identifying.catalogue import Catalogue
 from whales.photos import thumbnails
@@ -28,6 +29,7 @@ class Fluke(NamedTuple):
     box: Box | None  # x1, y1, x2, y2 in pixels of the photo held upright; None: the whole frame
     view: np.ndarray  # (100, w, 3) uint8, for people
     crops: dict[int, np.ndarray]  # size -> (size, size, 3) uint8, for the nets
+    content: str = ""  # digest of the photo's file
 
 
 class Answer(NamedTuple):
@@ -137,7 +139,7 @@ def cut_flukes(
     `whales.photos.crops.crop_window`.
     Raises `UserError` where the photo cannot be read, or a box does not lie in it.
     """
-    pixels = read_photo(photo, upright=True)
+    pixels, content = read_photo(photo, upright=True), file_digest(photo)
     height, width = pixels.shape[:2]
     for box in boxes:
         if box[2] > width or box[3] > height:
@@ -150,7 +152,7 @@ def cut_flukes(
         window = crop_window(box, width, height, anisotropy=anisotropy)
         crops = {size: cut(pixels, window, size) for size in sizes}
         view = thumbnails.fluke(pixels, box, anisotropy)
-        flukes.append(Fluke(photo, number, box, view, crops))
+        flukes.append(Fluke(photo, number, box, view, crops, content))
     return flukes
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from whales.base.console import log
-from whales.base.errors import UserError
+from whales.base.errors import UserError, shown
 from whales.base.tables import csv_text
 from whales.base.web_page import image, page
 from whales.base.writing import write_text
@@ -29,7 +29,8 @@ class Row(NamedTuple):
 
     query: path of the photo; fluke: number among those of its photo, from 1; x1 to y2: its box in pixels
     of the photo held upright, None for the whole frame; new_whale: probability of none of the known;
-    rank: from 1; probability, score: of the identity; photo: file name of the known photo most like it.
+    rank: from 1; probability, score: of the identity; photo: file name of the known photo most like it;
+    content: digest of the query's file, by which the review knows it again.
     """
 
     query: str
@@ -44,6 +45,7 @@ class Row(NamedTuple):
     probability: float
     score: float
     photo: str
+    content: str
 
 
 COLUMNS = Row._fields
@@ -81,7 +83,7 @@ def show(answer: Answer, console: Console | None = None) -> None:
     fluke = answer.fluke
     console = console or Console()
     # Text, since brackets in a plain string would be read as markup.
-    console.print(Text(f"{fluke.photo} #{fluke.number}: {used_part(fluke)}"))
+    console.print(Text(f"{shown(str(fluke.photo))} #{fluke.number}: {used_part(fluke)}"))
     console.print(Text(f"probability of a new whale: {answer.new:.2f}"))
     grid = Table()
     for name in ("rank", "identity", "probability", "score", "photo"):
@@ -89,7 +91,7 @@ def show(answer: Answer, console: Console | None = None) -> None:
     for rank, candidate in enumerate(answer.candidates, 1):
         numbers = f"{candidate.probability:.2f}", f"{candidate.score:.4f}"
         cells = str(rank), candidate.identity, *numbers, with_jpg(candidate.photo)
-        grid.add_row(*map(Text, cells))
+        grid.add_row(*map(Text, map(shown, cells)))
     console.print(grid)
 
 
@@ -108,6 +110,7 @@ def _row(answer: Answer, rank: int, candidate: Candidate) -> Row:
     return Row(
         str(fluke.photo), fluke.number, x1, y1, x2, y2, answer.new,
         rank, candidate.identity, candidate.probability, candidate.score, with_jpg(candidate.photo),
+        fluke.content,
     )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from whales.base.errors import UserError
 from whales.base.pickles import load
 from whales.files import folds
 from whales.files.boxes import Box
-from whales.files.decisions import DECISION_COLUMNS, DecisionLog
+from whales.files.decisions import DECISION_COLUMNS, FORMER_COLUMNS, DecisionLog
 from whales.files.labels import stem
 from whales.files.matrices import ScoreMatrix
 from whales.files.submissions import COLUMNS
@@ -176,7 +176,7 @@ def _of_table(path: Path) -> Content:
             return Content(path, SUBMISSION, None)
         if set(COLUMNS) <= set(header):
             return Content(path, LABELS, None)
-        if tuple(header) == DECISION_COLUMNS:
+        if tuple(header) in (DECISION_COLUMNS, FORMER_COLUMNS):
             return Content(path, DECISIONS, DecisionLog(path).rows())
         if {"epoch", "loss"} <= set(header):
             return Content(path, HISTORY, _history(path))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from whales.base.errors import UserError
+from whales.base.errors import UserError, shown
 from whales.base.tables import csv_text
 from whales.base.writing import atomic_path, write_text
 from whales.photos.photos import read_photo
@@ -88,7 +88,8 @@ class Finding:
         names = list(names)
         if names:
             more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
-            self.faults.append(f"{len(names):,} {fault}: {', '.join(names[:_NAMED])}{more}")
+            first = ", ".join(map(shown, names[:_NAMED]))
+            self.faults.append(f"{len(names):,} {fault}: {first}{more}")
 
 
 def count_faults(findings: Sequence[Finding]) -> int:
@@ -132,19 +133,19 @@ def show(findings: Sequence[Finding], notes: Sequence[str] = (), count: bool = T
     for (kind, folder), group in groups.items():
         together = len(group) > 1 and _fits(group, console)
         if together:
-            console.print(Text(f"\n{kind} in {folder or '.'}", "bold"))
+            console.print(Text(f"\n{kind} in {shown(folder) or '.'}", "bold"))
             console.print(_across(group))
         for finding in group:
             if not together:
-                console.print(Text(f"\n{finding.subject}", "bold"))
+                console.print(Text(f"\n{shown(finding.subject)}", "bold"))
                 console.print(_upright(finding))
             for fault in finding.faults if together else ():
-                console.print(Text(f"  fault  {_name(finding)}: {fault}", _FAULT))
+                console.print(Text(f"  fault  {_name(finding)}: {shown(fault)}", _FAULT))
             if finding.head:
-                console.print(Text(f"\nfirst of {finding.subject}", "bold"))
+                console.print(Text(f"\nfirst of {shown(finding.subject)}", "bold"))
                 console.print(_head(finding))
     for note in notes:
-        console.print(Text(note, _DULL))
+        console.print(Text(shown(note), _DULL))
     if not count:
         return
     faults, bad = count_faults(findings), sum(bool(finding.faults) for finding in findings)
@@ -153,7 +154,7 @@ def show(findings: Sequence[Finding], notes: Sequence[str] = (), count: bool = T
 
 
 def _name(finding: Finding) -> str:
-    return finding.subject.rpartition("/")[2]
+    return shown(finding.subject.rpartition("/")[2])
 
 
 def _table(show_header: bool = True) -> Table:
@@ -169,9 +170,9 @@ def _upright(finding: Finding) -> Table:
     table.add_column(finding.kind, overflow="fold", max_width=_FACT_WIDTH)
     table.add_column("", overflow="fold")
     for name, value in finding.facts.items():
-        table.add_row(name, value_text(value))
+        table.add_row(shown(name), shown(value_text(value), keep="\n"))
     for fault in finding.faults:
-        table.add_row("fault", fault, style=_FAULT)
+        table.add_row("fault", shown(fault), style=_FAULT)
     return table
 
 
@@ -181,11 +182,12 @@ def _across(group: Sequence[Finding]) -> Table:
     columns = _columns(group)
     table.add_column("faults", justify="right")
     for column in columns:
-        table.add_column(column.replace(" ", "\n"), justify="right", no_wrap=True)
+        table.add_column(shown(column).replace(" ", "\n"), justify="right", no_wrap=True)
     table.add_column("file", overflow="fold", min_width=_NAME_WIDTH)
     for finding in group:
         values = [finding.facts.get(column, "") for column in columns]
         cells = [value_text(value, short=not isinstance(value, float)) for value in values]
+        cells = [shown(cell, keep="\n") for cell in cells]
         faults = str(len(finding.faults)) if finding.faults else "-"
         table.add_row(faults, *cells, _name(finding), style=_FAULT if finding.faults else None)
     return table
@@ -223,7 +225,7 @@ def _head(finding: Finding) -> Table:
     table.add_column("", overflow="fold")
     table.add_column("", overflow="fold")
     for name, text in finding.head:
-        table.add_row(name, text)
+        table.add_row(shown(name), shown(text, keep="\n"))
     return table
 
 
@@ -264,20 +266,21 @@ def plot(path: Path, findings: Sequence[Finding]) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    across = min(_ACROSS, len(drawn))
-    down = math.ceil(len(drawn) / across)
-    figure, axes = plt.subplots(down, across, figsize=(5 * across, 3.2 * down), squeeze=False)
-    for axis in axes.flat[len(drawn) :]:
-        axis.axis("off")
-    for axis, finding in zip(axes.flat, drawn, strict=False):
-        _FORMS[finding.panel.form](axis, finding.panel.values)
-        axis.set_title(textwrap.fill(finding.subject, _TITLE), fontsize=7)
-        axis.set_xlabel(finding.panel.label, fontsize=8)
-        axis.tick_params(labelsize=7)
-    figure.tight_layout()
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=100, format="png")
-    plt.close(figure)
+    with matplotlib.rc_context({"text.parse_math": False}):  # a dollar in a name is no formula
+        across = min(_ACROSS, len(drawn))
+        down = math.ceil(len(drawn) / across)
+        figure, axes = plt.subplots(down, across, figsize=(5 * across, 3.2 * down), squeeze=False)
+        for axis in axes.flat[len(drawn) :]:
+            axis.axis("off")
+        for axis, finding in zip(axes.flat, drawn, strict=False):
+            _FORMS[finding.panel.form](axis, finding.panel.values)
+            axis.set_title(textwrap.fill(finding.subject, _TITLE), fontsize=7)
+            axis.set_xlabel(finding.panel.label, fontsize=8)
+            axis.tick_params(labelsize=7)
+        figure.tight_layout()
+        with atomic_path(path) as temporary:
+            figure.savefig(temporary, dpi=100, format="png")
+        plt.close(figure)
 
 
 def _histogram(axis: Axes, values: Sequence[float] | np.ndarray) -> None:

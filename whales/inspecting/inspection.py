@@ -12,7 +12,7 @@ from pandas.api.types import is_numeric_dtype
 
 from whales.base.errors import UserError
 from whales.files.boxes import MIN_SCORE, Box, mirror
-from whales.files.decisions import Decision, standing, words_of
+from whales.files.decisions import Decision, name_and_content, standing, words_of
 from whales.files.labels import NEW_WHALE, identities_of, read_labels
 from whales.files.submissions import read_submission_of_any, unknown_identities
 from whales.inspecting import contents
@@ -278,12 +278,14 @@ def _history(
 def _decisions(
     finding: Finding, content: Content[list[Decision]], tables: RootTables, head: int
 ) -> None:
-    stacks = standing(content.value)
+    stacks = standing(content.value, name_and_content)
     last = Counter(stack[-1].decision for stack in stacks.values())
     finding.facts |= {"rows": len(content.value), "photos": len(stacks), "last words": dict(last)}
     finding.facts["people"] = dict(Counter(row.who for row in content.value))
     if tables.test is not None and stacks:
-        finding.facts["test photos"] = Share(len(stacks.keys() & {*tables.test}), len(stacks))
+        finding.facts["test photos"] = Share(
+            sum(name in {*tables.test} for name, _ in stacks), len(stacks)
+        )
     if tables.train is not None:
         differing, known = 0, {*tables.train.values()} - {NEW_WHALE}
         for stack in stacks.values():
@@ -295,7 +297,7 @@ def _decisions(
             differing += len({*words.values()}) > 1
         finding.facts["people differ"] = Share(differing, len(stacks))
     finding.panel = Panel("bars", "last words on a photo", dict(last)) if last else None
-    for query, stack in list(stacks.items())[:head]:
+    for (query, _), stack in list(stacks.items())[:head]:
         words = [f"{row.who}: {row.decision} {row.candidate}".strip() for row in stack]
         finding.head.append((query, ", ".join(words)))
 

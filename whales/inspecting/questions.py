@@ -75,7 +75,7 @@ def valid_answers(path: Path, photos: Sequence[str], workspace: Workspace) -> di
     """
     answers, refusals = read_submission(path, photos)
     if refusals:
-        log("\n".join(f"the competition would refuse it: {reason}" for reason in refusals))
+        log(*(f"the competition would refuse it: {reason}" for reason in refusals))
         raise UserError(f"{path} is not a valid submission ({len(refusals)} faults)")
     log(f"{path}: valid, {len(answers)} photos")
     train = workspace.file("train_csv")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
+import cv2
 import numpy as np
 
 from whales.files.boxes import Box
@@ -12,6 +14,8 @@ from whales.photos.crops import crop_window, cut
 from whales.photos.photos import read_photo
 
 HEIGHT = 100  # of a thumbnail, pixels
+# Two pictures are one where thumbnails of this side differ by no more than a JPEG's losses, of 255.
+_COMPARED, _LOSSES = 128, 3.0
 
 
 def thumbnail(workspace: Workspace, boxes: Mapping[str, Box], name: str) -> np.ndarray:
@@ -39,3 +43,16 @@ def thumbnail_size(anisotropy: float) -> tuple[int, int]:
     (215, 100)
     """
     return max(1, round(HEIGHT * anisotropy)), HEIGHT
+
+
+def same_picture(first: Path, second: Path) -> bool:
+    """Whether two files show one photo, turned or encoded anew; held upright, of one size.
+
+    `UserError` where one cannot be read.
+    """
+    photos = [read_photo(path, upright=True) for path in (first, second)]
+    if photos[0].shape != photos[1].shape:
+        return False
+    size = (_COMPARED, _COMPARED)
+    small = [cv2.resize(pixels, size, interpolation=cv2.INTER_AREA) for pixels in photos]
+    return float(np.abs(small[0].astype(np.float32) - small[1]).mean()) <= _LOSSES

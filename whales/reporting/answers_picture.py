@@ -76,7 +76,7 @@ def _draw(
     """pixels: (h, w, 3) uint8, None for a grey field; right: None where the answer is not known."""
     axis.set_xticks([])
     axis.set_yticks([])
-    axis.set_title(title, fontsize=8, pad=2)
+    axis.set_title(title, fontsize=8, pad=2, parse_math=False)
     if pixels is None:
         pixels = np.full((*thumbnail_size(anisotropy)[::-1], 3), 245, np.uint8)
     axis.imshow(pixels)

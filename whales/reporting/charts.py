@@ -39,13 +39,15 @@ def lines(
         for number, (name, (x, y)) in enumerate(drawn.items()):
             known = [(a, b) for a, b in zip(x, y, strict=True) if math.isfinite(b)]
             style = {"color": _COLOURS[number % 6], "linestyle": _DASHES[number % 6]}
-            axis.plot(*(zip(*known, strict=True) if known else ([], [])), label=name, **style)
+            axis.plot(
+                *(zip(*known, strict=True) if known else ([], [])), label=_plain(name), **style
+            )
             if len(known) < 12:
                 axis.lines[-1].set(marker="o", markersize=4)
         for name, x in (marks or {}).items():
             axis.axvline(x, color="#14202b", linewidth=1)
             font = {"rotation": 90, "va": "bottom", "ha": "right", "fontsize": 8}
-            axis.text(x, 0.02, name, transform=axis.get_xaxis_transform(), **font)
+            axis.text(x, 0.02, _plain(name), transform=axis.get_xaxis_transform(), **font)
         axis.set(xlabel=x_label, ylabel=label)
         all_x = [value for xs, _ in drawn.values() for value in xs]
         if all_x and all(isinstance(value, int) for value in all_x):
@@ -75,13 +77,18 @@ def histogram(
         heights = np.where(heights > 0, heights, np.nan) if log else heights
         baseline = bottom / 2 if log else 0
         axis.stairs(heights, edges, baseline=baseline, fill=True, **shade)
-        axis.stairs(heights, edges, baseline=baseline, label=name, **style)
+        axis.stairs(heights, edges, baseline=baseline, label=_plain(name), **style)
     if log:
         axis.set_yscale("log")
     axis.set(xlabel=x_label, ylabel=y_label, xlim=(0, 1))
     if len(groups) > 1:
         axis.legend(fontsize=8)
     return _svg(figure, title)
+
+
+def _plain(name: str) -> str:
+    """A name in which a dollar begins no formula of Matplotlib's."""
+    return name.replace("$", r"\$")
 
 
 def _figure(panels: int) -> tuple[Figure, list[Axes]]:

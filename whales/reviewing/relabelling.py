@@ -12,19 +12,12 @@ from whales.base.console import log
 from whales.base.errors import UserError
 from whales.base.tables import csv_text
 from whales.base.writing import require_writable, write_text
-from whales.files.decisions import (
-    SKIP,
-    UNDO,
-    Decision,
-    DecisionLog,
-    last_of_each,
-    standing,
-    words_of,
-)
+from whales.files.decided_photos import DecidedPhotos
+from whales.files.decisions import SKIP, UNDO, Decision, DecisionLog, last_of_each, words_of
 from whales.files.import_table import imported_identities
 from whales.files.labels import NEW_WHALE, identities_of, read_labels, stem
 from whales.files.workspace import Workspace
-from whales.reviewing.review_results import Results, ReviewQuery
+from whales.reviewing.review_results import Results, ReviewQuery, decided_photos
 
 NEW_IDENTITY = "new_{:04}"
 
@@ -34,9 +27,10 @@ class Relabelling:
     """The photos that a new labels table would hold besides those of train.csv, and those left out.
 
     added: query as decided -> its identity; new: those of them whose identity is made up; skipped,
-    shared (several flukes on one photo), labelled (in train.csv already): queries left out;
-    conflicts: query -> person -> what that person decided; elsewhere: decided photos that are not
-    among the queries; undecided, undone: counts.
+    shared (several flukes on one photo), labelled (in train.csv already), namesakes (another photo under
+    review has the name): queries left out; conflicts: query -> person -> what that person decided;
+    elsewhere: decided photos that are not among the queries; notes: what of the table is not applied, or
+    by name alone, and why; undecided, undone: counts.
     """
 
     added: dict[str, str] = field(default_factory=dict)
@@ -44,8 +38,10 @@ class Relabelling:
     skipped: list[str] = field(default_factory=list)
     shared: list[str] = field(default_factory=list)
     labelled: list[str] = field(default_factory=list)
+    namesakes: list[str] = field(default_factory=list)
     conflicts: dict[str, dict[str, str]] = field(default_factory=dict)
     elsewhere: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     undecided: int = 0
     undone: int = 0
     people: Counter[str] = field(default_factory=Counter)
@@ -70,9 +66,11 @@ def apply_decisions(
     rows = decisions.rows()
     if write:
         require_writable(out, summary_path(out))
-    result = relabel(rows, results.queries, results.labels, taken, decisions.path)
+    photos = decided_photos(workspace, results)
+    result = relabel(rows, results.queries, results.labels, taken, decisions.path, photos)
+    workspace.digests.remember()
     lines = summary(result, len(results.labels), decisions.path)
-    log("\n".join(lines))
+    log(*lines)
     if write:
         write_labels(out, workspace, result, lines)
         log(f"wrote {out} and {summary_path(out)}")
@@ -86,24 +84,27 @@ def relabel(
     labels: dict[str, str],
     taken: set[str],
     source: Path,
+    photos: DecidedPhotos | None = None,
 ) -> Relabelling:
     """Weigh all decisions; the last one on a photo counts.
 
     People whose last words on a photo differ are in conflict; a skip is no word, but as the last one
     it holds the photo back. taken: identities that made-up ones must not be called, in any case;
-    source: of the rows, for messages. Raises `UserError` naming the line of a candidate that is none.
+    source: of the rows, for messages; photos: the queries, in their order, with their contents (None: by
+    name alone). Raises `UserError` naming the line of a candidate that is none.
     """
-    result = Relabelling(undone=sum(row.decision == UNDO for row in rows))
-    query_of = {stem(query.name): query for query in queries}
+    photos = photos or DecidedPhotos([query.name for query in queries])
+    verdicts = photos.verdicts(rows)
+    result = Relabelling(undone=sum(row.decision == UNDO for row in rows), notes=verdicts.notes())
+    result.elsewhere = verdicts.elsewhere
+    namesakes = Counter(stem(query.name) for query in queries)
     known = {*labels.values()} - {NEW_WHALE}
     used = {name.casefold() for name in taken | known}
     free = (name for name in map(NEW_IDENTITY.format, count(1)) if name not in used)
-    stacks = standing(rows)
-    for name, stack in sorted(stacks.items(), key=lambda item: item[1][0].line):
-        if name not in query_of:
-            result.elsewhere.append(stack[-1].query)
-            continue
-        query = query_of[name]
+    stacks = verdicts.of_photo
+    for index, stack in sorted(stacks.items(), key=lambda item: item[1][0].line):
+        query = queries[index]
+        name = stem(query.name)
         result.people.update(last_of_each(stack).keys())
         words = words_of(stack, labels, known, source)
         if len({*words.values()}) > 1:
@@ -114,13 +115,15 @@ def relabel(
             result.shared.append(query.name)
         elif name in labels:
             result.labelled.append(query.name)
+        elif namesakes[name] > 1:
+            result.namesakes.append(str(query.path))
         else:
             identity = words[stack[-1].who]
             if identity == NEW_WHALE:
                 identity = next(free)
                 result.new.append(query.name)
             result.added[query.name] = identity
-    result.undecided = sum(stem(query.name) not in stacks for query in queries)
+    result.undecided = len(queries) - len(stacks)
     return result
 
 
@@ -154,10 +157,16 @@ def summary(result: Relabelling, labelled: int, source: Path) -> list[str]:
         (result.skipped, "skipped"),
         (result.shared, "left out, since their photo shows several flukes and has one label"),
         (result.labelled, "left out, since train.csv has a photo of their name"),
+        (
+            result.namesakes,
+            "left out, since others under review have their name, which a table of labels holds once; "
+            "rename them and identify them again, the decisions stay",
+        ),
         (result.elsewhere, "decided that are not among those under review"),
     ):
         if names:
             lines.append(f"{len(names)} photos {reason}: {', '.join(names)}")
+    lines += result.notes
     lines.append(f"{result.undecided} photos not decided; {result.undone} decisions undone")
     return lines
 
@@ -193,5 +202,5 @@ def write_labels(
     """Write the labels table `Image,Id` and its summary, each whole or not at all."""
     labels = read_labels(workspace.file("train_csv"))
     rows = [*zip(labels.Image, labels.Id, strict=True), *result.added.items()]
-    write_text(out, csv_text(("Image", "Id"), rows))
+    write_text(out, csv_text(("Image", "Id"), rows, contract=True))
     write_text(summary_path(out), "\n".join(lines) + "\n")

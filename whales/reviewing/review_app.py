@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import logging
 import secrets
@@ -31,11 +32,10 @@ from whales.files.decisions import (
     last_of_each,
     login_name,
     now,
-    standing,
 )
 from whales.files.labels import stem, with_jpg
 from whales.files.workspace import Workspace
-from whales.reviewing.review_results import Results
+from whales.reviewing.review_results import Results, decided_photos
 from whales.reviewing.review_views import VIEWS, jpeg, outline
 from whales.scores.best_photos import Candidate
 
@@ -115,33 +115,42 @@ class Desk:
 
     def __init__(self, workspace: Workspace, results: Results, decisions: DecisionLog) -> None:
         self.workspace, self.results, self.decisions = workspace, results, decisions
+        self._decided = decided_photos(workspace, results)
+        self._contents: dict[Path, str] = {}  # of the files as people first saw them
         # In the photos' addresses: a browser keeps photos, and number 3 is another one next time.
         self._run = secrets.token_hex(4)
-        self.keys = [stem(query.name) for query in results.queries]
 
     def index_of(self, number: object) -> int:
         """Index of a query from its number, which counts from 1; 404 for another."""
         # True and False are whole numbers too.
-        if isinstance(number, int) and number is not True and 1 <= number <= len(self.keys):
+        if (
+            isinstance(number, int)
+            and number is not True
+            and 1 <= number <= len(self.results.queries)
+        ):
             return number - 1
         abort(404, f"there is no photo number {number}")
 
     def listed(self, wanted: Filter) -> dict[str, object]:
         """Number and state of the queries that pass a filter, and how many there are and are decided."""
-        stacks = standing(self.decisions.rows())
+        stacks = self._stacks()
         ranked = self.results.candidates(wanted.net)
         chosen = [
-            {"number": index + 1, "state": self._state(stacks.get(key, []))}
-            for index, key in enumerate(self.keys)
-            if _passes(wanted, ranked[index], key in stacks)
+            {"number": index + 1, "state": self._state(stacks.get(index, []))}
+            for index, candidates in enumerate(ranked)
+            if _passes(wanted, candidates, index in stacks)
         ]
-        decided = sum(key in stacks for key in self.keys)
-        return {"queries": chosen, "total": len(self.keys), "decided": decided}
+        return {"queries": chosen, "total": len(ranked), "decided": len(stacks)}
 
     def query_view(self, index: int, net: str) -> dict[str, object]:
         """All that the page shows of one query."""
         query = self.results.queries[index]
-        stack = standing(self.decisions.rows()).get(self.keys[index], [])
+        stack = self._stacks().get(index, [])
+        candidates = self.results.candidates(net)[index]
+        with contextlib.suppress(UserError):  # the page says what cannot be read
+            query.content(self._seen)
+            for candidate in candidates:
+                self._seen(self.workspace.train_photo(candidate.photo or ""))
         return {
             "number": index + 1,
             "name": query.name,
@@ -160,7 +169,7 @@ class Desk:
                     "probability": candidate.probability,
                     "views": self._views("known_photo", name=candidate.photo),
                 }
-                for candidate in self.results.candidates(net)[index]
+                for candidate in candidates
             ],
         }
 
@@ -174,20 +183,34 @@ class Desk:
         person, decision = checked_name(str(posted.get("who", ""))), posted.get("decision")
         if decision not in (SAME, NEW, SKIP):
             raise UserError(f"a decision is {SAME}, {NEW} or {SKIP}; received {decision}")
-        photo = score = ""
+        photo = score = photo_content = ""
         if decision == SAME:
             net, photo = str(posted.get("net", "")), str(posted.get("photo", ""))
             candidate = self._candidate(index, net, photo)
             score = "" if candidate.score is None else f"{candidate.score:.6f}"
-        name = self.results.queries[index].name
-        self.decisions.append(Decision(person, now(), name, str(decision), photo, score))
-        stack = standing(self.decisions.rows()).get(self.keys[index], [])
+            photo_content = self._seen(self.workspace.train_photo(stem(photo)))
+        query = self.results.queries[index]
+        contents = query.content(self._seen), photo_content
+        row = Decision(person, now(), query.name, str(decision), photo, score, *contents)
+        self.decisions.append(row)
+        stack = self._stacks().get(index, [])
         return {"number": index + 1, "state": self._state(stack)}
 
     def undo(self, person: str) -> dict[str, object]:
         """Take back a person's last decision on what is under review; `UserError` for none."""
-        row = self.decisions.undo(checked_name(person), set(self.keys))
-        return {"number": self.keys.index(stem(row.query)) + 1, "decision": UNDO}
+        row = self.decisions.undo(checked_name(person), self._decided.index_of)
+        return {"number": (self._decided.index_of(row) or 0) + 1, "decision": UNDO}
+
+    def _seen(self, path: Path) -> str:
+        """Digest of a photo, which must stay what people saw; `UserError` where it has changed."""
+        content = self.workspace.digests.of(path)
+        if self._contents.setdefault(path, content) != content:
+            raise UserError(f"{path} has changed since it was shown; start the program again")
+        return content
+
+    def _stacks(self) -> dict[int, list[Decision]]:
+        """Index of a query -> its standing decisions, from the table as it is now."""
+        return self._decided.verdicts(self.decisions.rows()).of_photo
 
     def _views(self, endpoint: str, **key: int | str | None) -> dict[str, str]:
         """Addresses of a photo's views, and of where its fluke lies in them; `key`: which photo."""
@@ -346,6 +369,9 @@ def review(
     reviewer = checked_name(reviewer) if reviewer is not None else login_name()
     results.candidates(next(iter(results.nets)))  # what is broken is said now, not on the page
     decisions.mend()
+    for note in decided_photos(workspace, results).verdicts(decisions.rows()).notes():
+        log(f"{decisions.path}: {note}")
+    workspace.digests.remember()
     listening = open_socket(host, port)
     app = review_app(workspace, results, decisions, reviewer, (host, socket.gethostname()))
     serve(app, listening, browser)

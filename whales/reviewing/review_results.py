@@ -11,14 +11,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from whales.base.console import log
 from whales.base.errors import UserError
 from whales.base.tables import read_table, require_columns
 from whales.files.boxes import Box
 from whales.files.dataset import known_photos, load_boxes, test_photos, training_identities
+from whales.files.decided_photos import DecidedPhotos
+from whales.files.decisions import fluke_content
+from whales.files.digests import file_digest
 from whales.files.import_table import imported
 from whales.files.labels import check_labelled, stem, with_jpg
 from whales.files.matrices import ScoreMatrix, load_tuple
 from whales.files.workspace import Workspace, require
+from whales.photos.thumbnails import same_picture
 from whales.scores.best_photos import Candidate, best_identities
 from whales.scores.ensemble import blend
 
@@ -36,7 +41,8 @@ class ReviewQuery(NamedTuple):
 
     name: in the table of decisions; box: x1, y1, x2, y2 in pixels, None for the whole frame; upright:
     whether the box is that of the photo turned as its EXIF note says; new: probability of none of the
-    known whales, if there is one; shared: whether its photo shows other flukes too.
+    known whales, if there is one; shared: whether its photo shows other flukes too; fluke: its number
+    among those of its photo; in_root: the same photo in the work root, where it was imported.
     """
 
     name: str
@@ -45,13 +51,19 @@ class ReviewQuery(NamedTuple):
     upright: bool = False
     new: float | None = None
     shared: bool = False
+    fluke: str = "1"
+    in_root: Path | None = None
+
+    def content(self, digest: Callable[[Path], str]) -> str:
+        """The query as decisions know it; `digest`: of a file. `UserError` where the photo cannot be read."""
+        return fluke_content(digest(self.in_root or self.path), self.fluke)
 
 
 @dataclass
 class Results:
     """The queries under review, and how the nets rank their candidates.
 
-    queries: in order, their names (stems) differ; labels: stem -> identity of the known photos; boxes:
+    queries: in order, no two of one name and content; labels: stem -> identity of the known photos; boxes:
     of those, stem -> box; nets: name -> function that ranks each query's candidates, best first, called
     when first needed.
     """
@@ -71,6 +83,16 @@ class Results:
             if net not in self._ranked:
                 self._ranked[net] = self.nets[net]()
             return self._ranked[net]
+
+
+def decided_photos(workspace: Workspace, results: Results) -> DecidedPhotos:
+    """The queries of `results`, their contents and those of the known photos, as decisions name them."""
+    digest = workspace.digests.of
+    return DecidedPhotos(
+        [query.name for query in results.queries],
+        lambda index: results.queries[index].content(digest),
+        lambda name: digest(workspace.train_photo(name)),
+    )
 
 
 def results_of(
@@ -125,7 +147,8 @@ def results_of_table(workspace: Workspace, path: Path | str) -> Results:
     """The rows of tools/identify.py's CSV: a query for each photo and fluke, in the order of the table.
 
     Columns query, identity and photo, and those of fluke, x1, y1, x2, y2, new_whale, rank,
-    probability and score that are there. Raises `UserError` naming the line.
+    probability, score and content that are there; a photo of another content than identified is refused,
+    and a second copy of one file under one name is left out. Raises `UserError` naming the line.
     """
     for key in _TABLES:
         require(workspace, workspace.file(key))
@@ -138,57 +161,77 @@ def results_of_table(workspace: Workspace, path: Path | str) -> Results:
     groups: dict[tuple[str, str], list[dict[str, str]]] = {}
     for row in rows:
         groups.setdefault((row["query"], row.get("fluke") or "1"), []).append(row)
-    flukes, names_in_root = Counter(photo for photo, _ in groups), _names_in_root(workspace)
+    flukes = Counter(photo for photo, _ in groups)
+    imports = _Imported(workspace)
     queries, ranked = [], []
+    seen: dict[tuple[str, str], str] = {}
     for (photo, fluke), group in groups.items():
-        shared = flukes[photo] > 1
-        queries.append(_query(photo, fluke, group[0], Path(path), names_in_root, shared))
+        query = _query(photo, fluke, group[0], Path(path), imports, flukes[photo] > 1)
+        first = seen.setdefault((query.name, query.content(workspace.digests.of)), photo)
+        if first != photo:
+            log(f"{photo} is the same file as {first} and is shown once")
+            continue
+        queries.append(query)
         group.sort(key=lambda row: _number(row, "rank") or 0.0)
         ranked.append([_candidate(row, labels) for row in group][:SHOWN])
-    named: dict[str, str] = {}
-    for query, (photo, _) in zip(queries, groups, strict=True):
-        if named.setdefault(stem(query.name), photo) != photo:
-            raise UserError(
-                f"{path}: {named[stem(query.name)]} and {photo} have one name, and decisions are kept "
-                "by name; rename one photo and identify it again"
-            )
     if not queries:
         raise UserError(f"{path} has no rows; run tools/identify.py --csv again")
     return Results(queries, labels, load_boxes(workspace), {"results": lambda: ranked})
 
 
-def _names_in_root(workspace: Workspace) -> dict[str, str]:
-    """Real path of an imported photo -> its file name in the work root, which may be another.
+class _Imported:
+    """The photos that a work root was imported from, which may have other names in it."""
 
-    Photos that show several animals are left out: they have a name for each animal.
-    """
-    rows = [(os.path.realpath(row["path"]), row["Image"]) for row in imported(workspace).values()]
-    counts = Counter(path for path, _ in rows)
-    return {path: name for path, name in rows if counts[path] == 1}
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        rows = [
+            (os.path.realpath(row["path"]), row["Image"]) for row in imported(workspace).values()
+        ]
+        counts = Counter(path for path, _ in rows)
+        # Photos that show several animals are left out: they have a name for each animal.
+        self._names = {path: name for path, name in rows if counts[path] == 1}
+
+    def photo(self, path: Path) -> Path | None:
+        """The photo of the work root that was imported from a file; None where the file is another now."""
+        name = self._names.get(os.path.realpath(path))
+        if name is None:
+            return None
+        try:
+            in_root = self._workspace.photo(stem(name))
+            digest = self._workspace.digests.of
+            if digest(in_root) == digest(path) or same_picture(in_root, path):
+                return in_root
+        except UserError:  # one of them is gone or broken: no longer the same
+            return None
+        # The same path may be that of the next memory card.
+        log(f"{path} is not the photo that was imported from there as {name}")
+        return None
 
 
 def _query(
-    photo: str,
-    fluke: str,
-    row: dict[str, str],
-    table: Path,
-    names_in_root: Mapping[str, str],
-    shared: bool,
+    photo: str, fluke: str, row: dict[str, str], table: Path, imports: _Imported, shared: bool
 ) -> ReviewQuery:
     files = [path for path in (Path(photo), table.parent / photo) if path.is_file()]
-    name = photo.replace("\\", "/").rsplit("/", 1)[-1]
-    if files:
-        name = names_in_root.get(os.path.realpath(files[0]), name)
-    if fluke != "1":
-        # In front of the extension, since the readers of the table of decisions cut that off.
-        name = f"{stem(name)}#{fluke}{Path(name).suffix}"
-    if not name or not files:
+    if not photo or not files:
         raise UserError(
             f"{row['where']}: photo {photo or '(empty)'} is not there; start where identify.py was started"
         )
+    content = row.get("content", "")
+    file = next((path for path in files if content in ("", file_digest(path))), None)
+    if file is None:
+        raise UserError(
+            f"{row['where']}: photo {photo} is not the one that was identified, its content is another; "
+            "start where identify.py was started, or identify it again"
+        )
+    in_root = imports.photo(file)
+    name = in_root.name if in_root else photo.replace("\\", "/").rsplit("/", 1)[-1]
+    if fluke != "1":
+        # In front of the extension, since the readers of the table of decisions cut that off.
+        name = f"{stem(name)}#{fluke}{Path(name).suffix}"
     corners = [_number(row, corner) for corner in _CORNERS]
     box = None if None in corners else tuple(corners)
-    return ReviewQuery(name, files[0].resolve(), box, True, _number(row, "new_whale"), shared)
+    new = _number(row, "new_whale")
+    return ReviewQuery(name, file.resolve(), box, True, new, shared, fluke, in_root)
 
 
 def _candidate(row: dict[str, str], labels: Mapping[str, str]) -> Candidate:
