@@ -24,7 +24,7 @@ settings.register_profile(
     database=None,
     phases=[Phase.explicit, Phase.generate],
 )
-settings.register_profile("soak", max_examples=2000, deadline=None, database=None, print_blob=True)
+settings.register_profile("soak", max_examples=1000, deadline=None, database=None, print_blob=True)
 settings.load_profile("repository")
 
 

@@ -28,8 +28,9 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
-from cosmic_ray.commands.init import _all_work_items
+from cosmic_ray.commands.init import init
 from cosmic_ray.mutating import mutate_and_test
+from cosmic_ray.work_db import WorkDB, use_db
 from cosmic_ray.work_item import MutationSpec
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -68,8 +69,11 @@ class Outcome:
 
 def mutants(module: str) -> list[MutationSpec]:
     """All mutants of a module, in the order of their lines."""
-    items = _all_work_items([Path(module)], {})
-    found = [mutation for item in items for mutation in item.mutations]
+    with tempfile.TemporaryDirectory() as folder:
+        with use_db(f"{folder}/session.sqlite", WorkDB.Mode.create) as session:
+            init([Path(module)], session, {})
+            found = [mutation for item in session.work_items for mutation in item.mutations]
+    found.sort(key=lambda one: (one.start_pos, one.operator_name, one.occurrence))
     return [one for one in found if not one.operator_name.startswith(_LEFT_OUT)]
 
 
