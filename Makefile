@@ -3,13 +3,16 @@ PYTHON ?= python3
 ROOT ?= demo_root
 BIN := .venv/bin
 
-.PHONY: demo test bench lint format clean
+.PHONY: demo test mutants bench lint format clean
 
 demo: .venv/installed
 	$(BIN)/python demo.py --root "$(ROOT)"
 
 test: .venv/installed-dev
 	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal $(ARGS)
+
+mutants: .venv/installed-proof
+	$(BIN)/python tests/proof/mutants.py $(ARGS)
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .
@@ -33,6 +36,10 @@ format: .venv/installed-dev
 
 .venv/installed-dev: requirements-dev.txt .venv/installed
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	touch $@
+
+.venv/installed-proof: requirements-proof.txt .venv/installed-dev
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-proof.txt
 	touch $@
 
 clean:

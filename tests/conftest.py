@@ -11,11 +11,20 @@ os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
 
 import numpy as np
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 settings.register_profile("repository", derandomize=True, deadline=None, database=None)
+# Chosen by --hypothesis-profile: a mutant needs no smallest example; a soak tries many, and others each time.
+settings.register_profile(
+    "mutants",
+    derandomize=True,
+    deadline=None,
+    database=None,
+    phases=[Phase.explicit, Phase.generate],
+)
+settings.register_profile("soak", max_examples=1000, deadline=None, database=None, print_blob=True)
 settings.load_profile("repository")
 
 

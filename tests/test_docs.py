@@ -28,7 +28,9 @@ from whales.reviewing.review_results import results_of_table
 
 RUN, TRAINED, BY_HAND = "run", "run with trained nets", "by hand"
 LARGEST = 8 * 1024  # bytes of README.md: what a reader takes in before choosing a page
-PAGES = [REPOSITORY / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")]
+PAGES = [
+    REPOSITORY / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
+]
 PAGES += sorted((REPOSITORY / "docs").glob("*.md"))
 SCRIPT = re.compile(r"python3 ([\w./]+\.py)")
 COMMAND = re.compile(r"\bwhales-[a-z]+\b")

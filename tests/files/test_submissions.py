@@ -34,6 +34,7 @@ def table(path, rows, header="Image,Id"):
         (["a.jpg,x\u00a0y", "b.jpg,x"], "line 2: photo a.jpg has more than spaces between"),
         (["a.jpg,x\u200by", "b.jpg,x"], "line 2: photo a.jpg has more than spaces between"),
         (["a.jpg,x,y", "b.jpg,x"], "line 2: expected 2 fields, received 3"),
+        (["a.jpg,x", "b.jpg"], "line 3: expected 2 fields, received 1"),
     ],
 )
 def test_what_would_be_refused(tmp_path, rows, told):
@@ -45,10 +46,12 @@ def test_no_table(tmp_path):
     with pytest.raises(UserError, match="expected the columns Image,Id, received name,who"):
         read_submission(table(tmp_path / "s.csv", [], "name,who"), [])
     (tmp_path / "empty.csv").write_text("")
-    with pytest.raises(UserError, match="cannot be read as a submission"):
-        read_submission(tmp_path / "empty.csv", [])
-    with pytest.raises(UserError, match="cannot be read as a submission"):
-        read_submission(tmp_path / "none.csv", [])
+    refused(lambda: read_submission(tmp_path / "empty.csv", []), "submission (it is empty)")
+    refused(
+        lambda: read_submission(tmp_path / "none.csv", []), "submission ([Errno 2] No such file"
+    )
+    (tmp_path / "photo.csv").write_bytes(b"\xff\xd8\xff\xe0")
+    refused(lambda: read_submission(tmp_path / "photo.csv", []), "cannot be read as a submission")
 
 
 def test_submissions_of_the_pipeline_are_valid(tmp_path):
@@ -67,6 +70,32 @@ def test_answers_are_read_back_in_file_order(tmp_path):
     message = "x.csv, line 3: w_1 of photo a is no identity"
     refused(lambda: read_known_answers(tmp_path / "x.csv", ["w_2"]), message)
     assert unknown_identities(found, ["w_2"]) == ["w_1"]
+    assert unknown_identities({"a": ["w_3", "w_1"], "b": ["w_2"]}, ["w_1"]) == ["w_2", "w_3"]
+
+
+def test_the_first_of_several_unknown_answers_is_named(tmp_path):
+    path = table(tmp_path / "s.csv", ["a.jpg,w_1", "b.jpg,w_1 w_8 new_whale w_9"])
+    refused(lambda: read_known_answers(path, ["w_1"]), "line 3: w_8 of photo b is no identity")
+
+
+@pytest.mark.parametrize(
+    ("count", "said"), [(5, "p0, p1, p2, p3, p4"), (6, "p0, p1, p2, p3, p4 and 1 more")]
+)
+def test_five_photos_are_named_and_the_others_counted(tmp_path, count, said):
+    names = [f"p{number}" for number in range(count)]
+    path = table(tmp_path / "s.csv", ["a.jpg,x"])
+    refusals = [f"{count} photos without a line: {said}"]
+    assert read_submission(path, ["a", *names]).refusals == refusals
+
+
+def test_five_answers_are_allowed_and_rows_of_other_lengths_are_no_answers(tmp_path):
+    path = table(tmp_path / "s.csv", ["a.jpg,v w x y z", "b.jpg", "", "c.jpg,x", "d.jpg,x,y"])
+    read = read_submission(path, ["a", "c"])
+    assert read.answers == {"a": list("vwxyz"), "c": ["x"]}
+    fields = {3: 1, 4: 0, 6: 3}
+    assert read.refusals == [
+        f"line {line}: expected 2 fields, received {count}" for line, count in fields.items()
+    ]
 
 
 def test_an_empty_answer_is_refused_where_answers_must_be_known(tmp_path):

@@ -131,11 +131,11 @@ def read_submission(path: Path, wanted: Sequence[str]) -> Submission:
     """
     try:
         with open(path, newline="", encoding="utf-8") as source:
-            header, *rows = csv.reader(source)
-    except (OSError, UnicodeDecodeError, csv.Error, ValueError) as reason:
-        raise UserError(
-            f"{path} cannot be read as a submission ({reason or 'it is empty'})"
-        ) from None
+            header, *rows = [*csv.reader(source)] or [[]]
+    except (OSError, csv.Error, ValueError) as reason:
+        raise UserError(f"{path} cannot be read as a submission ({reason})") from None
+    if not header:
+        raise UserError(f"{path} cannot be read as a submission (it is empty)")
     if header != COLUMNS:
         raise UserError(f"{path}: expected the columns Image,Id, received {','.join(header)}")
     refusals = []
