@@ -158,7 +158,7 @@ def test_odd_files(root):
     assert 10 <= len(scans) <= 60
 
 
-def test_four_channel_photos_look_right_without_their_last_channel(root):
+def test_photos_in_four_inks_look_right(root):
     shots = [shot for shot in competition.plan(1) if shot.odd == "cmyk"]
     assert len(shots) == 2
     for shot in shots:

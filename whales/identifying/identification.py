@@ -101,6 +101,8 @@ def name_faults(faults: Sequence[str], left_out: bool) -> None:
         if faults:
             log(f"{len(faults)} photos left out because they cannot be read")
     elif faults:
+        if len(faults) > 1:
+            log(f"{len(faults)} photos cannot be read:")
         for fault in faults[:-1]:
             log_error(fault)
         raise UserError(faults[-1])

@@ -37,8 +37,8 @@ PHOTO_SUFFIXES = (
 )  # fmt: skip
 # Part of the keys of pixels kept on disk; another number where photos are decoded in another way.
 DECODING = 2
-# Of a JPEG's damage the decoder only warns, and goes on with grey or shifted blocks.
-_FAIL_ON = {"JPEG": "warning"}
+# Of damage in a photo's middle decoders only warn, and go on with grey or shifted blocks.
+_FAIL_ON = "warning"
 _OTHER_FORMATS = (
     (b"%PDF", "PDF"),
     (b"BM", "BMP"),
@@ -126,7 +126,8 @@ def photo_size(path: Path | str) -> tuple[int, int]:
 def read_eighth(path: Path | str) -> np.ndarray:
     """A photo at an eighth of its size, for comparing photos: (about h/8, about w/8, 3 or 1) uint8.
 
-    JPEGs are decoded at that size, which is fast. `UserError` as `read_photo`.
+    JPEGs are decoded at that size, which is fast. `UserError` as `read_photo`, but for damage that only a
+    full decode shows.
     """
     header = photo_header(path)
     try:
@@ -174,14 +175,16 @@ def _opened(path: Path | str, shrink: int = 1) -> tuple[PhotoHeader, pyvips.Imag
         try:
             found = _format(descriptor)
             os.lseek(descriptor, 0, os.SEEK_SET)
+            if found not in FORMATS:
+                raise _broken(
+                    path, f"it is {found}, no raster photo", "convert it to JPEG, replace it"
+                )
             source = pyvips.Source.new_from_descriptor(descriptor)  # it keeps a copy
         finally:
             os.close(descriptor)
     except OSError as error:
         raise _broken(path, _system_reason(error)) from error
-    if found not in FORMATS:
-        raise _broken(path, f"it is {found}, no raster photo", "convert it to JPEG, replace it")
-    options = {"access": "sequential", "fail_on": _FAIL_ON.get(found, "error")}
+    options = {"access": "sequential", "fail_on": _FAIL_ON}
     options |= {"shrink": shrink} if shrink > 1 else {}
     try:
         image = pyvips.Operation.call(FORMATS[found], source, **options)
