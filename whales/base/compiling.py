@@ -35,7 +35,7 @@ class _Cache(FunctionCache):
             super().save_overload(*arguments)
 
 
-def compiled(**options: object) -> Callable[[Callable], Callable]:
+def cached_njit(**options: object) -> Callable[[Callable], Callable]:
     """Decorator of a function that Numba compiles and keeps; options: of `numba.njit` but `cache`."""
 
     def decorate(function: Callable) -> Callable:

@@ -276,6 +276,8 @@ def _refuse_odd(path: Path) -> None:
         raise WriteError(f"{path} is a device or a pipe; {_NAME}")
     # The superuser may write whatever the mode says; a file that nobody may write is meant to stay.
     if not mode & 0o222 or not os.access(path, os.W_OK):
+        if hasattr(os, "statvfs") and os.statvfs(path).f_flag & os.ST_RDONLY:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
         raise WriteError(f"{path} is protected against writing; {_RIGHTS}")
 
 

@@ -20,7 +20,7 @@ from functools import cache
 import numba
 import numpy as np
 
-from whales.base.compiling import compiled
+from whales.base.compiling import cached_njit
 from whales.base.progress import progress_bar
 from whales.scores.head import HeadWeights, as_features, folded
 
@@ -143,7 +143,7 @@ def _tiled(gallery: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(padded.reshape(tiles, TILE, width).transpose(0, 2, 1))
 
 
-@compiled(parallel=True, fastmath=True, error_model="numpy")
+@cached_njit(parallel=True, fastmath=True, error_model="numpy")
 def _score_rows(queries, tiles, rows, negative, features, constant, first, left, splits, scores):
     """Fill `scores` (n, m) float32 of `queries` (n, d) and `tiles` (tiles, d, TILE), both float32.
 
@@ -176,7 +176,7 @@ def _load_score_tile() -> None:
 
 
 # In the file of `_score_rows`, since Numba's cache follows one file: both need the same `_score_tile`.
-@compiled(parallel=True, fastmath=True, error_model="numpy")
+@cached_njit(parallel=True, fastmath=True, error_model="numpy")
 def _score_pairs(queries, gallery, columns, ends, rows, negative, features, constant, scores):
     """Fill `scores` (count,) float32: each query (n, d) against the gallery photos of its columns.
 
@@ -199,7 +199,7 @@ def _score_pairs(queries, gallery, columns, ends, rows, negative, features, cons
                 scores[base + j] = work[0, j]
 
 
-@compiled(fastmath=True, error_model="numpy")
+@cached_njit(fastmath=True, error_model="numpy")
 def _score_tile(query, tile, rows, negative, features, constant, work):
     """Scores of one query (d,) against a tile (d, TILE) of gallery photos into `work[0]`.
 
@@ -242,7 +242,7 @@ def _score_tile(query, tile, rows, negative, features, constant, work):
         total[j] = np.float32(1.0) / (np.float32(1.0) + np.exp(-logit))
 
 
-@compiled(fastmath=True, error_model="numpy")
+@cached_njit(fastmath=True, error_model="numpy")
 def _add_sizes(start, stop, line, b, distance, square, inner):
     """Add |g| of the units from `start` to `stop` to `inner` (TILE,) float32.
 

@@ -30,7 +30,7 @@ import numba
 import numpy as np
 from scipy import sparse
 
-from whales.base.compiling import compiled
+from whales.base.compiling import cached_njit
 from whales.base.console import log
 from whales.base.progress import progress_bar
 from whales.files.matrices import cut_small
@@ -158,7 +158,7 @@ def _binned(features: np.ndarray) -> _Bins:
     return _Bins(edges, np.ascontiguousarray(codes.reshape(width, tiles, _LANES).swapaxes(0, 1)))
 
 
-@compiled(parallel=True, fastmath=True, error_model="numpy")
+@cached_njit(parallel=True, fastmath=True, error_model="numpy")
 def _screen(queries, rows, mix, features, constant, edges, codes, cut, possible):
     """Set `possible` (n, m) bool to whether a pair's bound reaches `cut`, a float32 logit.
 
@@ -182,7 +182,7 @@ def _screen(queries, rows, mix, features, constant, edges, codes, cut, possible)
                 possible[job, base + j] = total[j] >= 0
 
 
-@compiled(fastmath=True, error_model="numpy")
+@cached_njit(fastmath=True, error_model="numpy")
 def _fill_table(query, rows, mix, features, edges, table):
     """Bounds of w_c F of one query (d,) in each bin into `table` (d, bins) float32.
 
@@ -223,7 +223,7 @@ def _fill_table(query, rows, mix, features, edges, table):
     )
 
 
-@compiled(fastmath=True, error_model="numpy")
+@cached_njit(fastmath=True, error_model="numpy")
 def _add_units(a, upwards, rows, mix, edge, value, unit, work):
     """F(a, b) of one feature at the bins' edges, and how far it may stray from the chords between them.
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from whales.base.compiling import compiled
+from whales.base.compiling import cached_njit
 
 # Codes beside those of identities, which count from 0.
 NEW, NONE = -1, -2
 
 
-@compiled(parallel=True)
+@cached_njit(parallel=True)
 def rank_rows(scores, codes, identities, threshold, own_column, answers):
     """Fill `answers` (n, 5) int32 by the rule of `whales.scores.ranking.rank`.
 
@@ -26,7 +26,7 @@ def rank_rows(scores, codes, identities, threshold, own_column, answers):
         _rank_row(scores[row], codes, identities, threshold, own_column[row], answers[row])
 
 
-@compiled(parallel=True)
+@cached_njit(parallel=True)
 def rank_sparse_rows(data, columns, starts, codes, identities, threshold, own_column, answers):
     """`rank_rows` of a CSR: its float32 `data`, their `columns`, and `starts` (n + 1,) of rows.
 
@@ -48,7 +48,7 @@ def rank_sparse_rows(data, columns, starts, codes, identities, threshold, own_co
             _rank_row(whole, codes, identities, threshold, own_column[row], answers[row])
 
 
-@compiled()
+@cached_njit()
 def _rank_row(scores, codes, identities, threshold, own_column, answers):
     """Rank one row (m,) of scores into `answers` (5,); returns the lowest score that gave an answer.
 
