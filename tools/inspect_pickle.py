@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         parser.error("--compare takes one FILE and no --photo")
     configure(quiet=False)
     question = Question(args.files, args.compare, args.photo or None, args.head)
-    reply = answer(question, Workspace())
+    reply = answer(question, Workspace().existing(needed=not args.files))
     if reply.findings:
         show(reply.findings, reply.notes, question.checks)
     for path, write in ((args.csv, write_csv), (args.json, write_json), (args.plot, plot)):

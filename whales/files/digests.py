@@ -16,6 +16,7 @@ from pathlib import Path
 
 from whales.base.errors import UserError
 from whales.base.pickles import write_text
+from whales.base.plain_json import read_json
 
 # A file changed less than this ago may change again without its times showing it.
 _SETTLED_NS = 2_000_000_000
@@ -83,8 +84,8 @@ class Digests:
 
     def _read(self) -> dict[str, list[object]]:
         try:
-            content = json.loads(self._memory.read_text(encoding="utf-8"))
-        except (OSError, ValueError):  # none yet, or damaged
+            content = read_json(self._memory)
+        except (FileNotFoundError, UserError):  # none yet, or damaged
             return {}
         if not isinstance(content, dict):
             return {}

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from whales.base.errors import UserError
+from whales.base.tables import read_csv
 
 NEW_WHALE = "new_whale"
 
@@ -94,14 +95,7 @@ def check_labelled(names: Iterable[str], identity_of: Mapping[str, str], source:
 
 
 def _read(path: Path | str, columns: tuple[str, ...]) -> pd.DataFrame:
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing") from None
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as reason:
-        raise UserError(f"{path} is not a table with a header: {str(reason).strip()}") from reason
-    if not isinstance(table.index, pd.RangeIndex):  # pandas took the first field for an index
-        raise UserError(f"{path}, line 2: more fields than the header has; take them out")
+    table, _ = read_csv(path)
     missing = [column for column in columns if column not in table.columns]
     if missing:
         raise UserError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import NamedTuple
 
 from whales.base.errors import UserError
 from whales.base.pickles import write_text
+from whales.base.tables import csv_rows
 from whales.files.labels import NEW_WHALE, read_labels, stem, with_jpg
 
 ANSWERS = 5  # of each photo, at most; a submission of the pipeline always has five
@@ -70,13 +70,10 @@ def read_submission(path: Path, wanted: Sequence[str]) -> Submission:
 
     `UserError` where the file is not a table `Image,Id` at all.
     """
-    try:
-        with open(path, newline="", encoding="utf-8") as source:
-            header, *rows = csv.reader(source)
-    except (OSError, UnicodeDecodeError, csv.Error, ValueError) as reason:
-        raise UserError(
-            f"{path} cannot be read as a submission ({reason or 'it is empty'})"
-        ) from None
+    lines = list(csv_rows(path))
+    if not lines:
+        raise UserError(f"{path} cannot be read as a submission (it is empty)")
+    header, *rows = [cells for _, cells in lines]
     if header != COLUMNS:
         raise UserError(f"{path}: expected the columns Image,Id, received {','.join(header)}")
     refusals = []

@@ -36,6 +36,9 @@ def answer_request(request: Request, open_identifier: Callable[[], Identifier]) 
         result_page.write_csv(request.csv, answers)
     if request.html:
         result_page.write_html(request.html, answers, workspace, catalogue.boxes)
-    for answer in answers if request.why else ():
-        log(f"wrote {agreement.draw_agreement(catalogue, answer, workspace, request.why)}")
+    if request.why:
+        paths = agreement.drawing_paths(answers, request.why)
+        for answer, path in zip(answers, paths, strict=True):
+            agreement.draw_agreement(catalogue, answer, workspace, path)
+            log(f"wrote {path}")
     identification.name_faults(faults, identifier.options.skip_broken_photos)

@@ -16,6 +16,7 @@ from whales.base.folders import move_to_earlier
 from whales.files.boxes import Box
 from whales.files.dataset import load_boxes, training_data, training_reads
 from whales.files.stamps import Description
+from whales.files.trained import remember_training, require_trained_shape
 from whales.files.workspace import Workspace, require
 from whales.nets.net import WEIGHTS_SUFFIX, BestOf, Net
 from whales.stages.job import Job
@@ -196,12 +197,15 @@ def train(
     from whales.training.trainer import Trainer
 
     options, ws, key = job.options, job.options.workspace, job.key + part
+    if not options.force:
+        require_trained_shape(ws)
     boxes = load_boxes(ws)
     data = training_data(ws, bench.net.folds, fold, boxes)
     check_boxes(boxes, [*data.train, *data.rows, *data.columns])
     feed = bench.feed(plan.size, boxes)
     if options.skip_broken_photos:
         data = data.only(set(feed.readable(sorted({*data.train, *data.rows, *data.columns}))))
+    remember_training(ws, options.profile)
     with device_scope(plan.data_parallel) as devices:
         trainer = Trainer(
             bench.learners.start(plan, start, options.seed, devices),
