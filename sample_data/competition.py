@@ -20,6 +20,7 @@ from sample_data.flukes import Fluke, draw_fluke
 from sample_data.scene import take_photo
 from whales.base import pickles, writing
 from whales.base.errors import UserError
+from whales.base.plain_json import read_json
 from whales.files.labels import NEW_WHALE
 from whales.files.workspace import Workspace
 
@@ -154,7 +155,7 @@ def _claim(root: Path, seed: int, force: bool) -> dict:
     if not root.exists() or not any(root.iterdir()):
         return {}
     try:
-        state = json.loads((root / MARKER).read_text(encoding="utf-8"))
+        state = read_json(root / MARKER)
         same = (state["version"], state["seed"]) == (VERSION, seed)
     except FileNotFoundError:
         if force:
@@ -162,7 +163,7 @@ def _claim(root: Path, seed: int, force: bool) -> dict:
         raise UserError(
             f"{root} is not empty and holds no sample; name another folder, or --force"
         ) from None
-    except (ValueError, TypeError, KeyError):
+    except (UserError, TypeError, KeyError):
         state, same = {}, False
     if not same and not force:
         raise UserError(

@@ -34,10 +34,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     configure(quiet=False)
     require_writable(args.json)
+    workspace = Workspace().existing(needed=False)
     truth = identities_of(read_labels(args.truth))
     if not truth:
         raise UserError(f"{args.truth} has no photos")
-    answers = valid_answers(args.submission, list(truth), Workspace())
+    answers = valid_answers(args.submission, list(truth), workspace)
     table = measures(truth, answers, args.samples, np.random.default_rng(args.seed))
     log(f"{'':36} value  {CONFIDENCE:.0%} interval  photos")
     for name, value, low, high, photos in table:

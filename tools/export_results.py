@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     configure(quiet=False)
     exports = Exports(**{field.name: getattr(args, field.name) for field in fields(Exports)})
-    workspace = Workspace()
+    workspace = Workspace().existing()
     sightings = read_sightings(workspace, args.answers, args.decisions)
     export(exports, sightings, workspace)
 

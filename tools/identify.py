@@ -28,12 +28,12 @@ if TYPE_CHECKING:
     from whales.identifying.identifier import Identifier
 
 
-def open_identifier(root: Path | str, profile: str = "full", **options: object) -> Identifier:
+def open_identifier(root: Path | str, profile: str = "", **options: object) -> Identifier:
     """A work root's nets, ready to say who is on photos; `options`: further fields of `RunOptions`.
 
     `UserError` where no net has weights. The known photos are loaded at the first question.
     """
-    return _opened(RunOptions(Workspace(root), profile, **options))
+    return _opened(RunOptions(Workspace(root).existing(), profile, **options))
 
 
 def _opened(options: RunOptions) -> Identifier:

@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     configure(quiet=False)
     require_writable(args.csv, args.json, args.plot)
     question = Question(args.files, args.compare, args.photo or None, args.head)
-    reply = answer(question, Workspace())
+    reply = answer(question, Workspace().existing(needed=not args.files))
     if reply.findings:
         show(reply.findings, reply.notes, question.checks)
     for path, write in ((args.csv, write_csv), (args.json, write_json), (args.plot, plot)):

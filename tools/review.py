@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     configure(quiet=False)
     if args.yes and not args.apply:
         parser.error("--yes is for --apply OUT.csv")
-    ws = Workspace()
+    ws = Workspace().existing()
     results = results_of(ws, test_parts(NETS), args.results)
     decisions = DecisionLog(args.decisions or ws.file("decisions"))
     if args.apply:

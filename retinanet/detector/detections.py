@@ -20,6 +20,7 @@ from whales.base.concurrency import read_ahead
 from whales.base.console import log
 from whales.base.errors import UserError
 from whales.base.pickles import load, save
+from whales.base.plain_json import read_json
 from whales.base.progress import progress_bar
 from whales.base.writing import write_text
 from whales.files.boxes import Box, Detection, RawDetections, iou, merge_views, to_pixels
@@ -102,12 +103,13 @@ class _CacheNote:
     def read(cls, path: Path) -> _CacheNote:
         """Read a note; an empty one where there is none or it is damaged."""
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-        except (FileNotFoundError, ValueError):
+            content = read_json(path)
+        except (FileNotFoundError, UserError):
             return cls()
         if not isinstance(content, dict) or not isinstance(content.get("weights"), str):
             return cls()
-        return cls(content["weights"], content.get("photos", {}))
+        photos = content.get("photos")
+        return cls(content["weights"], photos if isinstance(photos, dict) else {})
 
     def write(self, path: Path) -> None:
         """Write the note as JSON."""

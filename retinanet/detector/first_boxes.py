@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from sklearn.model_selection import KFold
 
 from retinanet.detector.geometry import DETECTOR_FOLDS
 from whales.base.errors import UserError
-from whales.base.tables import csv_text
+from whales.base.tables import csv_rows, csv_text
 from whales.files.labels import NEW_WHALE
 
 FOLD_SEED = 66  # of the shuffles of identities and of `new_whale`
@@ -69,17 +68,15 @@ def annotation_table(rows: Iterable[Annotation]) -> str:
 def read_annotations(path: Path) -> list[Annotation]:
     """Read a table `path,x1,y1,x2,y2,class`, no header; UserError names a bad row and its line."""
     rows: list[Annotation] = []
-    with open(path, newline="", encoding="utf-8") as source:
-        reader = csv.reader(source)
-        for fields in reader:
-            if not fields:
-                continue
-            try:
-                photo, x1, y1, x2, y2, _ = fields
-                rows.append((photo, (int(x1), int(y1), int(x2), int(y2))))
-            except ValueError:
-                raise UserError(
-                    f"{path}, line {reader.line_num}: expected path,x1,y1,x2,y2,{CLASS} with whole "
-                    f"pixels, received {','.join(fields)}"
-                ) from None
+    for line, fields in csv_rows(path):
+        if not fields:
+            continue
+        try:
+            photo, x1, y1, x2, y2, _ = fields
+            rows.append((photo, (int(x1), int(y1), int(x2), int(y2))))
+        except ValueError:
+            raise UserError(
+                f"{path}, line {line}: expected path,x1,y1,x2,y2,{CLASS} with whole "
+                f"pixels, received {','.join(fields)}"
+            ) from None
     return rows

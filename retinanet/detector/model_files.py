@@ -29,6 +29,7 @@ from whales.base.plain_hdf5 import (
     names_of,
     open_hdf5,
 )
+from whales.base.plain_json import parse_json
 from whales.base.writing import atomic_path
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def save_model(path: Path, model: tf_keras.Model, note: ModelNote) -> None:
 def read_note(path: Path) -> ModelNote:
     """The note of a model file, empty for other makers' files; `UserError` if it is no HDF5."""
     with open_hdf5(path, _WHAT) as file:
-        note = json.loads(file.attrs.get(NOTE, "{}"))
+        note = parse_json(file.attrs.get(NOTE, "{}"))
         if not isinstance(note, dict):
             raise HDF5FaultError(f"its attribute {NOTE} is no object")
         return note
@@ -138,7 +139,7 @@ def restore_optimizer(model: tf_keras.Model, path: Path) -> bool:
 def _learning_rate(config: object) -> float:
     """The learning rate that a file's training had come to."""
     text = config.decode() if isinstance(config, bytes) else str(config)
-    content = json.loads(text)
+    content = parse_json(text)
     for key in ("optimizer_config", "config", "learning_rate"):
         content = content.get(key) if isinstance(content, Mapping) else None
     if not isinstance(content, float) or not (math.isfinite(content) and content > 0):

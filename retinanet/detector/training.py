@@ -34,6 +34,7 @@ from whales.base.tables import csv_text
 from whales.base.writing import atomic_path, require_writable, write_text
 from whales.files.labels import stem
 from whales.files.stamps import in_words
+from whales.files.trained import remember_training
 from whales.files.workspace import Workspace
 from whales.stages.job import Job
 from whales.stages.options import RunOptions
@@ -181,6 +182,7 @@ def train_detector(run: DetectorRun) -> None:
     The checkpoint goes at the end.
     """
     plan, skip = run.plan, run.options.skip_broken_photos
+    remember_training(run.options.workspace, run.options.profile)
     model, progress = run.start()
     plateau = _plateau(model, plan, progress)
     predict = predictor(with_detections(model, run.detector))

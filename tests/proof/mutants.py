@@ -69,10 +69,12 @@ class Outcome:
 
 def mutants(module: str) -> list[MutationSpec]:
     """All mutants of a module, in the order of their lines."""
-    with tempfile.TemporaryDirectory() as folder:
-        with use_db(f"{folder}/session.sqlite", WorkDB.Mode.create) as session:
-            init([Path(module)], session, {})
-            found = [mutation for item in session.work_items for mutation in item.mutations]
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        use_db(f"{folder}/session.sqlite", WorkDB.Mode.create) as session,
+    ):
+        init([Path(module)], session, {})
+        found = [mutation for item in session.work_items for mutation in item.mutations]
     found.sort(key=lambda one: (one.start_pos, one.operator_name, one.occurrence))
     return [one for one in found if not one.operator_name.startswith(_LEFT_OUT)]
 

@@ -31,6 +31,8 @@ def parse_json(text: str | bytes) -> Any:  # each caller knows, and checks, what
     >>> parse_json('{"a": [1, 2.5]}')
     {'a': [1, 2.5]}
     """
+    if not isinstance(text, str | bytes):
+        raise JSONFaultError("it is no text")
     try:
         text = text.decode("utf-8-sig") if isinstance(text, bytes) else text.removeprefix("\ufeff")
         _check_depth(text)

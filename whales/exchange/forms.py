@@ -6,7 +6,6 @@ The steps that follow know nothing of the forms.
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import os
 import re
@@ -20,6 +19,7 @@ import pandas as pd
 
 from whales.base.console import log
 from whales.base.errors import UserError, shown
+from whales.base.plain_json import read_json
 from whales.base.tables import read_table, require_columns
 from whales.files.import_table import PLAYGROUND, TEST, TRAIN, UNMATCHED
 from whales.files.labels import NEW_WHALE
@@ -37,6 +37,7 @@ USUAL = {
     "split": ("split", "original_split"),
 }
 _CORNERS = ("x1", "y1", "x2", "y2")
+_MOST_FIELDS = 1_000  # names in the objects of a COCO list
 _BOX_NAMES = (("bbox",), ("box",), ("x", "y", "w", "h"), _CORNERS)
 _WORDS = {
     "unknown": "identities that mean none of the known",
@@ -214,35 +215,73 @@ def _coco_table(path: Path) -> tuple[pd.DataFrame, list[str]]:
     The fields of image and annotation keep their names, so that columns can be chosen among them.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-        images = {image["id"]: image for image in content["images"]}
-        names = {entry["id"]: entry["name"] for entry in content.get("categories", [])}
-        annotations = content.get("annotations", [])
+        content = read_json(path)
     except FileNotFoundError:
         raise UserError(f"{path} is missing") from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as reason:
+    if not isinstance(content, dict) or "images" not in content:
         raise UserError(
-            f"{path} is not COCO JSON: expected images with an id, categories with id and name "
-            f"({type(reason).__name__}: {reason})"
-        ) from reason
+            f"{path} is not COCO JSON: expected images with an id, categories with id and name"
+        )
+    images = _by_id(path, "image", content["images"])
+    categories = _by_id(path, "category", content.get("categories", []))
+    annotations = _objects(path, "annotation", content.get("annotations", []))
     rows, positions, seen = [], [], set()
     for number, entry in enumerate(annotations):
         where = f"{path}, annotation {entry.get('id', number)}"
         image, category = entry.get("image_id"), entry.get("category_id")
+        if not (_is_id(image) and (category is None or _is_id(category))):
+            raise UserError(f"{where}: image_id and category_id must be numbers or words")
         if image not in images:
             raise UserError(f"{where}: there is no image {image}; add it or take the entry out")
-        if category is not None and category not in names:
+        if category is not None and category not in categories:
             raise UserError(f"{where}: there is no category {category}; add it")
         seen.add(image)
-        identity = {"identity": names.get(category, "")}
-        photo = {"photo": images[image].get("file_name")}
+        identity = {
+            "identity": "" if category is None else _word(categories[category], "name", where)
+        }
+        photo = {"photo": _word(images[image], "file_name", where)}
         rows.append({**identity, **images[image], **entry, **photo})
         positions.append(where)
     for key, image in images.items():
         if key not in seen:
-            rows.append({"identity": "", **image, "photo": image.get("file_name")})
-            positions.append(f"{path}, image {key}")
+            where = f"{path}, image {key}"
+            rows.append({"identity": "", **image, "photo": _word(image, "file_name", where)})
+            positions.append(where)
     return pd.DataFrame(rows), positions
+
+
+def _objects(path: Path, kind: str, entries: object) -> list[dict[str, object]]:
+    """A COCO list; `UserError` where it is none, or not of objects, or has too many kinds of fields."""
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise UserError(f"{path} is not COCO JSON: its list of each {kind} must hold objects")
+    if len({name for entry in entries for name in entry}) > _MOST_FIELDS:
+        raise UserError(f"{path}: its {kind} entries have more than {_MOST_FIELDS} kinds of fields")
+    return entries
+
+
+def _by_id(path: Path, kind: str, entries: object) -> dict[object, dict[str, object]]:
+    """A COCO list by its ids; `UserError` for an entry without one, or with that of another."""
+    found: dict[object, dict[str, object]] = {}
+    for number, entry in enumerate(_objects(path, kind, entries)):
+        key = entry.get("id")
+        if not _is_id(key):
+            raise UserError(f"{path}, {kind} number {number}: its id must be a number or a word")
+        if key in found:
+            raise UserError(f"{path}: {kind} {key} is there twice; give each an id of its own")
+        found[key] = entry
+    return found
+
+
+def _is_id(value: object) -> bool:
+    return isinstance(value, int | float | str) and not isinstance(value, bool)
+
+
+def _word(entry: Mapping[str, object], name: str, where: str) -> object:
+    """A name in an object, None where there is none; `UserError` for a list or object."""
+    value = entry.get(name)
+    if value is not None and not _is_id(value):
+        raise UserError(f"{where}: {name} must be a word")
+    return value
 
 
 def _column(frame: pd.DataFrame, source: Path | str, form: Form, name: str) -> str:

@@ -76,7 +76,7 @@ def add_import_options(parser: argparse.ArgumentParser) -> None:
     add("--seed", type=int, default=0, help="of what is drawn (default 0)")
     add_form_options(parser)
     add("--detector", type=Path, metavar="ROOT", help="whose detector finds missing boxes")
-    add("--profile", choices=PROFILE_CHOICES, default="full", help="of that detector")
+    add("--profile", choices=PROFILE_CHOICES, default="", help="of that detector (its root's)")
     add("--whole-frame-boxes", action="store_true", help="for photos without a box")
     add("--without-detector", action="store_true", help="keep these boxes, see above")
     shape = f"width : height of crops, about that of the boxes (default {ANISOTROPY}, a fluke's)"

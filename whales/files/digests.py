@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from whales.base.errors import UserError
+from whales.base.plain_json import read_json
 from whales.base.writing import for_speed_alone, write_text
 
 # A file changed less than this ago may change again without its times showing it.
@@ -84,8 +85,8 @@ class Digests:
 
     def _read(self) -> dict[str, list[object]]:
         try:
-            content = json.loads(self._memory.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError):  # none yet, or damaged
+            content = read_json(self._memory)
+        except (FileNotFoundError, UserError):  # none yet, or damaged
             return {}
         if not isinstance(content, dict):
             return {}

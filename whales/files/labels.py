@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pandas as pd
 
 from whales.base.errors import UserError
+from whales.base.tables import csv_rows
 from whales.files.names import NEW_WHALE as NEW_WHALE  # readers of labels need it
 from whales.files.names import identity_fault, look, photo_fault, shown, stem
 from whales.files.names import with_jpg as with_jpg
@@ -111,18 +111,10 @@ def _frame(rows: _Rows) -> pd.DataFrame:
 
 def _rows(path: Path | str, columns: tuple[str, ...]) -> _Rows:
     """Rows of a table that has these columns, blank lines left out; photos checked."""
-    try:
-        # The mark at the beginning is a spreadsheet's.
-        with open(path, encoding="utf-8-sig", newline="") as source:
-            lines = csv.reader(source, strict=True)
-            header = next(lines, [])
-            table = [(lines.line_num, cells) for cells in lines if cells]
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing") from None
-    except (OSError, UnicodeDecodeError, csv.Error) as reason:
-        raise UserError(f"{path} is not a table with a header: {reason}") from reason
-    if not header:
+    lines = [(line, cells) for line, cells in csv_rows(path) if cells]
+    if not lines:
         raise UserError(f"{path} is not a table with a header: it is empty")
+    (_, header), *table = lines
     for column in columns:
         if header.count(column) != 1:
             fault = "stands twice" if column in header else "is missing"

@@ -8,7 +8,9 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from whales.base.errors import UserError
+from whales.base.plain_json import read_json
 
+_LARGEST = 1 << 20  # bytes
 ANISOTROPY = 2.15  # width : height of a fluke, from the method
 
 
@@ -28,11 +30,9 @@ def read_settings(path: Path) -> Settings:
     Raises `UserError` where the file is not an object of known settings, each a number above 0.
     """
     try:
-        given = json.loads(path.read_text(encoding="utf-8"))
+        given = read_json(path, _LARGEST)
     except FileNotFoundError:
         return Settings()
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read as JSON ({error}); mend or remove it") from error
     known = [field.name for field in fields(Settings)]
     if not isinstance(given, dict) or not set(given) <= set(known):
         raise UserError(f"{path}: expected an object with {', '.join(known)}, received {given}")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from whales.base.errors import UserError
-from whales.base.tables import csv_text
+from whales.base.tables import csv_rows, csv_text
 from whales.base.writing import write_text
 from whales.files.labels import NEW_WHALE, read_answer_rows, stem
 from whales.files.names import identity_fault, photo_fault, shown
@@ -48,7 +47,7 @@ def write_submission(
         raise UserError(f"{path} is not written: {fault}; mend the tables and run the stage again")
     boxless = [NEW_WHALE] * ANSWERS
     rows = [(f"{name}.jpg", " ".join(answers.get(name, boxless))) for name in names]
-    write_text(path, csv_text(COLUMNS, rows))
+    write_text(path, csv_text(COLUMNS, rows, contract=True))
 
 
 def _fault_of(
@@ -129,13 +128,10 @@ def read_submission(path: Path, wanted: Sequence[str]) -> Submission:
 
     `UserError` where the file is not a table `Image,Id` at all.
     """
-    try:
-        with open(path, newline="", encoding="utf-8") as source:
-            header, *rows = [*csv.reader(source)] or [[]]
-    except (OSError, csv.Error, ValueError) as reason:
-        raise UserError(f"{path} cannot be read as a submission ({reason})") from None
-    if not header:
+    lines = list(csv_rows(path))
+    if not lines:
         raise UserError(f"{path} cannot be read as a submission (it is empty)")
+    header, *rows = [cells for _, cells in lines]
     if header != COLUMNS:
         raise UserError(f"{path}: expected the columns Image,Id, received {','.join(header)}")
     refusals = []

@@ -96,6 +96,7 @@ _FILES: dict[str, tuple[str, str]] = {
         "kernel_snn/kfold_splits_for_kernel.py",
     ),
     # networks
+    "trained": ("models/trained.json", "the training stages"),
     "models_v5": ("models/Res_v5_densenet121", "the training stages of siamese_net_v5_densenet121"),
     "models_v6": ("models/Res_v6_seresnext50", "the training stages of siamese_net_v6_se_resnext"),
     "models_kernel": ("saved_models/PLAN21", "kernel_snn/snn_train_kernel_384_to_1024.py"),
@@ -190,9 +191,33 @@ class Workspace:
     """A work root: `WHALES_ROOT`, else the parent of the project folder, never the current folder."""
 
     def __init__(self, root: Path | str | None = None) -> None:
-        self.root = Path(root or os.environ.get("WHALES_ROOT") or _beside_checkout()).resolve()
+        named = root or os.environ.get("WHALES_ROOT")
+        self.root = Path(named or _beside_checkout()).resolve()
+        self._by_default = not named
         self.digests = Digests(self.root, self.file("digests"))
         self._photos: dict[str, Path] = {}
+
+    def existing(self, needed: bool = True) -> Workspace:
+        """This root; `UserError` where its folder is missing, or was not named and holds no data.
+
+        Stages and tools ask for it before they write anything. needed: False where they can do without
+        a root that nobody named.
+        """
+        if not self.root.is_dir():
+            raise UserError(
+                f"there is no work root {self.root}; set WHALES_ROOT to one that is there"
+            )
+        if needed and self._by_default and not self.is_laid_out:
+            raise UserError(
+                f"no work root is named, and {self.root} holds no data/; set WHALES_ROOT to the folder "
+                "that does"
+            )
+        return self
+
+    @property
+    def is_laid_out(self) -> bool:
+        """Whether the folder looks like a work root, so that logs and caches may be written into it."""
+        return (self.root / "data").is_dir()
 
     @property
     def settings(self) -> Settings:

@@ -12,7 +12,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from whales.base.folders import unique_names
 from whales.base.writing import atomic_path
+from whales.files.decisions import fluke_content
 from whales.files.workspace import Workspace
 from whales.identifying.catalogue import Catalogue, Judge
 from whales.identifying.identification import Answer
@@ -24,6 +26,8 @@ CELLS = 8
 WIDTH = 2
 POSITIONS = CELLS - WIDTH + 1
 _HEIGHT = 300  # of a drawn crop, pixels
+_NAME = 100  # characters of a photo in the name of its drawing
+_DRAWN = "Fluke"  # the PNG's note on what it shows
 _LEAST = 1e-6  # scores nearer to 0 or 1 are rounding
 
 
@@ -85,10 +89,8 @@ def _log_odds(scores: np.ndarray) -> np.ndarray:
     return np.log(scores / (1 - scores))
 
 
-def draw_agreement(
-    catalogue: Catalogue, answer: Answer, workspace: Workspace, folder: Path
-) -> Path:
-    """Draw a query and its best candidate, what they agree in painted over; the PNG's path."""
+def draw_agreement(catalogue: Catalogue, answer: Answer, workspace: Workspace, path: Path) -> None:
+    """Draw a query and its best candidate, what they agree in painted over; path: of the PNG."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -114,8 +116,42 @@ def draw_agreement(
         axis.set_title(title, fontsize=9, parse_math=False)
         axis.set_axis_off()
     figure.tight_layout(pad=0.5)
-    path = folder / f"{fluke.photo.stem}_fluke_{fluke.number}.png"
     with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=90)
+        figure.savefig(temporary, dpi=90, metadata={_DRAWN: _shown_by(answer)})
     plt.close(figure)
-    return path
+
+
+def drawing_paths(answers: Sequence[Answer], folder: Path) -> list[Path]:
+    """A path in `folder` for the drawing of each answer, none that of another photo of the same name.
+
+    A drawing of an earlier run is written over by that of the same photo alone.
+    """
+    names = [f"{answer.fluke.photo.stem[:_NAME]}_fluke_{answer.fluke.number}" for answer in answers]
+    mine: dict[str, Path] = {}
+    taken: list[str] = []
+    for path in sorted(folder.glob("*.png")) if folder.is_dir() else ():
+        photo = _drawn_photo(path)
+        if photo:
+            mine.setdefault(photo, path)
+        taken.append(path.stem)
+    again = [mine.pop(_shown_by(answer), None) for answer in answers]
+    new = [name for name, path in zip(names, again, strict=True) if path is None]
+    free = iter(unique_names(new, taken))
+    return [path or folder / f"{next(free)}.png" for path in again]
+
+
+def _shown_by(answer: Answer) -> str:
+    """What tells the fluke of a drawing from every other, "" where its photo's content is not known."""
+    fluke = answer.fluke
+    return fluke_content(fluke.content, str(fluke.number)) if fluke.content else ""
+
+
+def _drawn_photo(path: Path) -> str:
+    """The fluke that a PNG was drawn of, "" where it does not say."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            return str(image.info.get(_DRAWN, ""))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):  # somebody else's file
+        return ""

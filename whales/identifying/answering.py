@@ -37,9 +37,12 @@ def answer_request(request: Request, open_identifier: Callable[[], Identifier]) 
         result_page.write_csv(request.csv, answers)
     if request.html:
         result_page.write_html(request.html, answers, workspace, catalogue.boxes)
-    for answer in answers if request.why else ():
-        try:
-            log(f"wrote {agreement.draw_agreement(catalogue, answer, workspace, request.why)}")
-        except UserError as fault:  # a known photo that can no longer be read
-            faults.append(str(fault))
+    if request.why:
+        paths = agreement.drawing_paths(answers, request.why)
+        for answer, path in zip(answers, paths, strict=True):
+            try:
+                agreement.draw_agreement(catalogue, answer, workspace, path)
+                log(f"wrote {path}")
+            except UserError as fault:  # a known photo that can no longer be read
+                faults.append(str(fault))
     identification.name_faults(faults, identifier.options.skip_broken_photos)

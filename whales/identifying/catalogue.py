@@ -25,6 +25,7 @@ from whales.files.dataset import known_photos, load_boxes, training_identities
 from whales.files.digests import text_digest
 from whales.files.folds import FOLDS, require_fold
 from whales.files.labels import check_labelled, stem
+from whales.files.trained import require_trained_shape
 from whales.files.workspace import Workspace, require
 from whales.nets.net import Net
 from whales.scores.best_photos import KnownPhotos, own_columns, zero_own
@@ -125,7 +126,11 @@ class Catalogue:
 
 
 def trained(workspace: Workspace, nets: Sequence[Net]) -> list[TrainedNet]:
-    """The nets that have weights, named in the log; `UserError` if there are none."""
+    """The nets that have weights, named in the log; `UserError` if there are none.
+
+    Nor for a root whose settings have changed since they were trained.
+    """
+    require_trained_shape(workspace)
     with_files, makers = [], []
     for net in nets:
         files: dict[int, Path] = {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from numbers import Real
 from pathlib import Path
@@ -14,6 +13,7 @@ from scipy import sparse
 
 from whales.base.errors import UserError
 from whales.base.pickles import load
+from whales.base.tables import csv_rows
 from whales.files import folds
 from whales.files.boxes import Box
 from whales.files.decisions import DECISION_COLUMNS, FORMER_COLUMNS, DecisionLog
@@ -37,6 +37,7 @@ OTHER = "not a file of the pipeline"
 SCORE_KEYS = ("score", "val_vs_train_mat_sparse", "test_vs_train_mat_sparse")
 
 _PICKLES = (".pkl", ".pklz")
+_TABLES = (".csv", ".tsv")
 _PICKLE_MARK = b"\x80"
 _ANNOTATION = 6  # fields of a line `path,x1,y1,x2,y2,class`
 
@@ -87,7 +88,9 @@ def read(path: Path) -> Content:
         return _of_pickle(path, load(path))
     try:
         return _of_table(path)
-    except (UnicodeDecodeError, csv.Error):
+    except UserError:
+        if path.suffix.lower() in _TABLES:
+            raise
         return Content(path, OTHER, None, described=f"{path.suffix[1:] or 'bytes'} file")
 
 
@@ -169,26 +172,25 @@ def _matrix(
 
 
 def _of_table(path: Path) -> Content:
-    with open(path, newline="", encoding="utf-8") as source:
-        rows = csv.reader(source)
-        header = next(rows, [])
-        if header == COLUMNS and any(" " in row[1] for row in rows if len(row) > 1):
-            return Content(path, SUBMISSION, None)
-        if set(COLUMNS) <= set(header):
-            return Content(path, LABELS, None)
-        if tuple(header) in (DECISION_COLUMNS, FORMER_COLUMNS):
-            return Content(path, DECISIONS, DecisionLog(path).rows())
-        if {"epoch", "loss"} <= set(header):
-            return Content(path, HISTORY, _history(path))
-        if _is_annotation(header):
-            return _annotations(path, [header, *rows])
+    rows = (cells for _, cells in csv_rows(path))
+    header = next(rows, [])
+    if header == COLUMNS and any(" " in row[1] for row in rows if len(row) > 1):
+        return Content(path, SUBMISSION, None)
+    if set(COLUMNS) <= set(header):
+        return Content(path, LABELS, None)
+    if tuple(header) in (DECISION_COLUMNS, FORMER_COLUMNS):
+        return Content(path, DECISIONS, DecisionLog(path).rows())
+    if {"epoch", "loss"} <= set(header):
+        return Content(path, HISTORY, _history(path))
+    if _is_annotation(header):
+        return _annotations(path, [header, *rows])
     return Content(path, OTHER, None, described=f"{path.suffix[1:] or 'text'} file")
 
 
 def _history(path: Path) -> pd.DataFrame:
     try:
         return pd.read_csv(path)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError) as reason:
+    except (ValueError, OSError) as reason:  # Pandas' own faults are such
         raise UserError(f"{path} is not a table with a header: {str(reason).strip()}") from reason
 
 

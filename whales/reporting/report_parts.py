@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import re
 from collections import Counter
@@ -12,7 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from whales.base.errors import UserError
 from whales.base.pickles import load
+from whales.base.tables import read_table
 from whales.files.boxes import Box
 from whales.files.labels import NEW_WHALE
 from whales.files.matrices import ScoreMatrix, dense
@@ -55,17 +56,26 @@ def trainings(workspace: Workspace) -> list[Training]:
         name = path.stem.replace(".", "/", 1)
         parsed = re.fullmatch(r"(.+?)(?:_fold_(\d+))?(?:_plan_\d+)?", name)
         stage, fold = parsed.groups() if parsed else (name, "")
-        with open(path, newline="", encoding="utf-8") as source:
-            joined.setdefault((stage, fold or ""), []).extend(csv.DictReader(source))
+        joined.setdefault((stage, fold or ""), []).extend(_epochs(path))
     every = []
     for (stage, fold), rows in joined.items():
         column = "IOU" if rows and "IOU" in rows[0] else "map5"
         measure = "mean average precision" if column == "IOU" else "MAP@5"
-        losses, measured = (
-            [float(row.get(name) or "nan") for row in rows] for name in ("loss", column)
-        )
+        losses, measured = ([row.get(name, math.nan) for row in rows] for name in ("loss", column))
         every.append(Training(stage, fold, measure, losses, measured))
     return every
+
+
+def _epochs(path: Path) -> list[dict[str, float]]:
+    """The rows of a history as numbers, NaN where a field is empty; `UserError` naming another."""
+    table, places = read_table(path)
+    rows = []
+    for row, place in zip(table.to_dict("records"), places, strict=True):
+        try:
+            rows.append({str(name): float(text or "nan") for name, text in row.items()})
+        except ValueError:
+            raise UserError(f"{place}: expected numbers; run the stage again") from None
+    return rows
 
 
 def _in_order(path: Path) -> tuple[int, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import logging
+import math
 import secrets
 import socket
 import threading
@@ -12,14 +13,15 @@ import webbrowser
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from flask import Flask, Response, abort, jsonify, render_template, request, url_for
-from werkzeug.exceptions import HTTPException
-from werkzeug.serving import make_server
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.serving import WSGIRequestHandler, make_server
 
 from whales.base.console import log
 from whales.base.errors import UserError
+from whales.base.plain_json import JSONFaultError, parse_json
 from whales.files.boxes import Box
 from whales.files.decisions import (
     NEW,
@@ -41,6 +43,7 @@ from whales.scores.best_photos import Candidate
 
 PAGE = Path(__file__).resolve().parent / "review_page"
 CONFLICT = "conflict"
+LARGEST = 10_000  # bytes of a request
 _POLICY = (
     "default-src 'self'; img-src 'self' data:; "
     "frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
@@ -79,7 +82,7 @@ def review_app(
     """
     # A template or static file of another folder can never be served.
     app = Flask(__name__, static_folder=PAGE, static_url_path="/page", template_folder=PAGE)
-    app.config["MAX_CONTENT_LENGTH"] = 10_000
+    app.config["MAX_CONTENT_LENGTH"] = LARGEST
     token = secrets.token_urlsafe(16)
     desk = Desk(workspace, results, decisions)
     _guard(app, token, {"localhost", *(name.casefold() for name in hosts)})
@@ -249,9 +252,12 @@ def _passes(wanted: Filter, candidates: Sequence[Candidate], decided: bool) -> b
 def _filter(args: Mapping[str, str], results: Results) -> Filter:
     def bound(name: str) -> float | None:
         try:
-            return float(args[name]) if args.get(name) else None
+            value = float(args[name]) if args.get(name) else None
         except ValueError:
-            raise UserError(f"{name} is {args[name]}, expected a number") from None
+            value = math.nan
+        if value is not None and math.isnan(value):
+            raise UserError(f"{name} is {args[name]}, expected a number")
+        return value
 
     low, high, net = bound("min"), bound("max"), args.get("net") or next(iter(results.nets))
     return Filter(net, low, high, args.get("identity", "").strip(), args.get("undecided") == "1")
@@ -301,9 +307,20 @@ def _box(box: Box | None) -> Box | None:
 
 
 def _posted() -> dict[str, object]:
-    content = request.get_json(silent=True)
+    """The object that was posted; `UserError` for anything else, and for words that are none."""
+    try:
+        if not request.is_json:
+            raise UserError("expected a JSON object, of type application/json")
+        content = parse_json(request.get_data())
+    except (JSONFaultError, OSError) as reason:  # no JSON, or a body that does not arrive
+        raise UserError(f"expected a JSON object ({reason})") from reason
+    except RequestEntityTooLarge as reason:
+        raise UserError(f"expected a JSON object of at most {LARGEST} bytes") from reason
     if not isinstance(content, dict):
         raise UserError("expected a JSON object")
+    for name in ("who", "decision", "net", "photo"):
+        if not isinstance(content.get(name, ""), str):
+            raise UserError(f"{name} must be a text")
     return content
 
 
@@ -312,13 +329,13 @@ def _guard(app: Flask, token: str, hosts: set[str]) -> None:
 
     @app.before_request
     def check() -> None:
-        if not _own_name(urlsplit(f"//{request.host}").hostname or "", hosts):
+        if not _own_name(_parts(f"//{request.host}").hostname or "", hosts):
             abort(
                 403,
                 "this page is not reached by that name; use the address, or start it with --host",
             )
         origin = request.headers.get("Origin")
-        if origin is not None and urlsplit(origin).netloc != request.host:
+        if origin is not None and _parts(origin).netloc != request.host:
             abort(403, "another site may not do this")
         if request.method not in ("GET", "HEAD", "OPTIONS") and not secrets.compare_digest(
             request.headers.get("X-Review-Token", "").encode(), token.encode()
@@ -342,6 +359,14 @@ def _guard(app: Flask, token: str, hosts: set[str]) -> None:
     @app.errorhandler(HTTPException)
     def http_fault(error: HTTPException) -> tuple[Response, int]:
         return jsonify(error=error.description), error.code or 500
+
+
+def _parts(address: str) -> SplitResult:
+    """The parts of an address; one that is none has none."""
+    try:
+        return urlsplit(address)
+    except ValueError:
+        return urlsplit("")
 
 
 def _own_name(name: str, hosts: set[str]) -> bool:
@@ -377,6 +402,12 @@ def review(
     serve(app, listening, browser)
 
 
+class _Handler(WSGIRequestHandler):
+    """Gives up on a request that does not arrive."""
+
+    timeout = 30  # seconds
+
+
 def open_socket(host: str, port: int) -> socket.socket:
     """A listening socket; port 0 for any free one. `UserError` where it cannot be had."""
     try:
@@ -400,7 +431,9 @@ def serve(app: Flask, listening: socket.socket, browser: bool) -> None:
     if browser:
         threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
     logging.getLogger("werkzeug").setLevel(logging.WARNING)  # no line for each photo
-    server = make_server(host, port, app, threaded=True, fd=listening.fileno())
+    server = make_server(
+        host, port, app, threaded=True, fd=listening.fileno(), request_handler=_Handler
+    )
     try:
         server.serve_forever()
     except KeyboardInterrupt:

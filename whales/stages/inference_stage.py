@@ -25,6 +25,7 @@ from whales.files.folds import FOLDS, require_fold
 from whales.files.labels import check_labelled, stem
 from whales.files.matrices import ScoreMatrix, load_tuple, matrix_bytes, save_tuple
 from whales.files.submissions import write_submission
+from whales.files.trained import require_trained_shape
 from whales.files.workspace import Workspace, require
 from whales.nets.net import Net
 from whales.scores.ensemble import mean_matrix
@@ -55,7 +56,10 @@ class Tables:
 
     @classmethod
     def read(cls, workspace: Workspace, *more: str) -> Tables:
-        """Read them; `more`: keys of further files that must be there. `UserError` for a missing one."""
+        """Read them; `more`: keys of further files that must be there. `UserError` for a missing one, and
+        where the root's settings are not those that its nets were trained with.
+        """
+        require_trained_shape(workspace)
         files = [workspace.file(key) for key in ("train_csv", "sample_submission", *more)]
         files += crop_tables(workspace)
         for path in files:

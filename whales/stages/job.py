@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from whales.base.console import log, open_log
+from whales.base.errors import UserError
+from whales.base.plain_json import read_json
 from whales.base.writing import WriteError, require_writable, write_text
 from whales.files.digests import text_digest
 from whales.files.stamps import Description, is_former
@@ -119,13 +121,13 @@ class Job:
         log(f"{self.name}: wrote {names}{more} in {time.monotonic() - self._begin:.1f} s")
 
     def _open_log(self) -> None:
-        if self.options.workspace.root.is_dir():
+        if self.options.workspace.is_laid_out:  # else nothing is written but what was asked for
             open_log(self.options.workspace.file("log", stage=self.key))
 
     def _read_stamp(self) -> dict[str, object] | None:
         try:
-            stamp = json.loads(self._stamp.read_text(encoding="utf-8"))
-        except (FileNotFoundError, ValueError):  # none yet, or damaged
+            stamp = read_json(self._stamp)
+        except (FileNotFoundError, UserError):  # none yet, or damaged
             return None
         whole = isinstance(stamp, dict) and isinstance(stamp.get("options"), dict)
         return stamp if whole else None

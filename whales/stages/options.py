@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from whales.base.console import configure
 from whales.base.errors import UserError
+from whales.files.trained import PROFILE_CHOICES, profile_of
 from whales.files.workspace import Workspace
 from whales.photos.limits import MOST_MEGAPIXELS, VARIABLE, megapixels
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 Record = TypeVar("Record", bound="DataclassInstance")
 
-PROFILE_CHOICES = ("full", "smoke")
 PRECISION_CHOICES = ("float32", "mixed_bfloat16")
 # Threads of one operation of TensorFlow on a CPU. The order of its sums, and so the last bits of every
 # weight, depend on their number; the smoke profile is made to be compared, so that it fixes it.
@@ -30,15 +30,16 @@ SMOKE_THREADS = 1
 class RunOptions:
     """How to run, whatever is run; no command line is needed to make one.
 
-    workspace: the work root; profile: "full" or "smoke"; seed: of all that is random; workers: threads
-    and processes that read photos (default: one a core); force: do again what is up to date;
+    workspace: the work root; profile: "full" or "smoke", "" for that of the root's nets; seed: of all
+    that is random; workers: threads and processes that read photos (default: one a core); force: do again what is up to date;
     skip_broken_photos: leave out and count photos that cannot be read, instead of stopping;
     precision: of the branch, a Keras policy (None: float32); tensorboard: write its logs as well.
-    Raises `UserError` for another profile or precision, or workers below 1.
+    Raises `UserError` for another profile or precision, one that is not that of the root's nets, or workers
+    below 1.
     """
 
     workspace: Workspace
-    profile: str = "full"
+    profile: str = ""
     seed: int = 0
     workers: int = field(default_factory=lambda: os.cpu_count() or 1)
     force: bool = False
@@ -47,12 +48,13 @@ class RunOptions:
     tensorboard: bool = False
 
     def __post_init__(self) -> None:
-        if self.profile not in PROFILE_CHOICES:
+        if self.profile not in ("", *PROFILE_CHOICES):
             raise UserError(f"profile is one of {PROFILE_CHOICES}, received {self.profile!r}")
         if self.precision not in (None, *PRECISION_CHOICES):
             raise UserError(f"precision is one of {PRECISION_CHOICES}, received {self.precision!r}")
         if self.workers < 1:
             raise UserError(f"workers is a number from 1, received {self.workers}")
+        object.__setattr__(self, "profile", profile_of(self.workspace, self.profile))
 
 
 def parse_arguments(
@@ -86,11 +88,9 @@ def parse_arguments(
     if getattr(args, "fold", 0) == -1:
         args.fold = None
     choose_device(args.device)
-    if args.profile == "smoke":
-        os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(threads))
     configure(args.quiet)
     options = RunOptions(
-        Workspace(),
+        Workspace().existing(),
         args.profile,
         args.seed,
         args.workers,
@@ -99,12 +99,15 @@ def parse_arguments(
         getattr(args, "precision", None),
         args.tensorboard,
     )
+    if options.profile == "smoke":
+        os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(threads))
     return options, args
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--profile", choices=PROFILE_CHOICES, default="full", help="default: full")
+    profile = "default: that of the root's nets, full where there are none"
+    add("--profile", choices=PROFILE_CHOICES, default="", help=profile)
     add("--force", action="store_true", help="run even if up to date")
     add("--seed", type=int, default=0, help="of all that is random (default 0)")
     add("--device", default="auto", help="auto, cpu, or GPU numbers such as 0 or 0,1")

@@ -17,6 +17,7 @@ from whales.base.writing import require_writable
 from whales.files.boxes import Box
 from whales.files.dataset import load_boxes, training_data, training_reads
 from whales.files.stamps import Description
+from whales.files.trained import remember_training, require_trained_shape
 from whales.files.workspace import Workspace, require
 from whales.nets.net import WEIGHTS_SUFFIX, BestOf, Net
 from whales.stages.job import Job
@@ -194,6 +195,8 @@ def train(
     in a stage of several.
     """
     options, ws, key = job.options, job.options.workspace, job.key + part
+    if not options.force:
+        require_trained_shape(ws)
     require_writable(save_as("", 0), ws.file("checkpoint", stage=key) / "state.pkl")
     from whales.photos.crops import check_boxes
     from whales.training.trainer import Trainer
@@ -204,6 +207,7 @@ def train(
     feed = bench.feed(plan.size, boxes)
     if options.skip_broken_photos:
         data = data.only(set(feed.readable(sorted({*data.train, *data.rows, *data.columns}))))
+    remember_training(ws, options.profile)
     with device_scope(plan.data_parallel) as devices:
         trainer = Trainer(
             bench.learners.start(plan, start, options.seed, devices),
