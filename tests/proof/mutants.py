@@ -69,10 +69,12 @@ class Outcome:
 
 def mutants(module: str) -> list[MutationSpec]:
     """All mutants of a module, in the order of their lines."""
-    with tempfile.TemporaryDirectory() as folder:
-        with use_db(f"{folder}/session.sqlite", WorkDB.Mode.create) as session:
-            init([Path(module)], session, {})
-            found = [mutation for item in session.work_items for mutation in item.mutations]
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        use_db(f"{folder}/session.sqlite", WorkDB.Mode.create) as session,
+    ):
+        init([Path(module)], session, {})
+        found = [mutation for item in session.work_items for mutation in item.mutations]
     found.sort(key=lambda one: (one.start_pos, one.operator_name, one.occurrence))
     return [one for one in found if not one.operator_name.startswith(_LEFT_OUT)]
 
@@ -143,8 +145,10 @@ def outcomes(modules: Sequence[str], options: argparse.Namespace) -> Iterator[Ou
             tried = [
                 pool.submit(try_out, one, limits[str(one.module_path)], deadline) for one in waiting
             ]
-            for future in tried:
+            for number, future in enumerate(tried, start=1):
                 yield future.result()
+                if number % 100 == 0:
+                    print(f"{number} of {len(tried)}", file=sys.stderr, flush=True)
 
 
 def known_reasons() -> dict[tuple[str, str, str], str]:
