@@ -3,13 +3,26 @@ PYTHON ?= python3
 ROOT ?= demo_root
 BIN := .venv/bin
 
-.PHONY: demo test mutants bench lint format clean
+.PHONY: demo test coverage mutants soak bench lint format clean
 
 demo: .venv/installed
 	$(BIN)/python demo.py --root "$(ROOT)"
 
 test: .venv/installed-dev
 	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal $(ARGS)
+
+# Numba's compiled loops run unseen: the last tests run them with the compiler off.
+coverage: .venv/installed-proof
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -n auto --maxprocesses 8 --dist worksteal $(ARGS)
+	NUMBA_DISABLE_JIT=1 $(BIN)/coverage run -m pytest tests/scores/test_ranking.py \
+	    tests/scores/test_pair_scores.py tests/scores/test_pair_screen.py \
+	    -k "ranking or tiles or symmetric or hopeless or gallery"
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+soak: .venv/installed-dev
+	$(BIN)/python tests/proof/soak.py $(ARGS)
 
 mutants: .venv/installed-proof
 	$(BIN)/python tests/proof/mutants.py $(ARGS)

@@ -100,6 +100,22 @@ def test_other_labels_do_not_join():
     assert [detection.label for detection in merged] == [0, 1]
 
 
+def test_labels_are_compared_by_number():
+    box = (0.2, 0.2, 0.6, 0.7)
+    merged = merge_views(detections((*box, 0.9, 1000)), mirrored((*box, 0.5, 1000)))
+    assert [list(detection) for detection in merged] == [
+        [1000, pytest.approx(0.7), pytest.approx(box)]
+    ]
+
+
+def test_a_view_of_unequal_lengths_is_refused():
+    boxes, scores, labels = detections((0.2, 0.2, 0.6, 0.7, 0.9, 0), (0, 0, 1, 1, 0.8, 0))
+    with pytest.raises(ValueError, match="argument"):
+        merge_views((boxes[:1], scores, labels), detections())
+    with pytest.raises(ValueError, match="argument"):
+        merge_views(detections(), (boxes, scores, labels[:1]))
+
+
 def test_the_best_overlap_wins():
     first, second = (0.0, 0.0, 0.5, 1.0), (0.0, 0.0, 0.6, 1.0)
     merged = merge_views(
@@ -214,6 +230,12 @@ def test_precision_of_perfect_boxes_is_one():
 
 def test_precision_counts_half_the_thresholds():
     assert mean_average_precision(found([(NEAR, 0.9)], [(NEAR, 0.3)]), TRUTH) == pytest.approx(0.5)
+
+
+def test_an_overlap_of_just_the_threshold_is_a_hit():
+    half = [0, 0, 10, 5]  # IoU .5: a hit at .50 alone
+    found_boxes = found([(half, 0.9)], [(half, 0.3)])
+    assert mean_average_precision(found_boxes, TRUTH) == pytest.approx(0.1)
 
 
 def test_a_better_scored_miss_halves_the_precision():

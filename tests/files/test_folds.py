@@ -132,10 +132,23 @@ def test_recipe_leaves_the_global_stream_and_the_given_lists_alone(legacy_stream
 def test_a_fold_that_is_not_there_is_refused():
     folds = FoldRecipe(photo_lists(small_table())).make(0)
     assert require_fold(folds, 3, "file") is folds["fold_3"]
+    more = {"fold_0": {"train": ["a"], "val": ["b"], "note": []}}
+    assert require_fold(more, 0, "file") is more["fold_0"]
     with pytest.raises(UserError, match="file holds no fold_4"):
         require_fold(folds, 4, "file")
     with pytest.raises(UserError, match="file holds no fold_0"):
         require_fold({"fold_0": {"train": []}}, 0, "file")
+
+
+def test_few_new_whales_are_shared_out_to_the_folds():
+    """Each fold holds out 20 known photos and would take 7 new whales; of 11 each has its own 2."""
+    rows = [(f"{i:03d}.jpg", f"w_{i // 4}") for i in range(80)]
+    rows += [(f"n{i:02d}.jpg", "new_whale") for i in range(11)]
+    folds = FoldRecipe(photo_lists(rows)).make(0).values()
+    new = [[name for name in fold["val"] if name[0] == "n"] for fold in folds]
+    assert [len(names) for names in new] == [2, 2, 2, 2]
+    assert len({name for names in new for name in names}) == 8
+    assert all(len(fold["val"]) == 22 for fold in folds)
 
 
 @pytest.fixture(scope="module")

@@ -46,6 +46,9 @@ def test_no_table(tmp_path):
     with pytest.raises(UserError, match="expected the columns Image,Id, received name,who"):
         read_submission(table(tmp_path / "s.csv", [], "name,who"), [])
     (tmp_path / "empty.csv").write_text("")
+    refused(
+        lambda: read_submission(table(tmp_path / "s.csv", [], "Id,Image"), []), "received Id,Image"
+    )
     refused(lambda: read_submission(tmp_path / "empty.csv", []), "submission (it is empty)")
     refused(
         lambda: read_submission(tmp_path / "none.csv", []), "submission ([Errno 2] No such file"
@@ -79,7 +82,7 @@ def test_the_first_of_several_unknown_answers_is_named(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("count", "said"), [(5, "p0, p1, p2, p3, p4"), (6, "p0, p1, p2, p3, p4 and 1 more")]
+    ("count", "said"), [(5, "p0, p1, p2, p3, p4"), (11, "p0, p1, p2, p3, p4 and 6 more")]
 )
 def test_five_photos_are_named_and_the_others_counted(tmp_path, count, said):
     names = [f"p{number}" for number in range(count)]

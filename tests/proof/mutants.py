@@ -145,8 +145,10 @@ def outcomes(modules: Sequence[str], options: argparse.Namespace) -> Iterator[Ou
             tried = [
                 pool.submit(try_out, one, limits[str(one.module_path)], deadline) for one in waiting
             ]
-            for future in tried:
+            for number, future in enumerate(tried, start=1):
                 yield future.result()
+                if number % 100 == 0:
+                    print(f"{number} of {len(tried)}", file=sys.stderr, flush=True)
 
 
 def known_reasons() -> dict[tuple[str, str, str], str]:

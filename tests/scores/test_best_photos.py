@@ -11,7 +11,7 @@ from whales.files.matrices import ScoreMatrix
 from whales.inspecting.matrix_checks import without_own
 from whales.reporting.gallery import queries
 from whales.reporting.look_alikes import Likeness
-from whales.scores.best_photos import KnownPhotos, best_identities, own_columns, zero_own
+from whales.scores.best_photos import Candidate, KnownPhotos, best_identities, own_columns, zero_own
 
 # So few different scores that most cases have ties, and many have zeros.
 SCORES = (0.0, 0.0, 0.25, 0.5, 1.0)
@@ -170,6 +170,21 @@ def test_best_identities_by_hand():
     assert found["x"][0].score == pytest.approx(0.7)
     csr = ScoreMatrix(sparse.csr_matrix(scores), matrix.rows, matrix.columns)
     assert best_identities(csr, of, 2) == found
+
+
+def test_stored_zeros_and_scores_below_count_as_none():
+    stored = sparse.csr_matrix(([0.0, -0.5, 0.25], [0, 1, 2], [0, 3]), (1, 3), np.float32)
+    assert stored.nnz == 3
+    matrix = ScoreMatrix(stored, ["x"], ["a1", "b1", "c1"])
+    found = best_identities(matrix, {"a1": "a", "b1": "b", "c1": "c"}, 3)
+    assert found == {"x": [Candidate("c", "c1", 0.25)]}
+
+
+def test_the_number_that_people_see():
+    assert Candidate("a", None, None).value == 0.0
+    assert Candidate("a", "a1", 0.25).value == 0.25
+    assert Candidate("a", "a1", 0.25, 0.75).value == 0.75
+    assert Candidate("a", "a1", 0.25, 0.0).value == 0.0
 
 
 def test_an_identity_has_the_score_of_its_best_photo():

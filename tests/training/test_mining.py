@@ -232,6 +232,8 @@ def test_epochs_from_kept_costs_are_those_of_the_round(tmp_path):
 def test_scores_of_other_photos_are_refused():
     with pytest.raises(ValueError, match="expected scores of 5 photos, received 4"):
         HardPairs([np.zeros((4, 4), np.float32)], np.arange(5), 0, rng())
+    with pytest.raises(ValueError, match="expected scores of 5 photos, received 6"):
+        HardPairs([np.zeros((3, 3), np.float32)] * 2, np.arange(5), 0, rng())
 
 
 # --- the pairs of an epoch ------------------------------------------------------------------------

@@ -89,6 +89,9 @@ class HardPairs:
         Uniform noise of [0, amplitude) is added to every score. ValueError where the segments' photos are
         not n.
         """
+        photos = sum(map(len, scores))
+        if photos != len(identities):
+            raise ValueError(f"expected scores of {len(identities)} photos, received {photos}")
         self.costs: list[np.ndarray] = []
         start = 0
         for block in scores:
@@ -101,8 +104,6 @@ class HardPairs:
             cost[codes[:, None] == codes[None, :]] = FORBIDDEN
             self.costs.append(cost)
             start += len(block)
-        if start != len(identities):
-            raise ValueError(f"expected scores of {len(identities)} photos, received {start}")
 
     @classmethod
     def resumed(cls, costs: list[np.ndarray], used: Sequence[np.ndarray]) -> HardPairs:
