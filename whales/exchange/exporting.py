@@ -15,7 +15,7 @@ from whales.base.console import log
 from whales.base.errors import UserError
 from whales.base.folders import new_folder, require_new, unique_names
 from whales.base.pickles import atomic_path, load, write_text
-from whales.files.boxes import Box
+from whales.files.boxes import Box, checked_boxes
 from whales.files.dataset import test_photos, training_identities
 from whales.files.decisions import SKIP, DecisionLog, standing, words_of
 from whales.files.import_table import PLAYGROUND, TEST, TRAIN, UNMATCHED, imported
@@ -199,7 +199,7 @@ def _boxes(workspace: Workspace) -> dict[str, Box]:
     boxes: dict[str, Box] = {}
     for keys in pairs:
         present = [path for path in map(workspace.file, keys) if path.exists()]
-        boxes |= load(present[0]) if present else {}
+        boxes |= checked_boxes(load(present[0]), present[0]) if present else {}
     return boxes
 
 
