@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import shutil
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import count
@@ -13,6 +14,8 @@ from pathlib import Path
 
 from whales.base.console import log
 from whales.base.errors import UserError
+
+_MOST_BYTES = 100  # of a safe name; a number may follow
 
 
 def require_new(path: Path | str) -> Path:
@@ -43,17 +46,18 @@ def new_folder(path: Path | str) -> Iterator[Path]:
 
 
 def unique_names(names: Sequence[str], taken: Iterable[str] = ()) -> list[str]:
-    """A different safe name for each name: letters, digits, `_` and `-`, different in any case.
+    """A different safe name for each name: letters, digits, `_` and `-`, different in any case and form.
 
     Safe names stay as they are; among names equal but for case the first does, the others get `_2`,
-    `_3`, ... There is no dot, since readers of tables take what follows it for an extension.
+    `_3`, ... There is no dot, since readers of tables take what follows it for an extension, no `-` at
+    the beginning, since it looks like an option, and no more than 100 bytes, so that suffixes fit.
 
     names: of any characters; taken: safe names that are in use already.
 
     >>> unique_names(["fluke 1", "a", "A"], taken=["b"])
     ['fluke_1', 'a', 'A_2']
     """
-    safe = [re.sub(r"[^\w-]+", "_", name) or "_" for name in names]
+    safe = [_safe(name) for name in names]
     used = {name.casefold() for name in taken}
     result: dict[int, str] = {}
     # First those that can stay, so that `a_2` keeps its name where `a` comes twice.
@@ -72,6 +76,13 @@ def unique_names(names: Sequence[str], taken: Iterable[str] = ()) -> list[str]:
         used.add(candidate.casefold())
         result[i] = candidate
     return [result[i] for i in range(len(safe))]
+
+
+def _safe(name: str) -> str:
+    # One form of each letter: those that look alike count as equal.
+    name = re.sub(r"[^\w-]+", "_", unicodedata.normalize("NFKC", name)) or "_"
+    name = f"_{name}" if name.startswith("-") else name
+    return name.encode()[:_MOST_BYTES].decode(errors="ignore")
 
 
 def set_aside(path: Path, reason: str) -> None:

@@ -23,6 +23,7 @@ from whales.base.errors import UserError
 from whales.base.tables import read_table, require_columns
 from whales.files.import_table import PLAYGROUND, TEST, TRAIN, UNMATCHED
 from whales.files.labels import NEW_WHALE
+from whales.files.names import cleaned, look, means_new_whale, shown
 
 UNKNOWN = (NEW_WHALE, "unknown", UNMATCHED)  # wildlife-datasets writes `unknown`
 
@@ -262,22 +263,35 @@ def _record(
         raise UserError(f"{where}: {columns['photo']} is empty; fill it in")
     name = cells["photo"].replace("\\", "/")
     path = folder / name
-    if not path.is_file():
+    if not _is_file(path):
         raise UserError(
-            f"{where}: photo {name} is not in {folder}; put it there, or name the folder with --photos"
+            f"{where}: photo {shown(name)} is not in {folder}; put it there, or name the folder with "
+            "--photos"
         )
-    unknown = cells["identity"].casefold() in {
-        word.casefold() for word in (NEW_WHALE, *form.unknown)
-    }
+    identity = cleaned(cells["identity"])
+    if cells["identity"] and not any(letter.isalnum() for letter in identity):
+        raise UserError(
+            f"{where}: identity {shown(cells['identity'])} has no letter and no digit; name the animal, "
+            "or leave the cell empty"
+        )
+    words = {look(word) for word in form.unknown}
+    unknown = means_new_whale(identity) or look(identity) in words
     return Record(
         where,
         name,
         Path(os.path.abspath(path)),
-        NEW_WHALE if unknown else cells["identity"],
+        NEW_WHALE if unknown else identity,
         _box([row[column] for column in box], box_format, where),
         _date(cells["date"], where),
         _split(cells["split"], where, form) if columns["split"] else split,
     )
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name that no file can have
+        return False
 
 
 def _split(text: str, where: str, form: Form) -> str:

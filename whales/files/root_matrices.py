@@ -8,12 +8,13 @@ files, is read by the first and the last alone.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
 from whales.base.errors import UserError
 from whales.base.pickles import load
+from whales.files.boxes import Box
 from whales.files.dataset import known_photos, load_boxes, test_photos, training_identities
 from whales.files.folds import FOLDS, checked_fold
 from whales.files.labels import NEW_WHALE, check_labelled
@@ -68,11 +69,15 @@ class RootMatrices:
         return test_photos(self._workspace) if self._test is None else list(self._test)
 
     @cached_property
+    def _boxes(self) -> Mapping[str, Box] | None:
+        """The final boxes; None where the root has none."""
+        there = all(self._workspace.file(key).exists() for key in _BOXES)
+        return load_boxes(self._workspace) if there else None
+
+    @cached_property
     def _known(self) -> list[str] | None:
         """The known photos that have a box, sorted; None where the root has no final boxes."""
-        if not all(self._workspace.file(key).exists() for key in _BOXES):
-            return None
-        return known_photos(self.identity_of, load_boxes(self._workspace))
+        return None if self._boxes is None else known_photos(self.identity_of, self._boxes)
 
     def validation(self, path: Path) -> ScoreMatrix:
         """One fold's validation photos against the known photos, as in a file of `valid_matrix_NET`."""
@@ -87,8 +92,8 @@ class RootMatrices:
         splits = self._workspace.file(FOLDS_OF[net])
         if splits.exists():
             _, held_out = checked_fold(load(splits), fold, splits, self.identity_of)
-            _check_among(path, "row", matrix.rows, held_out, f"a photo that fold {fold} holds out")
             _check_all(path, "row", matrix.rows, held_out)
+            _check_among(path, "row", matrix.rows, held_out, f"a photo that fold {fold} holds out")
         self._check_columns(path, matrix)
         self._check_origin(path)
         return matrix
@@ -96,8 +101,8 @@ class RootMatrices:
     def test(self, path: Path) -> ScoreMatrix:
         """All test photos against the known photos, as in a file of `test_matrix_NET` or of one fold."""
         matrix = load_tuple(require(self._workspace, path))
-        _check_among(path, "row", matrix.rows, self.test_photos, "a test photo")
         _check_all(path, "row", matrix.rows, self.test_photos)
+        _check_among(path, "row", matrix.rows, self.test_photos, "a test photo")
         self._check_columns(path, matrix)
         self._check_origin(path)
         return matrix
@@ -105,6 +110,10 @@ class RootMatrices:
     def for_ensemble(self, path: Path, scores_key: str) -> ScoreMatrix:
         """A net's test scores, as in a file of `features_test_NET`: of those photos that it has."""
         matrix = load_dict(require(self._workspace, path), scores_key)
+        if self._boxes is not None and self._known is not None:
+            boxed = [name for name in self.test_photos if name in self._boxes]
+            _check_all(path, "row", matrix.rows, boxed)
+            _check_all(path, "column", matrix.columns, self._known)
         _check_among(path, "row", matrix.rows, self.test_photos, "a test photo")
         listed = {*self.identity_of, *self.test_photos}
         _check_among(path, "column", matrix.columns, listed, "a photo of this root's tables")
@@ -124,8 +133,8 @@ class RootMatrices:
         )
         if self._known is not None:
             known = {*self._known, *self.test_photos} if listed is not labelled else self._known
-            _check_among(path, "column", matrix.columns, known, "a known photo with a box")
             _check_all(path, "column", matrix.columns, self._known)
+            _check_among(path, "column", matrix.columns, known, "a known photo with a box")
 
     def _check_origin(self, path: Path) -> None:
         """Refuse a file that is not what its stage wrote, or that is equal to another matrix."""
