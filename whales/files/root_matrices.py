@@ -95,7 +95,7 @@ class RootMatrices:
             _check_all(path, "row", matrix.rows, held_out)
             _check_among(path, "row", matrix.rows, held_out, f"a photo that fold {fold} holds out")
         self._check_columns(path, matrix)
-        self._check_origin(path)
+        check_origin(self._workspace, path)
         return matrix
 
     def test(self, path: Path) -> ScoreMatrix:
@@ -104,7 +104,7 @@ class RootMatrices:
         _check_all(path, "row", matrix.rows, self.test_photos)
         _check_among(path, "row", matrix.rows, self.test_photos, "a test photo")
         self._check_columns(path, matrix)
-        self._check_origin(path)
+        check_origin(self._workspace, path)
         return matrix
 
     def for_ensemble(self, path: Path, scores_key: str) -> ScoreMatrix:
@@ -117,7 +117,7 @@ class RootMatrices:
         _check_among(path, "row", matrix.rows, self.test_photos, "a test photo")
         listed = {*self.identity_of, *self.test_photos}
         _check_among(path, "column", matrix.columns, listed, "a photo of this root's tables")
-        self._check_origin(path)
+        check_origin(self._workspace, path)
         return matrix
 
     def _check_columns(self, path: Path, matrix: ScoreMatrix) -> None:
@@ -136,36 +136,29 @@ class RootMatrices:
             _check_all(path, "column", matrix.columns, self._known)
             _check_among(path, "column", matrix.columns, known, "a known photo with a box")
 
-    def _check_origin(self, path: Path) -> None:
-        """Refuse a file that is not what its stage wrote, or that is equal to another matrix."""
-        root, digests = self._workspace.root, self._workspace.digests
-        name, content = path.relative_to(root).as_posix(), digests.of(path)
-        written = dict(_written(self._workspace))
-        size = path.stat().st_size
-        alike = (other for other in self._all() if other != path and other.stat().st_size == size)
-        equal = [
-            other.relative_to(root).as_posix() for other in alike if digests.of(other) == content
-        ]
-        equal += [
-            other for other, (_, kept) in written.items() if kept == content and other != name
-        ]
-        stamp, kept = written.get(name, (None, content))
-        maker = self._workspace.origin(path)
-        if kept != content:
-            copied = f" (it is equal to {equal[0]})" if equal else ""
-            raise UserError(
-                f"{path} is not what its stage has written there{copied}; {maker} --force, or, to take it "
-                f"all the same, delete {stamp}"
-            )
-        if equal and stamp is None:
-            raise UserError(
-                f"{path} is equal to {equal[0]}: one is a copy in the other's place; {maker} --force"
-            )
 
-    def _all(self) -> Iterator[Path]:
-        """Every matrix of the root."""
-        for key in _KEYS:
-            yield from self._workspace.found(key)
+def check_origin(workspace: Workspace, path: Path) -> None:
+    """Refuse a matrix of the work root that is not what its stage wrote, or is equal to another one."""
+    root, digests = workspace.root, workspace.digests
+    name, content = path.relative_to(root).as_posix(), digests.of(path)
+    written = dict(_written(workspace))
+    size = path.stat().st_size
+    files = (other for key in _KEYS for other in workspace.found(key) if other != path)
+    alike = [other for other in files if other.stat().st_size == size]
+    equal = [other.relative_to(root).as_posix() for other in alike if digests.of(other) == content]
+    equal += [other for other, (_, kept) in written.items() if kept == content and other != name]
+    stamp, kept = written.get(name, (None, content))
+    maker = workspace.origin(path)
+    if kept != content:
+        copied = f" (it is equal to {equal[0]})" if equal else ""
+        raise UserError(
+            f"{path} is not what its stage has written there{copied}; {maker} --force, or, to take it "
+            f"all the same, delete {stamp}"
+        )
+    if equal and stamp is None:
+        raise UserError(
+            f"{path} is equal to {equal[0]}: one is a copy in the other's place; {maker} --force"
+        )
 
 
 def _written(workspace: Workspace) -> Iterator[tuple[str, tuple[Path, str]]]:
