@@ -1,7 +1,8 @@
 """Gather the score matrices of nets v5 and v6 for the ensemble, sparse, and print their MAP@5.
 
 Reads  data/train.csv, data/sample_submission.csv and, in modified_data/ of both nets,
-       full_valid_vs_full_train_matrix_fold_F.pkl (4 folds) and full_test_vs_train_matrix_avg.pkl
+       full_valid_vs_full_train_matrix_fold_F.pkl (4 folds) and full_test_vs_train_matrix_avg.pkl;
+       boxes and the nets' folds, where they are there: the matrices must fit them
 Writes features/cv-analysis-fs14-LB959-densenet121-512px-sparse.pkl and ...-sparse-test.pkl,
        features/cv-analysis-fs16-LB959-seresnext50-384px-sparse.pkl and ...-sparse-test.pkl
 Run    python3 r20_prepare_matrices_for_ensemble.py
@@ -10,9 +11,9 @@ Run    python3 r20_prepare_matrices_for_ensemble.py
 from collections.abc import Sequence
 
 from whales.base.console import log
-from whales.files.dataset import test_photos, training_identities
 from whales.files.folds import FOLDS
-from whales.files.matrices import cut_small, load_tuple, save_dict
+from whales.files.matrices import cut_small, save_dict
+from whales.files.root_matrices import RootMatrices, validation_reads
 from whales.scores.ensemble import gather_validation
 from whales.stages.job import Job
 from whales.stages.options import parse_arguments
@@ -29,20 +30,23 @@ def main(argv: Sequence[str] | None = None) -> None:
     for net in NETS:  # the inputs of both are checked before the first is computed
         reads = [ws.file("train_csv"), ws.file("sample_submission"), ws.file(f"test_matrix_{net}")]
         reads += [ws.file(f"valid_matrix_{net}", fold=fold) for fold in range(FOLDS)]
+        reads += validation_reads(ws, net)
         writes = [ws.file(f"features_{net}"), ws.file(f"features_test_{net}")]
         numbers = {"least_score": LEAST_SCORE}
         jobs[net] = Job(options, __file__, reads, writes, part=net, numbers=numbers)
     for net, job in jobs.items():
         if job.up_to_date():
             continue
-        test, *folds = job.reads[2:]
-        identity_of = training_identities(ws)
-        gathered, scores = gather_validation(folds, identity_of, test_photos(ws), LEAST_SCORE)
+        test, *folds = job.reads[2 : 3 + FOLDS]
+        matrices = RootMatrices(ws)
+        gathered, scores = gather_validation(
+            folds, matrices.identity_of, matrices.test_photos, LEAST_SCORE, matrices.validation
+        )
         for fold, score in enumerate(scores.folds):
             log(f"{net} fold {fold}: MAP@5 {score:.6f}")
         log(f"{net} all folds: MAP@5 {scores.overall:.6f}")
         save_dict(job.writes[0], gathered, "val_vs_train_mat_sparse", overall_score=scores.overall)
-        matrix = load_tuple(test)
+        matrix = matrices.test(test)
         sparse = matrix._replace(scores=cut_small(matrix.scores, LEAST_SCORE))
         save_dict(job.writes[1], sparse, "test_vs_train_mat_sparse")
         job.done()

@@ -7,13 +7,13 @@ A cache entry is (boxes (2, 300, 4) float32 in shares of the sides, scores (2, 3
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from retinanet.detector.geometry import DETECTORS
+from retinanet.detector.geometry import DETECTOR_FOLDS, DETECTORS
 from retinanet.detector.model_files import digest, load_model
 from retinanet.detector.network import Key, Predict, by_shape, network_input, predictor
 from whales.base.concurrency import read_ahead
@@ -24,6 +24,8 @@ from whales.base.plain_json import read_json
 from whales.base.progress import progress_bar
 from whales.base.writing import write_text
 from whales.files.boxes import Box, Detection, RawDetections, iou, merge_views, to_pixels
+from whales.files.dataset import PHOTO_TABLES, check_apart
+from whales.files.folds import check_split
 from whales.files.labels import read_submission_names, stem
 from whales.files.workspace import Workspace
 from whales.photos.photos import photo_size, read_photo
@@ -34,7 +36,6 @@ PLAYGROUND_PARTS = ("playground_train", "playground_test")
 PARTS = MAIN_PARTS + PLAYGROUND_PARTS
 # Which file of the work root (key) collects the boxes of which parts.
 BOX_FILES = {"boxes_retinanet": MAIN_PARTS, "boxes_retinanet_playground": PLAYGROUND_PARTS}
-_TABLES = ("train_csv", "sample_submission", "playground_train_csv", "playground_sample_submission")
 
 CacheEntry = tuple[np.ndarray, np.ndarray, np.ndarray]
 
@@ -55,7 +56,7 @@ class PhotosToDetect:
     @staticmethod
     def tables(workspace: Workspace) -> list[Path]:
         """The files that `read` reads."""
-        return [workspace.file(key) for key in ("retinanet_folds", *_TABLES)]
+        return [workspace.file(key) for key in ("retinanet_folds", *PHOTO_TABLES)]
 
     @classmethod
     def read(cls, workspace: Workspace) -> PhotosToDetect:
@@ -65,11 +66,9 @@ class PhotosToDetect:
             part: [stem(name) for name in read_submission_names(table)]
             for part, table in zip(PARTS, tables, strict=True)
         }
-        valid = {
-            fold: [stem(name) for name in names]
-            for fold, (_, names) in enumerate(load(folds), start=1)
-        }
-        return cls(photos, valid)
+        for key, names in zip(PHOTO_TABLES, photos.values(), strict=True):
+            check_apart(workspace, key, names)
+        return cls(photos, _held_out(load(folds), folds, {*photos["train"]}))
 
     def names(self, part: str, fold: int) -> list[str]:
         """The photos of a part that a fold's detector predicts."""
@@ -82,6 +81,25 @@ class PhotosToDetect:
             for part in PARTS
             for name in self.names(part, fold)
         }
+
+
+def _held_out(content: object, source: Path, known: Collection[str]) -> dict[int, list[str]]:
+    """Fold (from 1) -> the photos (stems) that it holds out; known: those of train.csv.
+
+    `UserError` naming the photo where a split is not sound, or is of another train.csv.
+    """
+    advice = "run retinanet/r10_create_csv_for_retinanet.py again"
+    whole = isinstance(content, list | tuple) and len(content) == DETECTOR_FOLDS
+    if not whole or not all(isinstance(s, list | tuple) and len(s) == 2 for s in content):
+        raise UserError(f"{source}: expected {DETECTOR_FOLDS} pairs of train and valid; {advice}")
+    held_out: dict[int, list[str]] = {}
+    for fold, (train, valid) in enumerate(content, start=1):
+        check_split(train, valid, f"fold {fold}", source)
+        held_out[fold] = [stem(name) for name in valid]
+        strange = [name for name in map(stem, (*train, *valid)) if name not in known]
+        if strange:
+            raise UserError(f"{source}: photo {strange[0]} is not in train.csv; {advice}")
+    return held_out
 
 
 def photo_file(workspace: Workspace, part: str, name: str) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import count
@@ -13,6 +14,12 @@ from pathlib import Path
 from whales.base.console import log
 from whales.base.errors import UserError
 from whales.base.writing import atomic_folder, require_writable, write_fault
+
+# Cyrillic and Greek letters, casefolded, that look like Latin ones.
+_TWINS = str.maketrans("аеорсухіјѕһԁԛԝοανρ", "aeopcyxijshdqwoavp")  # noqa: RUF001
+# What is no letter, no digit and no dash; fillers, which nobody sees, are letters to Unicode.
+_UNSAFE = re.compile(r"(?:[^\w-]|[\u115f\u1160\u3164\uffa0])+")
+_MOST_BYTES = 100  # of a safe name; a number may follow
 
 
 def require_new(path: Path | str) -> Path:
@@ -43,36 +50,57 @@ def new_folder(path: Path | str) -> Iterator[Path]:
         yield temporary
 
 
+def look(text: str) -> str:
+    """What a name looks like: two names of one look are one name to people and to some disks.
+
+    >>> look("W_1") == look("w_\\uff11"), look("w_1") == look("w_2")
+    (True, False)
+    """
+    if text.isascii():
+        return text.lower()
+    # Twice, since a casefolded letter may be composed anew.
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    return folded.translate(_TWINS)
+
+
 def unique_names(names: Sequence[str], taken: Iterable[str] = ()) -> list[str]:
-    """A different safe name for each name: letters, digits, `_` and `-`, different in any case.
+    """A different safe name for each name: letters, digits, `_` and `-`, different in any case and form.
 
     Safe names stay as they are; among names equal but for case the first does, the others get `_2`,
-    `_3`, ... There is no dot, since readers of tables take what follows it for an extension.
+    `_3`, ... There is no dot, since readers of tables take what follows it for an extension, no `-` at
+    the beginning, since it looks like an option, and no more than 100 bytes, so that suffixes fit.
 
     names: of any characters; taken: safe names that are in use already.
 
     >>> unique_names(["fluke 1", "a", "A"], taken=["b"])
     ['fluke_1', 'a', 'A_2']
     """
-    safe = [re.sub(r"[^\w-]+", "_", name) or "_" for name in names]
-    used = {name.casefold() for name in taken}
+    safe = [_safe(name) for name in names]
+    used = {look(name) for name in taken}
     result: dict[int, str] = {}
     # First those that can stay, so that `a_2` keeps its name where `a` comes twice.
     for i, (name, safe_name) in enumerate(zip(names, safe, strict=True)):
-        if name == safe_name and safe_name.casefold() not in used:
-            used.add(safe_name.casefold())
+        if name == safe_name and look(safe_name) not in used:
+            used.add(look(safe_name))
             result[i] = safe_name
     last: Counter[str] = Counter()
     for i, safe_name in enumerate(safe):
         if i in result:
             continue
         candidate = safe_name
-        while candidate.casefold() in used:
-            last[safe_name.casefold()] += 1
-            candidate = f"{safe_name}_{last[safe_name.casefold()] + 1}"
-        used.add(candidate.casefold())
+        while look(candidate) in used:
+            last[look(safe_name)] += 1
+            candidate = f"{safe_name}_{last[look(safe_name)] + 1}"
+        used.add(look(candidate))
         result[i] = candidate
     return [result[i] for i in range(len(safe))]
+
+
+def _safe(name: str) -> str:
+    # One form of each letter: those that look alike count as equal.
+    name = _UNSAFE.sub("_", unicodedata.normalize("NFKC", name)) or "_"
+    name = f"_{name}" if name.startswith("-") else name
+    return name.encode()[:_MOST_BYTES].decode(errors="ignore")
 
 
 def set_aside(path: Path, reason: str) -> None:

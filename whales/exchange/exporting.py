@@ -18,7 +18,7 @@ from whales.base.pickles import load
 from whales.base.tables import csv_text
 from whales.base.workbooks import write_workbook
 from whales.base.writing import require_space, require_writable, write_bytes, write_text
-from whales.files.boxes import Box
+from whales.files.boxes import Box, checked_boxes
 from whales.files.dataset import test_photos, training_identities
 from whales.files.decided_photos import DecidedPhotos
 from whales.files.decisions import SKIP, DecisionLog, words_of
@@ -232,7 +232,7 @@ def _boxes(workspace: Workspace) -> dict[str, Box]:
     boxes: dict[str, Box] = {}
     for keys in pairs:
         present = [path for path in map(workspace.file, keys) if path.exists()]
-        boxes |= load(present[0]) if present else {}
+        boxes |= checked_boxes(load(present[0]), present[0]) if present else {}
     return boxes
 
 

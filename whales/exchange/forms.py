@@ -18,11 +18,12 @@ import numpy as np
 import pandas as pd
 
 from whales.base.console import log
-from whales.base.errors import UserError, shown
+from whales.base.errors import UserError
 from whales.base.plain_json import read_json
 from whales.base.tables import read_table, require_columns
 from whales.files.import_table import PLAYGROUND, TEST, TRAIN, UNMATCHED
 from whales.files.labels import NEW_WHALE
+from whales.files.names import cleaned, look, means_new_whale, quoted
 from whales.photos.photos import PHOTO_SUFFIXES
 
 UNKNOWN = (NEW_WHALE, "unknown", UNMATCHED)  # wildlife-datasets writes `unknown`
@@ -178,7 +179,7 @@ def _folder_table(folder: Path) -> tuple[pd.DataFrame, list[str]]:
     for path in photos:
         names = path.relative_to(folder).parts
         rows.append(("/".join(names), names[0] if len(names) > 1 else ""))
-    return pd.DataFrame(rows, columns=["photo", "identity"]), [shown(path) for path in photos]
+    return pd.DataFrame(rows, columns=["photo", "identity"]), [quoted(path) for path in photos]
 
 
 def _files_below(folder: Path) -> tuple[list[Path], int]:
@@ -190,7 +191,7 @@ def _files_below(folder: Path) -> tuple[list[Path], int]:
     """
 
     def refuse(reason: OSError) -> None:
-        raise UserError(f"folder {shown(reason.filename)} cannot be read ({reason.strerror})")
+        raise UserError(f"folder {quoted(reason.filename)} cannot be read ({reason.strerror})")
 
     photos: list[Path] = []
     others = 0
@@ -329,20 +330,32 @@ def _record(
     path = folder / name
     if not os.path.lexists(path):  # what is there but no photo is seen when it is opened
         raise UserError(
-            f"{where}: photo {shown(name)} is not in {folder}; put it there, or name the folder with --photos"
+            f"{where}: photo {quoted(name)} is not in {folder}; put it there, or name the folder with --photos"
         )
-    unknown = cells["identity"].casefold() in {
-        word.casefold() for word in (NEW_WHALE, *form.unknown)
-    }
+    identity = cleaned(cells["identity"])
+    if cells["identity"] and not any(letter.isalnum() for letter in identity):
+        raise UserError(
+            f"{where}: identity {quoted(cells['identity'])} has no letter and no digit; name the animal, "
+            "or leave the cell empty"
+        )
+    words = {look(word) for word in form.unknown}
+    unknown = means_new_whale(identity) or look(identity) in words
     return Record(
         where,
         name,
         Path(os.path.abspath(path)),
-        NEW_WHALE if unknown else cells["identity"],
+        NEW_WHALE if unknown else identity,
         _box([row[column] for column in box], box_format, where),
         _date(cells["date"], where),
         _split(cells["split"], where, form) if columns["split"] else split,
     )
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name that no file can have
+        return False
 
 
 def _split(text: str, where: str, form: Form) -> str:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from whales.base.errors import UserError
 from whales.base.pickles import load
 from whales.files.boxes import Box, checked_boxes
-from whales.files.folds import require_fold
+from whales.files.folds import checked_fold
 from whales.files.labels import (
     NEW_WHALE,
-    check_labelled,
     identities_of,
     lines_of,
     photos_by_identity,
@@ -75,7 +74,7 @@ def check_apart(workspace: Workspace, key: str, names: Collection[str]) -> None:
             )
 
 
-def known_photos(identity_of: dict[str, str], boxes: dict[str, Box]) -> list[str]:
+def known_photos(identity_of: Mapping[str, str], boxes: Mapping[str, Box]) -> list[str]:
     """Stems of photos with an identity and a box, sorted: the columns of every matrix."""
     return sorted(
         name for name, identity in identity_of.items() if identity != NEW_WHALE and name in boxes
@@ -138,9 +137,8 @@ def training_data(
     """
     identity_of = training_identities(workspace)
     path = workspace.file(folds)
-    split = require_fold(load(path), fold or 0, path)
-    rows, columns = ([stem(name) for name in split[key]] for key in ("val", "train"))
-    check_labelled(rows + columns, identity_of, path)
+    columns, rows = checked_fold(load(path), fold or 0, path, identity_of)
+    _check_complete({*rows, *columns}, identity_of, boxes, path)
     if fold is None:
         playground = identities_of(read_labels(workspace.file("playground_train_csv")))
         train = {name: playground[name] for name in known_photos(playground, boxes)}
@@ -149,6 +147,19 @@ def training_data(
     train = _with_mates(train)
     source = path if fold is not None else workspace.file("playground_train_csv")
     return TrainingData(train, rows, columns, identity_of, source).checked()
+
+
+def _check_complete(
+    split: Collection[str], identity_of: Mapping[str, str], boxes: Mapping[str, Box], source: Path
+) -> None:
+    """`UserError` where a split, of other tables, lacks a boxed photo of an identity that has several."""
+    boxed = {name: identity_of[name] for name in known_photos(identity_of, boxes)}
+    missing = [name for name in _with_mates(boxed) if name not in split]
+    if missing:
+        raise UserError(
+            f"{source}: photo {missing[0]} of train.csv is neither in train nor in valid "
+            f"({len(missing)} are missing); run the fold stage again"
+        )
 
 
 def _with_mates(train: dict[str, str]) -> dict[str, str]:

@@ -6,10 +6,13 @@ so equal tables give equal folds on every machine.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TypeGuard
+
 import numpy as np
 
 from whales.base.errors import UserError
-from whales.files.labels import NEW_WHALE
+from whales.files.labels import NEW_WHALE, check_labelled, stem
 
 FOLDS = 4
 # Share of `new_whale` among a fold's validation photos, as on the public leaderboard.
@@ -83,12 +86,59 @@ class FoldRecipe:
         return {names[index] for index in held_out}
 
 
-def require_fold(folds: dict[str, Fold], fold: int, source: object) -> Fold:
+def require_fold(folds: object, fold: int, source: object) -> Fold:
     """The fold of that number, from 0.
 
-    source: of the folds, for the message. `UserError` where the fold or one of its two lists is absent.
+    source: of the folds, for the message. `UserError` where the fold or one of its two lists of names is
+    absent.
     """
     key = f"fold_{fold}"
-    if key not in folds or not {"train", "val"} <= set(folds[key]):
+    split = folds.get(key) if isinstance(folds, dict) else None
+    sound = isinstance(split, dict) and all(
+        _are_names(split.get(part)) for part in ("train", "val")
+    )
+    if not sound:
         raise UserError(f"{source} holds no {key} with 'train' and 'val'; run the fold stage again")
-    return folds[key]
+    return split
+
+
+def checked_fold(
+    folds: object, fold: int, source: object, identity_of: Mapping[str, str]
+) -> tuple[list[str], list[str]]:
+    """Stems of the photos that a fold trains on and of those that it holds out, in file order.
+
+    identity_of: stem -> identity of train.csv. `UserError` as `require_fold` and `check_split`, and naming
+    the photo, where one is not in train.csv, or one to train on is of no identity.
+    """
+    split = require_fold(folds, fold, source)
+    train, valid = ([stem(name) for name in split[part]] for part in ("train", "val"))
+    check_split(train, valid, f"fold_{fold}", source)
+    check_labelled(valid + train, identity_of, source)
+    strangers = [name for name in train if identity_of[name] == NEW_WHALE]
+    if strangers:
+        raise UserError(
+            f"{source}: photo {strangers[0]} in train of fold_{fold} is {NEW_WHALE} in train.csv; "
+            "run the fold stage again"
+        )
+    return train, valid
+
+
+def check_split(train: object, valid: object, key: str, source: object) -> None:
+    """`UserError` naming the photo where two lists of names (stems) hold one twice; key: of the split."""
+    part_of: dict[str, str] = {}
+    for part, names in (("train", train), ("valid", valid)):
+        if not _are_names(names):
+            raise UserError(
+                f"{source}: {part} of {key} is no list of photo names; run the fold stage again"
+            )
+        for name in names:
+            if name in part_of:
+                where = f"twice in {part}" if part_of[name] == part else "in train and in valid"
+                raise UserError(
+                    f"{source}: photo {name} is {where} of {key}; run the fold stage again"
+                )
+            part_of[name] = part
+
+
+def _are_names(value: object) -> TypeGuard[list[str] | tuple[str, ...]]:
+    return isinstance(value, list | tuple) and all(isinstance(name, str) for name in value)

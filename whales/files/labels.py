@@ -51,7 +51,7 @@ def lines_of(path: Path | str) -> dict[str, str]:
 def checked_labels(rows: Iterable[tuple[str, str]], source: object) -> None:
     """`UserError` where a table of these rows (photo, identity) is one that `read_labels` refuses.
 
-    source: of the rows, for the message.
+    source: of the rows, for the message, which goes on with the line.
     """
     placed = [
         (f"{source}, line {line}", {"Image": image, "Id": identity})

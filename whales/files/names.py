@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from whales.base.folders import look
+
 NEW_WHALE = "new_whale"
 # Bytes of a photo's stem and of an identity: suffixes of caches and temporary files still fit 255.
 MAX_BYTES = 120
@@ -23,8 +25,6 @@ _UNSEEN_TOO = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
 )
 _LONGEST_SHOWN = 60
-# Cyrillic and Greek letters, casefolded, that look like Latin ones.
-_TWINS = str.maketrans("аеорсухіјѕһԁԛԝοανρ", "aeopcyxijshdqwoavp")  # noqa: RUF001
 
 
 def stem(name: str) -> str:
@@ -45,28 +45,15 @@ def with_jpg(name: str) -> str:
     return f"{stem(name)}.jpg"
 
 
-def shown(text: str) -> str:
+def quoted(text: str) -> str:
     """A name for a message of one line: cut, and escaped where it would not be seen as it is.
 
-    >>> shown("w_1"), shown(" w_1"), shown("w\\u200b1")
+    >>> quoted("w_1"), quoted(" w_1"), quoted("w\\u200b1")
     ('w_1', "' w_1'", "'w\\\\u200b1'")
     """
     text = text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
     plain = text.isprintable() and text == text.strip() and "\\" not in text
     return text if plain and text else ascii(text)
-
-
-def look(text: str) -> str:
-    """What a name looks like: two names of one look are one name to people and to some disks.
-
-    >>> look("W_1") == look("w_\\uff11"), look("w_1") == look("w_2")
-    (True, False)
-    """
-    if text.isascii():
-        return text.lower()
-    # Twice, since a casefolded letter may be composed anew.
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
-    return folded.translate(_TWINS)
 
 
 def means_new_whale(text: str) -> bool:

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 # What a stamp and a checkpoint hold: plain values, mappings and lists of them, as JSON has them.
 Content = Mapping[str, object]
 
+# Where a stamp keeps the digests of what the run wrote: path relative to the work root -> digest.
+WRITTEN = "written"
+
 _SHOWN = 3  # differences named in one line
 
 

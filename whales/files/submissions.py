@@ -11,7 +11,7 @@ from whales.base.errors import UserError
 from whales.base.tables import csv_rows, csv_text
 from whales.base.writing import write_text
 from whales.files.labels import NEW_WHALE, read_answer_rows, stem
-from whales.files.names import identity_fault, photo_fault, shown
+from whales.files.names import identity_fault, photo_fault, quoted
 
 ANSWERS = 5  # of each photo, at most; a submission of the pipeline always has five
 COLUMNS = ["Image", "Id"]
@@ -58,21 +58,21 @@ def _fault_of(
         return "there is no test photo"
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
-        return f"test photo {shown(twice[0])} is there twice"
+        return f"test photo {quoted(twice[0])} is there twice"
     strange = answers.keys() - {*names}
     if strange:
-        return f"photo {shown(min(strange))} has answers and is no test photo"
+        return f"photo {quoted(min(strange))} has answers and is no test photo"
     for name in names:
         if photo_fault(f"{name}.jpg"):
-            return f"photo {shown(name)} {photo_fault(f'{name}.jpg')}"
+            return f"photo {quoted(name)} {photo_fault(f'{name}.jpg')}"
     for identity in sorted(known):
         if identity_fault(identity):
-            return f"identity {shown(identity)} {identity_fault(identity)}"
+            return f"identity {quoted(identity)} {identity_fault(identity)}"
     expected = min(ANSWERS, len(known))
     for name, row in answers.items():
         unknown = [answer for answer in row if answer not in known]
         if unknown:
-            return f"photo {name}: {shown(unknown[0])} is no known identity"
+            return f"photo {name}: {quoted(unknown[0])} is no known identity"
         if len(row) != expected or len({*row}) != expected:
             return f"photo {name}: expected {expected} different answers, received {' '.join(row)}"
     return None
@@ -101,7 +101,7 @@ def _fault_in(row: Sequence[str]) -> str | None:
         return f"{len(row)} answers, more than {ANSWERS},"
     for answer in row:
         if answer != NEW_WHALE and identity_fault(answer):
-            return f"answer {shown(answer)}, which {identity_fault(answer)},"
+            return f"answer {quoted(answer)}, which {identity_fault(answer)},"
     if len({*row}) < len(row) and {*row} != {NEW_WHALE}:
         return f"answer {max(row, key=row.count)}, which stands twice among those"
     return None

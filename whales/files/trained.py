@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from whales.base.errors import UserError
-from whales.base.pickles import write_text
 from whales.base.plain_json import read_json
+from whales.base.writing import write_text
 from whales.files.workspace import Workspace
 
 PROFILE_CHOICES = ("full", "smoke")

@@ -23,8 +23,7 @@ from whales.base.progress import progress_bar
 from whales.files.boxes import Box
 from whales.files.dataset import known_photos, load_boxes, training_identities
 from whales.files.digests import text_digest
-from whales.files.folds import FOLDS, require_fold
-from whales.files.labels import check_labelled, stem
+from whales.files.folds import FOLDS, checked_fold
 from whales.files.trained import require_trained_shape
 from whales.files.workspace import Workspace, require
 from whales.nets.net import Net
@@ -208,9 +207,7 @@ def _held_out_photos(
         path = workspace.file(net.folds)
         splits = load(path)
         for fold in files:
-            names = [stem(name) for name in require_fold(splits, fold, path)["val"]]
-            check_labelled(names, identity_of, path)
-            held_out[net.name, fold] = names
+            _, held_out[net.name, fold] = checked_fold(splits, fold, path, identity_of)
     return held_out
 
 

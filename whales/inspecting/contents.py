@@ -161,14 +161,16 @@ def _matrix(
     scores: Any,  # what has no types: an array, or a sparse matrix
     key: str,
     stated: float | None,
-) -> Content[Scores] | Content[None]:
-    if len(getattr(scores, "shape", ())) != 2 or scores.dtype.kind not in "fiu":
-        return Content(path, OTHER, None, described="names with what is no matrix of numbers")
+) -> Content[Scores]:
+    if len(getattr(scores, "shape", ())) != 2 or scores.dtype.kind not in "biufc":
+        raise UserError(f"{path} holds names with what is no matrix of numbers; make it again")
+    wrong = scores.dtype != np.float32
+    faults = (f"scores that are {scores.dtype}, expected float32",) * wrong
     if sparse.issparse(scores):
         scores = scores.tocsr()
     row_names, column_names = ([stem(str(name)) for name in side] for side in (rows, columns))
     matrix = ScoreMatrix(scores, row_names, column_names)
-    return Content(path, MATRIX, Scores(matrix, key, stated))
+    return Content(path, MATRIX, Scores(matrix, key, stated), faults)
 
 
 def _of_table(path: Path) -> Content:

@@ -12,6 +12,7 @@ from pandas.api.types import is_numeric_dtype
 
 from whales.base.errors import UserError
 from whales.files.boxes import MIN_SCORE, Box, mirror
+from whales.files.dataset import PHOTO_TABLES, check_apart
 from whales.files.decisions import Decision, name_and_content, standing, words_of
 from whales.files.labels import NEW_WHALE, identities_of, read_labels
 from whales.files.submissions import read_submission_of_any, unknown_identities
@@ -228,6 +229,11 @@ def _submission(finding: Finding, content: Content[None], tables: RootTables, he
 def _labels(finding: Finding, content: Content[None], tables: RootTables, head: int) -> None:
     try:
         labels = identities_of(read_labels(content.path))
+        keys = [
+            key for key in PHOTO_TABLES if tables.workspace.file(key) == content.path.absolute()
+        ]
+        for key in keys:
+            check_apart(tables.workspace, key, labels)
     except UserError as reason:
         finding.faults.append(str(reason))
         return

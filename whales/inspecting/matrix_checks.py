@@ -8,9 +8,11 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import sparse
 
+from whales.base.errors import UserError
 from whales.files.dataset import known_photos
 from whales.files.folds import FOLDS
 from whales.files.matrices import ScoreMatrix, dense
+from whales.files.root_matrices import check_origin
 from whales.inspecting.contents import Content, Scores
 from whales.inspecting.findings import Finding, Panel, Percent, Range, Share
 from whales.inspecting.root_tables import RootTables
@@ -32,6 +34,9 @@ def check_matrix(finding: Finding, content: Content[Scores], tables: RootTables,
             f"scores {scores.shape} do not fit {len(rows)} x {len(columns)} names"
         )
         return
+    if finding.faults:
+        return  # scores of another type than ours
+    _origin(finding, content, tables)
     folds = fold_slices(rows) if key.startswith("val") else [slice(0, len(rows))]
     _names(finding, rows, columns, folds, tables)
     _values(finding, matrix)
@@ -43,6 +48,16 @@ def check_matrix(finding: Finding, content: Content[Scores], tables: RootTables,
     finding.panel = Panel("histogram", "best score of each row", _best(matrix))
     for row in range(min(head, len(rows))):
         finding.head.append((rows[row], matches_text(matches(matrix, row, MATCHES), tables)))
+
+
+def _origin(finding: Finding, content: Content[Scores], tables: RootTables) -> None:
+    """Add the fault that a matrix of the work root is not the one that its name says."""
+    path = content.path.absolute()
+    if tables.workspace.origin(path):
+        try:
+            check_origin(tables.workspace, path)
+        except UserError as reason:
+            finding.faults.append(str(reason))
 
 
 def _names(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from whales.base.errors import UserError
-from whales.files.dataset import load_boxes, test_photos, training_identities
+from whales.files.dataset import load_boxes
 from whales.files.labels import identities_of, read_labels, read_submission_names, stem
 from whales.files.workspace import Workspace
 from whales.inspecting.findings import Finding, Share
@@ -54,8 +54,8 @@ class RootTables:
 
         return cls(
             workspace,
-            attempt("train_csv", lambda _: training_identities(workspace)),
-            attempt("sample_submission", lambda _: test_photos(workspace)),
+            attempt("train_csv", lambda path: identities_of(read_labels(path))),
+            attempt("sample_submission", _names_in),
             attempt("playground_train_csv", lambda path: identities_of(read_labels(path))),
             attempt("playground_sample_submission", _names_in),
             missing,

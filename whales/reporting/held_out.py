@@ -9,8 +9,9 @@ from typing import NamedTuple
 import numpy as np
 
 from whales.files.folds import FOLDS
-from whales.files.labels import NEW_WHALE, check_labelled
-from whales.files.matrices import ScoreMatrix, load_tuple
+from whales.files.labels import NEW_WHALE
+from whales.files.matrices import ScoreMatrix
+from whales.files.root_matrices import RootMatrices
 from whales.files.workspace import Workspace, require
 from whales.reporting.gallery import AnsweredQuery, queries
 from whales.reporting.look_alikes import Likeness
@@ -69,8 +70,7 @@ def held_out(workspace: Workspace, identity_of: Mapping[str, str]) -> HeldOut:
     trades: dict[str, list[tuple[Judged, Tradeoff]]] = {}
     paired: set[str] = set()
     grid = sorted({*THRESHOLDS, ENSEMBLE_THRESHOLD, VALIDATION_THRESHOLD})
-    for fold, nets, mean in _folds(workspace):
-        check_labelled(mean.rows + mean.columns, identity_of, f"valid matrices of fold {fold}")
+    for fold, nets, mean in _folds(RootMatrices(workspace, dict(identity_of)), workspace):
         for net, matrix in nets.items():
             judged = judge(net, f"fold {fold}", matrix, identity_of, VALIDATION_THRESHOLD)
             result.judged.append(judged)
@@ -116,7 +116,7 @@ def _absent(workspace: Workspace) -> list[str]:
     return absent
 
 
-def _folds(workspace: Workspace) -> Iterator[_ScoredFold]:
+def _folds(read: RootMatrices, workspace: Workspace) -> Iterator[_ScoredFold]:
     paths = {
         fold: {net: workspace.file(f"valid_matrix_{net}", fold=fold) for net in NETS}
         for fold in range(FOLDS)
@@ -129,7 +129,7 @@ def _folds(workspace: Workspace) -> Iterator[_ScoredFold]:
         require(workspace, paths[0][NETS[0]])
     for fold, nets in present.items():
         if nets:
-            matrices = {net: load_tuple(path) for net, path in nets.items()}
+            matrices = {net: read.validation(path) for net, path in nets.items()}
             yield _ScoredFold(fold, matrices, mean_of(list(matrices.values())))
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from whales.base.errors import UserError
 from whales.base.pickles import load
 from whales.base.tables import read_table
-from whales.files.boxes import Box
+from whales.files.boxes import Box, checked_boxes
 from whales.files.labels import NEW_WHALE
 from whales.files.matrices import ScoreMatrix, dense
 from whales.files.workspace import Workspace, require
@@ -102,13 +102,13 @@ def detector_check(workspace: Workspace) -> DetectorCheck:
     path = reference_boxes(workspace)
     if not path.exists():
         path = require(workspace, workspace.file("boxes_v5"))
-    truth = load(path)
+    truth = checked_boxes(load(path), path)
     overlaps, missed = detection_overlaps(workspace, truth)
     keys = ("boxes_retinanet_playground", "boxes_retinanet")
     files = [workspace.file(key) for key in keys if workspace.file(key).exists()]
     boxes: dict[str, Box] = {}
     for file in files:
-        boxes |= load(file)
+        boxes |= checked_boxes(load(file), file)
     return DetectorCheck(path.name, boxes, truth, overlaps, missed & set(truth))
 
 

@@ -10,7 +10,8 @@ from whales.base.errors import UserError
 from whales.files.boxes import Box
 from whales.files.dataset import load_boxes, training_identities
 from whales.files.labels import NEW_WHALE
-from whales.files.matrices import ScoreMatrix, load_dict
+from whales.files.matrices import ScoreMatrix
+from whales.files.root_matrices import TEST_SCORES, RootMatrices
 from whales.files.submissions import ANSWERS, read_answers
 from whales.files.workspace import Workspace, require
 from whales.nets.net import Net
@@ -105,7 +106,8 @@ class Sources:
 
     def _kernel(self) -> Judged:
         path = require(self.workspace, self.workspace.file("features_test_kernel"))
-        matrix = self._labelled(load_dict(path, "score"))
+        read = RootMatrices(self.workspace, self.training_identity_of)
+        matrix = self._labelled(read.for_ensemble(path, TEST_SCORES["kernel"]))
         return judge("kernel", "test", matrix, self.identity_of, ENSEMBLE_THRESHOLD)
 
     @cached_property

@@ -15,7 +15,7 @@ from whales.base.writing import require_writable, write_text
 from whales.files.decided_photos import DecidedPhotos
 from whales.files.decisions import SKIP, UNDO, Decision, DecisionLog, last_of_each, words_of
 from whales.files.import_table import imported_identities
-from whales.files.labels import NEW_WHALE, identities_of, read_labels, stem
+from whales.files.labels import NEW_WHALE, checked_labels, identities_of, read_labels, stem
 from whales.files.workspace import Workspace
 from whales.reviewing.review_results import Results, ReviewQuery, decided_photos
 
@@ -202,5 +202,6 @@ def write_labels(
     """Write the labels table `Image,Id` and its summary, each whole or not at all."""
     labels = read_labels(workspace.file("train_csv"))
     rows = [*zip(labels.Image, labels.Id, strict=True), *result.added.items()]
+    checked_labels(rows, f"{out} is not written: it would be refused")
     write_text(out, csv_text(("Image", "Id"), rows, contract=True))
     write_text(summary_path(out), "\n".join(lines) + "\n")

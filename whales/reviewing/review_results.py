@@ -21,7 +21,8 @@ from whales.files.decisions import fluke_content
 from whales.files.digests import file_digest
 from whales.files.import_table import imported
 from whales.files.labels import check_labelled, stem, with_jpg
-from whales.files.matrices import ScoreMatrix, load_tuple
+from whales.files.matrices import ScoreMatrix
+from whales.files.root_matrices import RootMatrices
 from whales.files.workspace import Workspace, require
 from whales.photos.thumbnails import same_picture
 from whales.scores.best_photos import Candidate, best_identities
@@ -114,6 +115,7 @@ def results_of_root(workspace: Workspace, matrices: Sequence[BlendedMatrix]) -> 
     names = test_photos(workspace)
     rows = [name for name in names if name in boxes]
     columns = known_photos(labels, boxes)
+    read = RootMatrices(workspace, labels, names)
 
     def ranked(matrix: ScoreMatrix) -> list[list[Candidate]]:
         candidates = best_identities(matrix, labels, SHOWN)
@@ -121,10 +123,10 @@ def results_of_root(workspace: Workspace, matrices: Sequence[BlendedMatrix]) -> 
 
     def blended(chosen: Sequence[BlendedMatrix]) -> Callable[[], list[list[Candidate]]]:
         files = [(workspace.file(key), scores, weight) for key, scores, weight in chosen]
-        return lambda: ranked(blend(files, rows, columns))
+        return lambda: ranked(blend(files, rows, columns, read.for_ensemble))
 
     def mean(path: Path) -> Callable[[], list[list[Candidate]]]:
-        return lambda: ranked(load_tuple(path).aligned(rows, columns, path))
+        return lambda: ranked(read.test(path).aligned(rows, columns, path))
 
     nets = {}
     if all(workspace.file(key).exists() for key, _, _ in matrices):

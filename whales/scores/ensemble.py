@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
 
-from whales.files.dataset import known_photos, load_boxes, test_photos, training_identities
+from whales.base.errors import UserError
+from whales.files.dataset import known_photos, load_boxes
 from whales.files.labels import check_labelled
 from whales.files.matrices import ScoreMatrix, cut_small, load_dict, load_tuple
+from whales.files.root_matrices import TEST_SCORES, RootMatrices
 from whales.files.workspace import Workspace
 from whales.nets.net import Net
 from whales.scores.best_photos import own_columns, zero_own
 from whales.scores.ranking import validation_map
+
+ReadMatrix = Callable[[Path], ScoreMatrix]
 
 
 class ValidationMap5(NamedTuple):
@@ -26,13 +30,18 @@ class ValidationMap5(NamedTuple):
 
 
 def gather_validation(
-    paths: Sequence[Path], identity_of: dict[str, str], test: Sequence[str], least: float
+    paths: Sequence[Path],
+    identity_of: dict[str, str],
+    test: Sequence[str],
+    least: float,
+    read: ReadMatrix = load_tuple,
 ) -> tuple[ScoreMatrix, ValidationMap5]:
     """Stack the folds' matrices of validation photos against known photos (method, section 6).
 
-    paths: one file a fold; identity_of: stem -> identity; test: stems whose columns are dropped. Rows
-    and columns are sorted by name within each fold, folds follow in order (a photo that validates two
-    folds has two rows); scores of a photo with itself and those below `least` become 0.
+    paths: one file a fold; identity_of: stem -> identity; test: stems whose columns are dropped; read:
+    reads and proves a file. Rows and columns are sorted by name within each fold, folds follow in order (a
+    photo that validates two folds has two rows); scores of a photo with itself and those below `least`
+    become 0.
     Returns the matrix as CSR float32, and MAP@5 before scores are cut. `UserError` where a file is
     missing or damaged, lacks a photo, or has one without a label.
     """
@@ -42,8 +51,14 @@ def gather_validation(
     columns: list[str] = []
     fold_map5: list[float] = []
     for path in paths:
-        matrix = load_tuple(path)
-        columns = columns or sorted(name for name in matrix.columns if name not in tests)
+        matrix = read(path)
+        known = sorted(name for name in matrix.columns if name not in tests)
+        columns = columns or known
+        if len(known) != len(columns):
+            raise UserError(
+                f"{path}: expected {len(columns)} known photos as in the other folds, received "
+                f"{len(known)}; make it again"
+            )
         matrix = matrix.aligned(sorted(matrix.rows), columns, path)
         check_labelled(matrix.rows + columns, identity_of, path)
         fold_map5.append(validation_map(*matrix, identity_of))
@@ -56,45 +71,48 @@ def gather_validation(
     return ScoreMatrix(stacked, rows, columns), ValidationMap5(fold_map5, overall)
 
 
-def mean_matrix(paths: Sequence[Path]) -> ScoreMatrix:
+def mean_matrix(paths: Sequence[Path], read: ReadMatrix = load_tuple) -> ScoreMatrix:
     """Mean of the dense matrices in files, with rows and columns in the order of the first.
 
-    Only the sum and one matrix are in memory at a time. `UserError` where a file lacks a photo.
+    read: reads and proves a file. Only the sum and one matrix are in memory at a time. `UserError` where
+    a file has not the same photos.
     """
-    first = load_tuple(paths[0])
+    first = read(paths[0])
     total = first.scores
     for path in paths[1:]:
-        total += load_tuple(path).aligned(first.rows, first.columns, path).scores
+        matrix = read(path)
+        if matrix.scores.shape != total.shape:
+            raise UserError(
+                f"{path}: expected scores {total.shape} as in the other folds, received "
+                f"{matrix.scores.shape}; make it again"
+            )
+        total += matrix.aligned(first.rows, first.columns, path).scores
     total /= np.float32(len(paths))
     return ScoreMatrix(total, first.rows, first.columns)
 
 
 def blend(
-    parts: Sequence[tuple[Path, str, float]], rows: Sequence[str], columns: Sequence[str]
+    parts: Sequence[tuple[Path, str, float]],
+    rows: Sequence[str],
+    columns: Sequence[str],
+    read: Callable[[Path, str], ScoreMatrix] = load_dict,
 ) -> ScoreMatrix:
     """Weighted sum of matrices: CSR float32 scores for these rows and columns (stems).
 
-    `parts`: one (file, key of its scores, weight) or more. `UserError` where a file lacks a photo.
+    `parts`: one (file, key of its scores, weight) or more; read: reads and proves a file. `UserError` where
+    a file lacks a photo.
     """
     total = None
     for path, key, weight in parts:
-        matrix = load_dict(path, key).aligned(rows, columns, path)
+        matrix = read(path, key).aligned(rows, columns, path)
         scores = sparse.csr_matrix(matrix.scores, dtype=np.float32) * np.float32(weight)
         total = scores if total is None else total + scores
     return ScoreMatrix(total, list(rows), list(columns))
 
 
-# The key of the test scores in each net's file.
-_TEST_SCORES = {
-    "v5": "test_vs_train_mat_sparse",
-    "v6": "test_vs_train_mat_sparse",
-    "kernel": "score",
-}
-
-
 def test_parts(nets: Sequence[Net]) -> list[tuple[str, str, float]]:
     """Of each net: key of its test file in the work root, key of its scores in it, share of the blend."""
-    return [(f"features_test_{net.name}", _TEST_SCORES[net.name], net.share) for net in nets]
+    return [(f"features_test_{net.name}", TEST_SCORES[net.name], net.share) for net in nets]
 
 
 def blended(
@@ -110,7 +128,13 @@ def blended(
     lacks a photo.
     """
     boxes = load_boxes(workspace)
-    names = test_photos(workspace) if test is None else test
-    columns = known_photos(identity_of or training_identities(workspace), boxes)
+    matrices = RootMatrices(workspace, identity_of, test)
+    columns = known_photos(matrices.identity_of, boxes)
+    if not columns:
+        raise UserError(
+            f"no photo of {workspace.file('train_csv')} with an identity has a box in "
+            f"{workspace.file('boxes_averaged')}; one of them is of another data set"
+        )
     parts = [(workspace.file(key), name, share) for key, name, share in test_parts(nets)]
-    return blend(parts, [name for name in names if name in boxes], columns)
+    rows = [name for name in matrices.test_photos if name in boxes]
+    return blend(parts, rows, columns, matrices.for_ensemble)

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from whales.base.errors import UserError
 from whales.base.pickles import load
-from whales.files.boxes import Box, iou
-from whales.files.dataset import test_photos, training_identities
-from whales.files.folds import FOLDS
-from whales.files.labels import NEW_WHALE, identities_of, read_labels, stem
-from whales.files.matrices import ScoreMatrix, load_dict, load_tuple
+from whales.files.boxes import Box, checked_boxes, iou
+from whales.files.dataset import test_photos
+from whales.files.folds import FOLDS, require_fold
+from whales.files.labels import (
+    NEW_WHALE,
+    check_labelled,
+    identities_of,
+    read_labels,
+    read_submission_names,
+    stem,
+)
+from whales.files.matrices import ScoreMatrix
+from whales.files.root_matrices import TEST_SCORES, RootMatrices
 from whales.files.submissions import ANSWERS, read_answers
 from whales.files.workspace import Workspace, require
 from whales.scores.metrics import mapk
@@ -35,12 +44,12 @@ class NetMap5(NamedTuple):
 
 def fold_map5(workspace: Workspace) -> list[NetMap5]:
     """MAP@5 of every net and fold on validation photos: of the kernel net from the names of its files."""
-    identity_of = training_identities(workspace)
+    matrices = RootMatrices(workspace)
     table = []
     for net in ("v5", "v6"):
         for fold in range(FOLDS):
-            matrix = load_tuple(workspace.file(f"valid_matrix_{net}", fold=fold))
-            map5 = validation_map(*matrix, identity_of)
+            matrix = matrices.validation(workspace.file(f"valid_matrix_{net}", fold=fold))
+            map5 = validation_map(*matrix, matrices.identity_of)
             table.append(NetMap5(net, str(fold), len(matrix.rows), map5))
     kernel = [kernel_fold_map5(workspace, fold) for fold in range(FOLDS)]
     return table + [line for line in kernel if line]
@@ -53,8 +62,9 @@ def kernel_fold_map5(workspace: Workspace, fold: int) -> NetMap5 | None:
     map5 = [float(match[1]) for match in map(pattern.search, names) if match]
     if not map5:
         return None
-    folds = load(require(workspace, workspace.file("folds_kernel")))
-    return NetMap5("kernel", str(fold), len(folds[f"fold_{fold}"]["val"]), max(map5))
+    path = require(workspace, workspace.file("folds_kernel"))
+    split = require_fold(load(path), fold, path)
+    return NetMap5("kernel", str(fold), len(split["val"]), max(map5))
 
 
 def test_answers(workspace: Workspace) -> dict[str, str] | None:
@@ -66,6 +76,7 @@ def test_answers(workspace: Workspace) -> dict[str, str] | None:
 def submission_map5(workspace: Workspace, key: str, truth: dict[str, str]) -> NetMap5:
     """MAP@5 of a submission file (key in the work root) on all test photos; truth: as `test_answers`."""
     answers = read_answers(workspace.file(key))
+    check_truth(answers, truth, workspace.file(key))
     names = {"submission_v5": "v5", "submission_v6": "v6", "submission": "ensemble"}
     map5 = mapk([truth[name] for name in answers], list(answers.values()))
     return NetMap5(names[key], "test", len(answers), map5)
@@ -73,9 +84,12 @@ def submission_map5(workspace: Workspace, key: str, truth: dict[str, str]) -> Ne
 
 def kernel_map5(workspace: Workspace, truth: dict[str, str]) -> NetMap5:
     """MAP@5 of the kernel net alone on the test photos with a box, by the ensemble's threshold."""
-    matrix = load_dict(workspace.file("features_test_kernel"), "score")
-    identity_of = training_identities(workspace)
-    columns = [identity_of[name] for name in matrix.columns]
+    path = workspace.file("features_test_kernel")
+    matrices = RootMatrices(workspace)
+    matrix = matrices.for_ensemble(path, TEST_SCORES["kernel"])
+    check_truth(matrix.rows, truth, path)
+    check_labelled(matrix.columns, matrices.identity_of, path)
+    columns = [matrices.identity_of[name] for name in matrix.columns]
     answers = rank(matrix.scores, columns, ENSEMBLE_THRESHOLD)
     map5 = mapk([truth[name] for name in matrix.rows], answers)
     return NetMap5("kernel", "test", len(matrix.rows), map5)
@@ -99,10 +113,22 @@ def known_map5(
 
 def known_map5_of_nets(workspace: Workspace, truth: dict[str, str]) -> list[NetMap5]:
     """`known_map5` of the three nets' mean matrices."""
-    identity_of = training_identities(workspace)
-    matrices = [(net, load_tuple(workspace.file(f"test_matrix_{net}"))) for net in ("v5", "v6")]
-    matrices.append(("kernel", load_dict(workspace.file("features_test_kernel"), "score")))
-    return [known_map5(net, matrix, identity_of, truth) for net, matrix in matrices]
+    read = RootMatrices(workspace)
+    paths = {net: workspace.file(f"test_matrix_{net}") for net in ("v5", "v6")}
+    matrices = {net: read.test(path) for net, path in paths.items()}
+    paths["kernel"] = workspace.file("features_test_kernel")
+    matrices["kernel"] = read.for_ensemble(paths["kernel"], TEST_SCORES["kernel"])
+    for net, matrix in matrices.items():
+        check_truth(matrix.rows, truth, paths[net])
+        check_labelled(matrix.columns, read.identity_of, paths[net])
+    return [known_map5(net, matrix, read.identity_of, truth) for net, matrix in matrices.items()]
+
+
+def check_truth(names: Iterable[str], truth: Mapping[str, str], source: object) -> None:
+    """Raise `UserError` naming `source` if one of `names` (stems) has no true answer."""
+    unknown = [name for name in names if name not in truth]
+    if unknown:
+        raise UserError(f"{source}: photo {unknown[0]} is not among the true answers; add it there")
 
 
 def reference_boxes(workspace: Workspace) -> Path:
@@ -120,7 +146,7 @@ def detection_iou(workspace: Workspace) -> tuple[float, int, int] | None:
     path = reference_boxes(workspace)
     if not path.exists():
         return None
-    overlaps, missed = detection_overlaps(workspace, load(path))
+    overlaps, missed = detection_overlaps(workspace, checked_boxes(load(path), path))
     return float(np.mean(list(overlaps.values()))), len(overlaps), len(missed)
 
 
@@ -131,9 +157,10 @@ def detection_overlaps(
 
     The photos are those of `detection_iou`; photos that `truth` lacks have no IoU.
     """
-    boxes = load(require(workspace, workspace.file("boxes_retinanet")))
+    paths = [require(workspace, workspace.file("boxes_retinanet"))]
     playground = workspace.file("boxes_retinanet_playground")
-    boxes = {**boxes, **(load(playground) if playground.exists() else {})}
+    paths += [playground] * playground.exists()
+    boxes = {name: box for path in paths for name, box in checked_boxes(load(path), path).items()}
     names = _predicted(workspace, boxes)
     overlaps = {
         name: float(iou(boxes[name], truth[name])[0, 0]) if name in boxes else 0.0
@@ -149,5 +176,5 @@ def _predicted(workspace: Workspace, boxes: dict[str, Box]) -> set[str]:
         workspace.file("playground_sample_submission"),
     )
     tables = [path for path in tables if path.exists()]
-    names = {stem(name) for path in tables for name in read_labels(path).Image}
+    names = {stem(name) for path in tables for name in read_submission_names(path)}
     return names | set(test_photos(workspace)) | set(boxes)

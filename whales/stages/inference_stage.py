@@ -21,9 +21,9 @@ from whales.files.dataset import (
     test_photos,
     training_identities,
 )
-from whales.files.folds import FOLDS, require_fold
-from whales.files.labels import check_labelled, stem
-from whales.files.matrices import ScoreMatrix, load_tuple, matrix_bytes, save_tuple
+from whales.files.folds import FOLDS, checked_fold
+from whales.files.matrices import ScoreMatrix, matrix_bytes, save_tuple
+from whales.files.root_matrices import RootMatrices
 from whales.files.submissions import write_submission
 from whales.files.trained import require_trained_shape
 from whales.files.workspace import Workspace, require
@@ -66,6 +66,11 @@ class Tables:
             require(workspace, path)
         identity_of, boxes = training_identities(workspace), load_boxes(workspace)
         columns = known_photos(identity_of, boxes)
+        if not columns:
+            raise UserError(
+                f"no photo of {files[0]} with an identity has a box in {workspace.file('boxes_averaged')}; "
+                "one of them is of another data set"
+            )
         return cls(files, identity_of, boxes, columns, test_photos(workspace))
 
 
@@ -106,17 +111,17 @@ def stage_features(
     return feature_store(options, net, boxes, photo_prints(options.workspace, boxes, digests))
 
 
-def _valid_photos(workspace: Workspace, net: Net, fold: int) -> list[str]:
+def _valid_photos(workspace: Workspace, net: Net, tables: Tables, fold: int) -> list[str]:
     """Stems of the photos that a fold holds out, sorted."""
     path = workspace.file(net.folds)
-    return sorted(stem(name) for name in require_fold(load(path), fold, path)["val"])
+    return sorted(checked_fold(load(path), fold, path, tables.identity_of)[1])
 
 
 def _fold_job(
     options: RunOptions, script: str, net: Net, tables: Tables, fold: int, weights: Path
 ) -> Job:
     ws = options.workspace
-    names = sorted({*tables.columns, *_valid_photos(ws, net, fold), *tables.test})
+    names = sorted({*tables.columns, *_valid_photos(ws, net, tables, fold), *tables.test})
     return Job(
         options,
         script,
@@ -132,7 +137,7 @@ def _score_fold(job: Job, store: FeatureStore, tables: Tables, fold: int, weight
     """Write one fold's valid-vs-known and test-vs-known matrices."""
     from whales.scores.photo_scores import score_photos
 
-    valid = _valid_photos(job.options.workspace, store.net, fold)
+    valid = _valid_photos(job.options.workspace, store.net, tables, fold)
     for path, rows in zip(job.writes, (valid, tables.test), strict=True):
         require_space(path, matrix_bytes(rows, tables.columns))
     log(f"{job.name}: {len(job.photo_digests)} photos with {weights.name}")
@@ -164,7 +169,7 @@ def _write_mean(options: RunOptions, script: str, net: Net, jobs: Mapping[int, J
     job = Job(options, script, parts, [target], numbers={})
     if not job.up_to_date():
         require_space(target, parts[0].stat().st_size)
-        save_tuple(target, mean_matrix(parts))
+        save_tuple(target, mean_matrix(parts, RootMatrices(ws).test))
         job.done()
 
 
@@ -180,9 +185,10 @@ def submission_stage(doc: str | None, script: str, argv: Sequence[str] | None, n
     if job.up_to_date():
         return
     identity_of, names = training_identities(ws), test_photos(ws)
-    matrix = load_tuple(reads[2])
-    matrix = matrix.aligned(names, matrix.columns, reads[2])
-    check_labelled(matrix.columns, identity_of, reads[2])
+    matrix = RootMatrices(ws, identity_of, names).test(reads[2])
+    tests = set(names)
+    columns = [name for name in matrix.columns if name not in tests]
+    matrix = matrix.aligned(names, columns, reads[2])
     identities = [identity_of[name] for name in matrix.columns]
     answers = rank(matrix.scores, identities, threshold)
     write_submission(job.writes[0], names, dict(zip(names, answers, strict=True)), identities)

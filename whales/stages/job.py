@@ -13,7 +13,7 @@ from whales.base.errors import UserError
 from whales.base.plain_json import read_json
 from whales.base.writing import WriteError, require_writable, write_text
 from whales.files.digests import text_digest
-from whales.files.stamps import Description, is_former
+from whales.files.stamps import WRITTEN, Description, is_former
 from whales.files.workspace import require
 from whales.photos.limits import MOST_MEGAPIXELS, most_megapixels
 from whales.stages.options import RunOptions
@@ -91,6 +91,7 @@ class Job:
         if stamp is None or not all(path.exists() for path in self.writes):
             return False
         outputs = stamp.pop("outputs", [])
+        stamp.pop(WRITTEN, None)
         if not isinstance(outputs, list):
             return False
         # Relative to the root; of former versions absolute, which `/` leaves as they are.
@@ -133,7 +134,9 @@ class Job:
         return stamp if whole else None
 
     def _write_stamp(self, outputs: Sequence[Path]) -> None:
-        stamp = {**self.description.content, "outputs": [self._named(path) for path in outputs]}
+        digests = self.options.workspace.digests
+        written = {self._named(path): digests.of(path) for path in outputs}
+        stamp = {**self.description.content, "outputs": list(written), WRITTEN: written}
         write_text(self._stamp, json.dumps(stamp, indent=1))
 
     def _describe(self, numbers: Mapping[str, object], given: Mapping[str, object]) -> Description:
