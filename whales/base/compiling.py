@@ -35,11 +35,12 @@ class _Cache(FunctionCache):
             super().save_overload(*arguments)
 
 
-def cached_njit(**options: object) -> Callable[[Callable], Callable]:
+def cached_njit(**options: bool) -> Callable[[Callable], Callable]:
     """Decorator of a function that Numba compiles and keeps; options: of `numba.njit` but `cache`."""
 
     def decorate(function: Callable) -> Callable:
-        dispatcher = numba.njit(**options)(function)
+        # Numba's types know no options without the function.
+        dispatcher = numba.njit(**options)(function)  # pyright: ignore[reportCallIssue]
         # No folder for it can be written to, neither the package's nor the user's.
         with contextlib.suppress(RuntimeError, OSError):
             dispatcher._cache = _Cache(function)

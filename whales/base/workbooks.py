@@ -7,7 +7,7 @@ import zipfile
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 from xml.parsers import expat
 
 import pandas as pd
@@ -61,7 +61,7 @@ def write_workbook(target: Path | IO[bytes], rows: Sequence[Sequence[object]]) -
     for row, values in enumerate(rows, 1):
         for column, value in enumerate(values, 1):
             if not isinstance(value, str):
-                sheet.cell(row, column, value)
+                sheet.cell(row, column, cast("float | None", value))
             elif value:
                 cell = sheet.cell(row, column, _checked(value))
                 cell.data_type = "s"  # not that of a formula

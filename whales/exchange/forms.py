@@ -330,7 +330,8 @@ def _record(
     path = folder / name
     if not os.path.lexists(path):  # what is there but no photo is seen when it is opened
         raise UserError(
-            f"{where}: photo {quoted(name)} is not in {folder}; put it there, or name the folder with --photos"
+            f"{where}: photo {quoted(name)} is not in {folder}; put it there, or name the folder "
+            "with --photos"
         )
     identity = cleaned(cells["identity"])
     if cells["identity"] and not any(letter.isalnum() for letter in identity):

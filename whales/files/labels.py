@@ -10,7 +10,7 @@ import pandas as pd
 from whales.base.errors import UserError
 from whales.base.tables import csv_rows
 from whales.files.names import NEW_WHALE as NEW_WHALE  # readers of labels need it
-from whales.files.names import identity_fault, look, photo_fault, shown, stem
+from whales.files.names import identity_fault, look, photo_fault, quoted, stem
 from whales.files.names import with_jpg as with_jpg
 
 
@@ -120,7 +120,7 @@ def _rows(path: Path | str, columns: tuple[str, ...]) -> _Rows:
             fault = "stands twice" if column in header else "is missing"
             raise UserError(
                 f"{path}: column {column} {fault}; expected {','.join(columns)}, "
-                f"received {shown(','.join(header))}"
+                f"received {quoted(','.join(header))}"
             )
     rows: _Rows = []
     for line, cells in table:
@@ -141,7 +141,7 @@ def _check_photos(rows: _Rows) -> None:
             raise UserError(f"{where}: Image is empty; fill it in")
         fault = photo_fault(name)
         if fault:
-            raise UserError(f"{where}: photo {shown(name)} {fault}")
+            raise UserError(f"{where}: photo {quoted(name)} {fault}")
         before, other = first.setdefault(look(stem(name)), (where, name))
         if before != where:
             line = before.rsplit(" ", 1)[-1], where.rsplit(" ", 1)[-1]
@@ -150,7 +150,7 @@ def _check_photos(rows: _Rows) -> None:
             if stem(name) == stem(other):
                 raise UserError(f"{source}: photo {name} is listed twice {lines}; keep one")
             raise UserError(
-                f"{source}: photos {shown(other)} and {shown(name)} {lines} differ by case or by the "
+                f"{source}: photos {quoted(other)} and {quoted(name)} {lines} differ by case or by the "
                 "form of a letter alone; rename one"
             )
 
@@ -167,10 +167,10 @@ def _check_identities(rows: _Rows) -> None:
             raise UserError(f"{where}: Id is empty; fill it in")
         fault = identity_fault(identity)
         if fault:
-            raise UserError(f"{where}: identity {shown(identity)} {fault}")
+            raise UserError(f"{where}: identity {quoted(identity)} {fault}")
         before, other = first.setdefault(look(identity), (where, identity))
         if before != where:
             raise UserError(
-                f"{where}: identities {shown(other)} (line {before.rsplit(' ', 1)[-1]}) and "
-                f"{shown(identity)} differ by case or by the form of a letter alone; write one of them"
+                f"{where}: identities {quoted(other)} (line {before.rsplit(' ', 1)[-1]}) and "
+                f"{quoted(identity)} differ by case or by the form of a letter alone; write one of them"
             )

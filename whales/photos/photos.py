@@ -85,8 +85,8 @@ def read_photo(path: Path | str, upright: bool = False) -> np.ndarray:
     """Decode a photo to (h, w, 3) uint8 RGB.
 
     Of a photo of several pages or pictures the first counts. Grey is repeated, CMYK converted to sRGB by
-    the photo's profile (a usual one where it has none), what is transparent lies on black, and of 16 bits
-    the upper 8 count. RGB is taken as it is stored. The photo is not turned, since boxes are in the
+    the photo's profile (a usual one where it has none), transparency is ignored, and of 16 bits the upper
+    8 count. RGB is taken as it is stored. The photo is not turned, since boxes are in the
     stored pixels, unless `upright` asks for the rotation that the camera noted in its EXIF data.
     Raises `UserError` with path and reason where the file is no photo or cannot be read to its end.
     """
@@ -266,7 +266,7 @@ def _is_raw(descriptor: int, head: bytes) -> bool:
 def _pixel_fault(image: pyvips.Image) -> str | None:
     """Why pixels of this kind are not read; None where they are."""
     if image.format not in _INTEGERS:
-        found = _DTYPES.get(image.format, image.format)
+        found = _DTYPES.get(str(image.format), image.format)
         return f"expected 8 or 16 bits a channel, received {found}; convert the photo to JPEG"
     most = 5 if image.interpretation == "cmyk" else 4
     if image.bands > most:
@@ -281,21 +281,12 @@ def _pixel_fault(image: pyvips.Image) -> str | None:
 def _rgb(image: pyvips.Image) -> pyvips.Image:
     """The image as 1 (grey) or 3 bands (sRGB) of 8 bits; what is so already is returned as it is."""
     cmyk = image.interpretation == "cmyk"
-    # Without a profile to convert by, four bands called CMYK would be RGB and alpha.
-    alpha = image.bands in ((5,) if cmyk else (2, 4))
-    if alpha:
-        colours, cover = image[: image.bands - 1], image[image.bands - 1]
-    else:
-        colours, cover = image, None
+    # A band of transparency behind the colours is left out, as the method does (section 4).
+    has_alpha = image.bands in ((5,) if cmyk else (2, 4))
+    colours = image[: image.bands - 1] if has_alpha else image
     if cmyk:
         deep = 16 if image.format == "ushort" else 8
         colours = colours.icc_transform("srgb", embedded=True, input_profile="cmyk", depth=deep)
-    if cover is not None:
-        most = _INTEGERS[image.format]
-        joined = colours.bandjoin(cover)
-        kinds = ("b-w", "srgb") if image.format == "uchar" else ("grey16", "rgb16")
-        joined = joined.copy(interpretation=kinds[colours.bands > 1])
-        colours = joined.flatten(max_alpha=most)
     if colours.format == "ushort":
         colours = (colours >> 8).cast("uchar")
         colours = colours.copy(interpretation="b-w" if colours.bands == 1 else "srgb")
