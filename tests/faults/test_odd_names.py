@@ -13,6 +13,7 @@ from whales.base.folders import unique_names
 from whales.exchange.forms import Form, read_source
 from whales.files.dataset import test_photos as photos_of_the_test
 from whales.files.dataset import training_identities
+from whales.files.import_table import IMPORT_COLUMNS, imported
 from whales.files.labels import checked_labels, read_labels, read_submission_names
 from whales.files.names import identity_fault, means_new_whale, photo_fault
 from whales.files.submissions import read_answers, write_submission
@@ -225,6 +226,16 @@ def test_import_refuses_photos_that_no_disk_can_hold(tmp_path, name):
     path = tmp_path / "t.csv"
     path.write_text(f"photo,identity\n{name},w_1\n")
     refused(lambda: read_source(path, Form()), f"{path}, line 2", "is not in")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("a.png", "a.png is listed twice"), ("b/c.jpg", "has a /")]
+)
+def test_an_import_table_names_each_photo_once(tmp_path, name, said):
+    workspace = Workspace(tmp_path)
+    rows = [f"{image},x,/x,w_1,w_1,,train" for image in ("a.jpg", name)]
+    path = write_lines(workspace.file("import_table"), ",".join(IMPORT_COLUMNS), *rows)
+    refused(lambda: imported(workspace), f"{path}, line 3", said)
 
 
 TEXTS = st.lists(

@@ -39,7 +39,7 @@ def make_root(root):
     save(root / "modified_data/p2bb_averaged_playground_v1.pkl", {})
     folds = {
         f"fold_{fold}": {
-            "train": [f"{name}.npy" for name in IDENTITY_OF if name not in names],
+            "train": [f"{n}.npy" for n in IDENTITY_OF if n not in names and n[0] != "n"],
             "val": [f"{name}.npy" for name in names],
         }
         for fold, names in VALID.items()

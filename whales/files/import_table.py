@@ -5,6 +5,7 @@ from __future__ import annotations
 from whales.base.errors import UserError
 from whales.base.tables import read_table
 from whales.files.labels import stem
+from whales.files.names import photo_fault, shown
 from whales.files.workspace import Workspace
 
 IMPORT_COLUMNS = ("Image", "original", "path", "Id", "identity", "date", "split")
@@ -15,16 +16,24 @@ UNMATCHED = "unmatched"  # in exports, the identity of a photo of no known whale
 def imported(workspace: Workspace) -> dict[str, dict[str, str]]:
     """Rows of `data/import.csv`, column -> text, by the photo's stem in the work root.
 
-    Empty where nothing was imported. `UserError` for a table without one of `IMPORT_COLUMNS`.
+    Empty where nothing was imported. `UserError` for a table without one of `IMPORT_COLUMNS`, and naming
+    the line, for a photo that is listed twice or whose name no table may have.
     """
     path = workspace.file("import_table")
     if not path.exists():
         return {}
-    table, _ = read_table(path)
+    table, positions = read_table(path)
     missing = [column for column in IMPORT_COLUMNS if column not in table]
     if missing:
         raise UserError(f"{path}: column {missing[0]} is missing; import the data again")
-    return {stem(row["Image"]): row for row in table.to_dict("records")}
+    rows: dict[str, dict[str, str]] = {}
+    for where, row in zip(positions, table.to_dict("records"), strict=True):
+        name = row["Image"]
+        fault = "is listed twice; keep one" if stem(name) in rows else photo_fault(name)
+        if fault:
+            raise UserError(f"{where}: photo {shown(name)} {fault}")
+        rows[stem(name)] = row
+    return rows
 
 
 def imported_identities(workspace: Workspace) -> set[str]:
