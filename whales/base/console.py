@@ -41,9 +41,9 @@ def is_quiet() -> bool:
 
 def log(text: str) -> None:
     """Print one line at once, so that a killed stage has said all it knew; to the log file as well."""
+    _write(text)
     if not _output.quiet:
         print(f"{text}\n", end="", flush=True)  # one string, or lines of two threads would mix
-    _write(text)
 
 
 def log_error(text: str) -> None:
