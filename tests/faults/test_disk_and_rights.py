@@ -309,6 +309,18 @@ def test_a_defect_keeps_its_traceback():
             run(lambda reason=reason: (_ for _ in ()).throw(reason))
 
 
+def test_an_output_that_cannot_be_printed(work_root, repository):
+    """On a full disk one line; a reader that has gone, such as `head`, gets none."""
+    answered_root(work_root)
+    tool = f"{sys.executable} {repository}/tools/evaluate.py {work_root}/answers.csv {work_root}/truth.csv"
+    for end, code, lines in (("> /dev/full", 2, 1), ("| true; exit ${PIPESTATUS[0]}", 1, 0)):
+        done = subprocess.run(
+            ["bash", "-c", f"{tool} {end}"], capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, done.stderr.count("\n")) == (code, lines), (end, done.stderr)
+        assert "Traceback" not in done.stderr
+
+
 # --- caches ---------------------------------------------------------------------------------------
 
 
@@ -601,3 +613,32 @@ def test_a_read_only_root(mounted, work_root, script, repository, tmp_path, caps
     assert done.stderr.count("\n") == 1
     assert len(list(away.iterdir())) == 4
     assert tree(work_root) == before
+
+
+REVIEW = """
+import sys
+from whales.files.decisions import Decision, DecisionLog
+from whales.base.errors import UserError
+table = DecisionLog(sys.argv[1])
+table.mend()
+print([row.query for row in table.rows()])
+try:
+    table.append(Decision("a", "now", "q.jpg", "new"))
+except UserError as reason:
+    print(reason)
+"""
+
+
+def test_decisions_are_shown_where_none_can_be_made(mounted, tmp_path):
+    from whales.files.decisions import Decision, DecisionLog
+
+    path = tmp_path / "review" / "decisions.csv"
+    DecisionLog(path).append(Decision("a", "now", "p.jpg", "new"))
+    before = path.read_bytes()
+    done = mounted(tmp_path, REVIEW, path)
+    assert (done.returncode, done.stderr) == (0, "")
+    shown, rows, refusal = done.stdout.splitlines()
+    assert shown.startswith("decisions can be seen and not made: ")
+    assert rows == "['p.jpg']"
+    assert "Read-only file system" in refusal
+    assert path.read_bytes() == before

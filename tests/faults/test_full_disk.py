@@ -2,6 +2,7 @@
 
 import errno
 import shutil
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,13 @@ import pytest
 from failing_writes import FailingDisk
 from helpers import write_lines
 
+from siamese_net_v5_densenet121.a00_net_v5 import NET
 from whales.base import writing
 from whales.base.pickles import save
 from whales.base.writing import is_temporary
 from whales.files.matrices import ScoreMatrix, save_dict, save_tuple
 from whales.files.workspace import Workspace
+from whales.nets.net import Net
 from whales.stages.stage import run
 
 KNOWN = {f"k{i}": f"w_{i // 6}" for i in range(30)} | {f"n{i}": "new_whale" for i in range(5)}
@@ -153,3 +156,65 @@ def test_a_stage_whose_nth_write_fails(states, disk_full, script, name, error, f
     assert content(root) == after
     assert at > 10
     assert failures > 3
+
+
+# --- a Siamese net's inference --------------------------------------------------------------------
+
+R26 = "siamese_net_v5_densenet121/r26_seamese_net_inference_v5_512px.py"
+
+
+@pytest.fixture(scope="module")
+def small_inference(tmp_path_factory):
+    """A root with photos, boxes and random weights of the smoke v5 net for fold 0, features kept."""
+    import cv2
+    import keras
+
+    root = tmp_path_factory.mktemp("inference") / "root"
+    ws, rng = Workspace(root), np.random.default_rng(0)
+    names = {f"a{i}": f"w_{i % 2}" for i in range(6)}
+    for name in (*names, "t1"):
+        folder = ws.file("test_photos" if name == "t1" else "train_photos")
+        folder.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(folder / f"{name}.jpg"), rng.integers(0, 256, (60, 120, 3), np.uint8))
+    write_lines(ws.file("train_csv"), "Image,Id", *(f"{k}.jpg,{v}" for k, v in names.items()))
+    write_lines(ws.file("sample_submission"), "Image,Id", "t1.jpg,x")
+    save(ws.file("boxes_averaged"), dict.fromkeys((*names, "t1"), (5, 3, 90, 50)))
+    save(ws.file("boxes_averaged_playground"), {})
+    folds = {f"fold_{i}": {"train": ["a5.npy"], "val": ["a0.npy", "a1.npy"]} for i in range(4)}
+    save(ws.file("folds_v1"), folds)
+    keras.utils.set_random_seed(0)
+    weights = ws.file("models_v5") / "ft_v5_512px_finetune_0_final_v2_0.900000.model_weights"
+    NET.network(72, None, "smoke").save_weights(weights)
+    return root
+
+
+def test_an_inference_whose_nth_write_fails(small_inference, disk_full, script, monkeypatch):
+    """Features and crops that cannot be kept cost time alone; matrices that cannot be end in one line."""
+    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "1")
+    monkeypatch.setattr(Net, "network", cache(Net.network))
+    page = script(R26).main
+
+    def main(arguments):
+        page(["0", "--profile", "smoke", "--workers", "1", *arguments])
+
+    root, disk, code, _ = disk_full(small_inference, main, None)
+    assert code == 0
+    after = content(root)
+    # The first write of each kind: a run takes a second.
+    kinds = [(what, Path(path).parent, Path(path).suffix) for what, path in disk.done]
+    before = content(small_inference)
+    assert set(after) - set(before)
+    codes = set()
+    for at in sorted({kinds.index(kind) + 1 for kind in kinds}):
+        root, disk, code, err = disk_full(small_inference, main, at, for_good=False)
+        assert disk.failed
+        if code == 0:
+            assert content(root) == after, disk.done[at - 1]
+        else:
+            assert (code, err.count("\n")) == (2, 1), (disk.done[at - 1], err)
+            assert content(root).items() <= after.items()
+        assert temporaries(root) == [], disk.done[at - 1]
+        codes.add((code, disk.done[at - 1][1].split("/")[0]))
+    assert {(0, "cache"), (2, "modified_data")} <= codes
+    main([])
+    assert content(root) == after

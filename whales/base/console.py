@@ -56,9 +56,9 @@ def is_quiet() -> bool:
 def log(*lines: str) -> None:
     """Print lines at once, so that a killed stage has said all it knew; to the log file as well."""
     text = "\n".join(map(shown, lines))
+    _write(text)  # first, since printing may fail
     if not _output.quiet:
         _print(text, sys.stdout)
-    _write(text)
 
 
 def log_error(text: str) -> None:
