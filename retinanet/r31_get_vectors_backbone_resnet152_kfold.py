@@ -22,6 +22,7 @@ from retinanet.detector.detections import (
 )
 from retinanet.detector.geometry import DETECTOR_FOLDS, DETECTORS
 from whales.base.console import log
+from whales.base.locks import in_turn
 from whales.base.pickles import load, save
 from whales.files.workspace import require
 from whales.stages.job import Job
@@ -58,13 +59,15 @@ def main(argv: Sequence[str] | None = None) -> None:
         log(f"{part}: boxes in {len(detections)} of {len(names)} photos")
     for reason in detector.left_out:
         log(f"left out: {reason}")
-    for key, parts in BOX_FILES.items():
-        best = {name: box for part in parts for name, box in collect(ws, part, photos).items()}
-        boxes = {name: box for name, box in best.items() if box}
-        save(ws.file(key), boxes)
-        log(f"{ws.file(key).name}: {len(boxes)} boxes of all folds so far")
-        if key == "boxes_retinanet":
-            log(agreement(best, load(first)))
+    # Two folds may end at the same time: the later one must see the boxes of both.
+    with in_turn(ws.file("lock", name="boxes_retinanet"), "boxes of all folds"):
+        for key, parts in BOX_FILES.items():
+            best = {name: box for part in parts for name, box in collect(ws, part, photos).items()}
+            boxes = {name: box for name, box in best.items() if box}
+            save(ws.file(key), boxes)
+            log(f"{ws.file(key).name}: {len(boxes)} boxes of all folds so far")
+            if key == "boxes_retinanet":
+                log(agreement(best, load(first)))
     job.done()
 
 

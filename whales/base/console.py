@@ -47,8 +47,13 @@ def log(text: str) -> None:
 
 def log_error(text: str) -> None:
     """Print `error: text` to stderr, `--quiet` or not; to the log file as well."""
-    print(f"error: {text}", file=sys.stderr, flush=True)
-    _write(f"error: {text}")
+    log_to_stderr(f"error: {text}")
+
+
+def log_to_stderr(text: str) -> None:
+    """Print one line to stderr, `--quiet` or not; to the log file as well."""
+    print(f"{text}\n", end="", file=sys.stderr, flush=True)
+    _write(text)
 
 
 def _write(text: str) -> None:

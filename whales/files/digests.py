@@ -6,6 +6,7 @@ run again need not read gigabytes to say "up to date". Touched or copied files a
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -15,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from whales.base.errors import UserError
+from whales.base.locks import in_turn
 from whales.base.pickles import write_text
 
 # A file changed less than this ago may change again without its times showing it.
@@ -70,12 +72,11 @@ class Digests:
         """Write what is new; a root that cannot be written to only costs the time to read again."""
         if not self._new:
             return
-        self._known = {**self._read(), **self._new}  # another stage may have written meanwhile
-        self._new = {}
-        try:
-            write_text(self._memory, json.dumps(self._known))
-        except OSError:
-            return
+        with in_turn(self._memory.with_suffix(".lock"), "memory of digests"):
+            self._known = {**self._read(), **self._new}  # other stages may have written meanwhile
+            self._new = {}
+            with contextlib.suppress(OSError):
+                write_text(self._memory, json.dumps(self._known))
 
     def _remembered(self) -> dict[str, list[object]]:
         if self._known is None:

@@ -8,8 +8,10 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from whales.base import locks
 from whales.base.console import log, open_log
 from whales.base.pickles import write_text
+from whales.base.stopping import would_keep
 from whales.files.digests import text_digest
 from whales.files.stamps import Description, is_former
 from whales.files.workspace import require
@@ -21,7 +23,8 @@ class Job:
 
     A stage is up to date when every output exists and the stamp of its last full run shows the same
     options, the same numbers of its page, and inputs of the same content. Paths count from the work
-    root, which may be moved.
+    root, which may be moved. What it does then no other process does at the same time: from `up_to_date`
+    to `done` it holds a lock of the root.
     """
 
     def __init__(
@@ -48,6 +51,7 @@ class Job:
         self.name = " ".join(filter(None, (Path(script).stem, _fold_text(fold), part)))
         self.options, self.reads, self.writes = options, list(reads), list(writes)
         self._stamp = options.workspace.file("stamp", stage=self.key)
+        self._lock = options.workspace.file("lock", name=self.key)
         self._begin = time.monotonic()
         self._open_log()
         for path in self.reads:
@@ -66,15 +70,30 @@ class Job:
         return name if fold is None else f"{name}_fold_{fold}"
 
     def up_to_date(self) -> bool:
-        """Whether there is nothing to do (said in one line), unless `--force`."""
+        """Whether there is nothing to do (said in one line), unless `--force`.
+
+        Else the stage begins; `UserError` where another process is at it.
+        """
         self._open_log()  # another job of the process may have begun meanwhile
-        if not self.options.force and self.current():
-            log(f"{self.name}: up to date")
+        if self._nothing_to_do():
+            return True
+        try:
+            locks.take(self._lock, self.name)
+        except OSError as reason:  # its outputs may lie on another disk than the cache
+            log(f"{self.name}: no lock ({reason.strerror}); it must not be started twice")
+        if self._nothing_to_do():  # another process has ended it meanwhile
+            locks.release(self._lock)
             return True
         # The stage begins: killed while it writes, its outputs are no longer those of the stamp.
         with contextlib.suppress(OSError):
             self._stamp.unlink(missing_ok=True)
         return False
+
+    def _nothing_to_do(self) -> bool:
+        if self.options.force or not self.current():
+            return False
+        log(f"{self.name}: up to date")
+        return True
 
     def current(self, whatever_options: bool = False) -> bool:
         """Whether every output is there and of these options, numbers and inputs, `--force` or not.
@@ -110,6 +129,8 @@ class Job:
         if missing:
             raise RuntimeError(f"{self.name} ended without writing {missing[0]}")
         self._write_stamp(self.writes)
+        locks.release(self._lock)
+        would_keep("")
         names = ", ".join(str(self._named(path)) for path in self.writes[:3])
         more = f" and {len(self.writes) - 3} more" if len(self.writes) > 3 else ""
         log(f"{self.name}: wrote {names}{more} in {time.monotonic() - self._begin:.1f} s")
