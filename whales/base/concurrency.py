@@ -7,6 +7,7 @@ sends it, is the parent's to answer, who may still need what they make.
 from __future__ import annotations
 
 import contextlib
+import gc
 import multiprocessing
 import os
 import signal
@@ -14,13 +15,13 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import wait
 from multiprocessing.context import BaseContext
 from typing import TypeVar
 
-from whales.base.stopping import SIGNALS
+from whales.base.stopping import SIGNALS, Hold
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -75,6 +76,33 @@ def fresh_processes(preload: Sequence[str]) -> BaseContext:
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # the call above frees two of them
         forkserver.ensure_running()
     return context
+
+
+def begin_call(
+    pool: Executor, function: Callable[..., Result], *arguments: object
+) -> Future[Result]:
+    """`pool.submit`, which may start a process: a stop waits until that is started whole."""
+    with Hold() as hold:
+        hold.begin()
+        return pool.submit(function, *arguments)
+
+
+def end_processes(pool: ProcessPoolExecutor, at_once: bool) -> None:
+    """End the processes of a pool of `fresh_processes`; `at_once`: whatever they are at."""
+    pool.shutdown(wait=not at_once, cancel_futures=True)
+    for process in multiprocessing.active_children() if at_once else ():
+        process.kill()
+        process.join()
+
+
+def end_helpers() -> None:
+    """End the processes that Python itself keeps for `fresh_processes`, and wait for them.
+
+    Else they would end a moment after this process.
+    """
+    gc.collect()  # of pools that have ended: their semaphores are given back first
+    for helper in (forkserver._forkserver, resource_tracker._resource_tracker):
+        helper._stop()
 
 
 @contextlib.contextmanager

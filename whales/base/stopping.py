@@ -79,8 +79,8 @@ class Hold:
         self._begun = False
 
     def begin(self) -> None:
-        """From now on there is something to lose; called again, it does nothing."""
-        if not self._begun:
+        """From now on there is something to lose; again, or in another thread, it does nothing."""
+        if not self._begun and threading.current_thread() is threading.main_thread():
             self._begun = True
             _state.holds += 1
 
@@ -95,8 +95,8 @@ class Hold:
     ) -> None:
         if self._begun:
             _state.holds -= 1
-        if kind is None:
-            look()
+            if kind is None:
+                look()
 
 
 class Heeded:

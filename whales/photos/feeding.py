@@ -5,7 +5,6 @@ Plain crops are made by threads and kept in memory; augmentation is mostly Pytho
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,7 +15,13 @@ from typing import TYPE_CHECKING, TypeVar
 import cv2
 import numpy as np
 
-from whales.base.concurrency import follow_parent, fresh_processes, map_ahead
+from whales.base.concurrency import (
+    begin_call,
+    end_processes,
+    follow_parent,
+    fresh_processes,
+    map_ahead,
+)
 from whales.base.console import log
 from whales.base.errors import UserError
 from whales.base.stopping import requested
@@ -120,7 +125,7 @@ class PhotoFeed:
 
     def submit(self, function: Callable[..., Result], *args: object) -> Future[Result]:
         """Call a function in one of the worker processes, between their crops."""
-        return self._processes.submit(function, *args)
+        return begin_call(self._processes, function, *args)
 
     def readable(self, names: Sequence[str]) -> list[str]:
         """The photos (stems) among `names` that can be read; the log names and counts the others."""
@@ -147,10 +152,8 @@ class PhotoFeed:
         """End the workers, and write crops that the store does not have yet."""
         self._threads.shutdown(cancel_futures=True)
         if self._made is not None:
-            if requested():  # an assignment may take minutes, and nobody waits for it any more
-                for process in multiprocessing.active_children():
-                    process.kill()
-            self._made.shutdown(cancel_futures=True)
+            # At a stop: an assignment may take minutes, and nobody waits for it any more.
+            end_processes(self._made, at_once=bool(requested()))
         if self._store:
             self._store.close()
 

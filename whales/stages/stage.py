@@ -7,9 +7,10 @@ import sys
 from collections.abc import Callable
 
 from whales.base import locks
+from whales.base.concurrency import end_helpers
 from whales.base.console import log_error
 from whales.base.errors import UserError
-from whales.base.stopping import Heeded
+from whales.base.stopping import Heeded, requested
 
 
 def run(main: Callable[[], object]) -> None:
@@ -29,3 +30,5 @@ def run(main: Callable[[], object]) -> None:
         sys.exit(2)
     finally:
         locks.release_all()
+        if requested():
+            end_helpers()
