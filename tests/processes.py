@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -56,3 +57,11 @@ def alive(session: int) -> list[str]:
         except (OSError, ProcessLookupError):
             continue  # it has ended meanwhile
     return found
+
+
+def gone_within_seconds(session: int) -> None:
+    """Wait until no process of a session is alive."""
+    end = time.monotonic() + 60
+    while alive(session):
+        assert time.monotonic() < end, alive(session)
+        time.sleep(0.02)

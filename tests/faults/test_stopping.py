@@ -5,7 +5,7 @@ import signal
 import time
 
 import pytest
-from processes import alive, end_of, start, wait_for
+from processes import alive, end_of, gone_within_seconds, start, wait_for
 
 pytestmark = pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="looks at /proc")
 
@@ -159,13 +159,6 @@ def test_a_killed_process_takes_its_workers_along_without_a_word():
     process.kill()
     assert process.communicate(timeout=60)[1] == ""
     gone_within_seconds(process.pid)
-
-
-def gone_within_seconds(session):
-    end = time.monotonic() + 60
-    while alive(session):
-        assert time.monotonic() < end, alive(session)
-        time.sleep(0.02)
 
 
 def test_a_signal_that_nohup_ignores_stays_ignored():
