@@ -131,6 +131,7 @@ class Heeded:
             return
         if _state.signal and not isinstance(error, UserError):
             log_to_stderr(_farewell())
+            _bound_the_end()
             raise SystemExit(128 + _state.signal)
         if not _state.signal:
             sys.unraisablehook = self._hook
@@ -194,7 +195,15 @@ def _end_at_once() -> None:
     os._exit(128 + _state.signal)
 
 
+def _bound_the_end() -> None:
+    """What the interpreter does last, it does in `_GRACE` seconds; then it takes no alarm any more."""
+    _alarm(0)
+    last = threading.Timer(_GRACE, os._exit, [128 + _state.signal])
+    last.daemon = True
+    last.start()
+
+
 def _farewell() -> str:
-    kept = _state.kept or "no file is half written"
+    kept = _state.kept or "what was finished is kept, no file is half written"
     name = signal.Signals(_state.signal).name
     return f"stopped by {name}: {kept}; the same command again goes on from there"

@@ -19,6 +19,7 @@ from werkzeug.serving import make_server
 
 from whales.base.console import log
 from whales.base.errors import UserError
+from whales.base.stopping import would_keep
 from whales.files.boxes import Box
 from whales.files.decisions import (
     NEW,
@@ -375,7 +376,5 @@ def serve(app: Flask, listening: socket.socket, browser: bool) -> None:
         threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
     logging.getLogger("werkzeug").setLevel(logging.WARNING)  # no line for each photo
     server = make_server(host, port, app, threaded=True, fd=listening.fileno())
-    try:
-        server.serve_forever()
-    except KeyboardInterrupt:
-        log("closed")
+    would_keep("every decision is kept")
+    server.serve_forever()
