@@ -7,14 +7,18 @@ Run again, it picks up where it stopped.
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, Self
 
+from whales.base import locks, stopping
 from whales.base.console import log
 from whales.base.errors import UserError
 from whales.files.workspace import Workspace
@@ -112,12 +116,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     begin = time.monotonic()
     if sample:
         # Not logged: the folder of the logs must not be there before the sample is.
-        sampling = subprocess.run(
-            [sys.executable, "-m", "sample_data", str(root)], cwd=HERE, check=False
-        )
-        if sampling.returncode:
-            sys.exit(sampling.returncode)
+        command = [sys.executable, "-m", "sample_data", str(root)]
+        with ThreadPoolExecutor(1) as pool, Children() as children:
+            code = pool.submit(children.run, command, None).result()
+        if code:
+            sys.exit(code)
+    locks.take(Workspace(root).file("lock", name="demo"), f"the demo in {root}")
     jobs = args.jobs or (2 if args.profile == "smoke" else 1)
+    stopping.would_keep("the stages that ran have kept what they had done")
     Runner(root, args.profile).run(jobs)
     log(f"all stages: {time.monotonic() - begin:.0f} s")
     ensemble, overlap = log_scores(Workspace(root))
@@ -130,6 +136,57 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.exit(0 if met else 1)
 
 
+class Children:
+    """Processes that end before this one: a stop is passed on to them and waited for."""
+
+    def __init__(self) -> None:
+        self._running: set[subprocess.Popen] = set()
+        self._ending = 0
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Self:
+        stopping.at_once(self.kill)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end(stopping.requested() or signal.SIGTERM)
+
+    def run(self, command: Sequence[str], stdout: IO[str] | None) -> int:
+        """Run a command to its end; its exit code. With `stdout` its errors go there too."""
+        with self._lock:
+            if self._ending:
+                return 128 + self._ending
+            # In a group of its own: Ctrl-C, which reaches whole groups, would come to it twice.
+            process = subprocess.Popen(
+                command,
+                cwd=HERE,
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=stdout and subprocess.STDOUT,
+                process_group=0,
+            )
+            self._running.add(process)
+        code = process.wait()
+        with self._lock:
+            self._running.discard(process)
+        return code if code >= 0 else 128 - code
+
+    def end(self, number: int) -> None:
+        """Send a signal to what runs, begin nothing more, and wait."""
+        with self._lock:
+            self._ending = number
+            running = list(self._running)
+        for process in running:
+            process.send_signal(number)
+        for process in running:
+            process.wait()
+
+    def kill(self) -> None:
+        """Kill what runs, without waiting."""
+        for process in list(self._running):
+            process.kill()
+
+
 class Runner:
     """Runs the chains, each stage in a process of its own whose output goes to logs/demo/."""
 
@@ -137,13 +194,12 @@ class Runner:
         self._logs = root / "logs" / "demo"
         self._logs.mkdir(parents=True, exist_ok=True)
         self._profile = profile
-        self._running: set[subprocess.Popen] = set()
         self._stopped = False
 
     def run(self, jobs: int) -> None:
         """All chains, `jobs` at once; one that fails stops the others, which can be taken up again."""
         waiting, running, finished = list(CHAINS), {}, set()
-        with ThreadPoolExecutor(jobs) as pool:
+        with ThreadPoolExecutor(jobs) as pool, Children() as self._children:
             try:
                 while waiting or running:
                     ready = [chain for chain in waiting if finished.issuperset(chain.after)]
@@ -156,8 +212,6 @@ class Runner:
             finally:
                 self._stopped = True
                 pool.shutdown(wait=False, cancel_futures=True)
-                for process in list(self._running):
-                    process.terminate()
 
     def _chain(self, chain: Chain) -> None:
         for stage in chain.stages:
@@ -173,12 +227,7 @@ class Runner:
         log(f"{progress} ...")
         command = [sys.executable, str(HERE / script), *arguments, "--profile", self._profile]
         with open(file, "a") as out:
-            process = subprocess.Popen(command, cwd=HERE, stdout=out, stderr=subprocess.STDOUT)
-            self._running.add(process)
-            if self._stopped:
-                process.terminate()
-            code = process.wait()
-            self._running.discard(process)
+            code = self._children.run(command, out)
         last = (file.read_text(errors="replace").strip().splitlines() or [""])[-1]
         if code:
             if not self._stopped:

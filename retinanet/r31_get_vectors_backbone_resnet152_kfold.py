@@ -22,6 +22,7 @@ from retinanet.detector.detections import (
 )
 from retinanet.detector.geometry import DETECTOR_FOLDS, DETECTORS
 from whales.base.console import log
+from whales.base.locks import in_turn
 from whales.base.pickles import load, save
 from whales.files.workspace import require
 from whales.stages.job import Job
@@ -60,15 +61,17 @@ def main(argv: Sequence[str] | None = None) -> None:
         log(f"left out: {reason}")
     if detector.left_out:
         log(f"{len(detector.left_out)} photos left out because they cannot be read")
-    for key, parts in BOX_FILES.items():
-        skip = options.skip_broken_photos
-        found = [collect(ws, part, photos, skip) for part in parts]
-        best = {name: box for boxes in found for name, box in boxes.items()}
-        boxes = {name: box for name, box in best.items() if box}
-        save(ws.file(key), boxes)
-        log(f"{ws.file(key).name}: {len(boxes)} boxes of all folds so far")
-        if key == "boxes_retinanet":
-            log(agreement(best, load(first)))
+    skip = options.skip_broken_photos
+    # Two folds may end at the same time: the later one must see the boxes of both.
+    with in_turn(ws.file("lock", name="boxes_retinanet"), "boxes of all folds"):
+        for key, parts in BOX_FILES.items():
+            found = [collect(ws, part, photos, skip) for part in parts]
+            best = {name: box for boxes in found for name, box in boxes.items()}
+            boxes = {name: box for name, box in best.items() if box}
+            save(ws.file(key), boxes)
+            log(f"{ws.file(key).name}: {len(boxes)} boxes of all folds so far")
+            if key == "boxes_retinanet":
+                log(agreement(best, load(first)))
     job.done()
 
 

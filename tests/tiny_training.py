@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import os
 import shutil
@@ -11,7 +12,8 @@ import sys
 import time
 from pathlib import Path
 
-from whales.base.pickles import save
+from whales.base.errors import UserError
+from whales.base.pickles import load, save
 
 HERE = Path(__file__).resolve().parents[1]
 
@@ -52,18 +54,29 @@ def tiny_root(sample: Path, root: Path) -> Path:
 
 
 def start(
-    root: Path, *folds: int, options: tuple[str, ...] = (), rate: float = 1e-4
+    root: Path,
+    *folds: int,
+    options: tuple[str, ...] = (),
+    rate: float = 1e-4,
+    checkpoints: str = "",
+    start_new_session: bool = False,
 ) -> subprocess.Popen:
     """The tiny stage in a process of its own; fold 0 unless others are given.
 
-    rate: learning rate of the first plan, as if it were edited on the page.
+    rate: learning rate of the first plan, as if it were edited on the page; checkpoints: seconds between
+    two within an epoch, instead of the usual.
     """
     code = TINY.format(folder=str(HERE / "kernel_snn"), rate=rate)
     chosen = [str(fold) for fold in folds or (0,)]
     command = [sys.executable, "-c", code, "--RUN_FOLD", *chosen, "--profile", "smoke", *options]
     environment = {**os.environ, "WHALES_ROOT": str(root)}
     return subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command,
+        env={**environment, "WHALES_CHECKPOINT_SECONDS": checkpoints},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=start_new_session,
     )
 
 
@@ -84,6 +97,24 @@ def finish(run: subprocess.Popen) -> str:
     output = run.communicate()[0]
     assert run.returncode == 0, output
     return output
+
+
+def refused(run: subprocess.Popen) -> str:
+    """Wait for a stage that must refuse its input; what it said."""
+    output = run.communicate()[0]
+    assert run.returncode == 2, output
+    return output
+
+
+def wait_for_steps(run: subprocess.Popen, root: Path, epochs: int) -> None:
+    """Wait for a state kept within an epoch, once so many epochs are in the history."""
+    while True:
+        assert run.poll() is None, run.communicate()[0]
+        time.sleep(0.01)
+        for path in root.glob("cache/checkpoints/*/state.pkl"):
+            with contextlib.suppress(UserError):  # it has just been removed with its folder
+                if load(path)["progress"]["step"] and len(history(root)) >= epochs:
+                    return
 
 
 def kill_after(run: subprocess.Popen, root: Path, epochs: int) -> None:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     import tf_keras
 
 NOTE = "whales"  # the HDF5 attribute that holds a model file's note, as JSON
+_LOSSES = "whales_losses"  # the group of losses of an epoch that is not over
 # The layer that a converted model has and a training model lacks.
 _FILTER = "filtered_detections"
 _WHAT = "model file"
@@ -55,13 +56,32 @@ class ModelNote(TypedDict, total=False):
     key: str
 
 
-def save_model(path: Path, model: tf_keras.Model, note: ModelNote) -> None:
-    """Write a Keras-2 HDF5 model, with its optimizer if any, and `note` as a JSON attribute."""
+def save_model(
+    path: Path,
+    model: tf_keras.Model,
+    note: ModelNote,
+    losses: Mapping[str, np.ndarray] | None = None,
+) -> None:
+    """Write a Keras-2 HDF5 model, with its optimizer if any, and `note` as a JSON attribute.
+
+    losses: of the steps of an epoch that is not over, for `read_losses`.
+    """
     warnings.filterwarnings("ignore", message="You are saving your model as an HDF5 file")
     with atomic_path(path) as temporary:
         model.save(temporary, save_format="h5")
         with h5py.File(temporary, "a") as file:
             file.attrs[NOTE] = json.dumps(note)
+            for name, values in (losses or {}).items():
+                file[f"{_LOSSES}/{name}"] = values
+
+
+def read_losses(path: Path) -> dict[str, np.ndarray]:
+    """The losses of `save_model`: name -> (steps,) float32; empty where the file has none."""
+    with open_hdf5(path, _WHAT) as file:
+        if _LOSSES not in file:
+            return {}
+        group = group_of(file, _LOSSES)
+        return {name: finite_floats(array_of(group, name)) for name in group}
 
 
 def read_note(path: Path) -> ModelNote:

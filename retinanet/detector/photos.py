@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -66,9 +66,11 @@ class TrainingPhotos:
         self._local = threading.local()
         self._anchors = lru_cache(maxsize=256)(self._anchors_for)
 
-    def batches(self, epoch: int, steps: int, workers: int) -> Iterator[Batch]:
-        """The batches of one epoch (from 0), prepared by `workers` threads, in order."""
-        return read_ahead(self.make, range(epoch * steps, (epoch + 1) * steps), workers)
+    def batches(
+        self, epoch: int, steps: int, workers: int, first: int = 0
+    ) -> Generator[Batch, None, None]:
+        """The batches of one epoch (from 0) from `first` on, prepared by `workers` threads, in order."""
+        return read_ahead(self.make, range(epoch * steps + first, (epoch + 1) * steps), workers)
 
     def make(self, number: int) -> Batch:
         """Batch `number` of the whole training.

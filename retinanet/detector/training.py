@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ from retinanet.detector.legacy_keras import legacy_keras
 from retinanet.detector.model_files import (
     ModelNote,
     load_model,
+    read_losses,
     read_note,
     restore_optimizer,
     save_model,
@@ -30,6 +32,7 @@ from whales.base.console import log
 from whales.base.errors import UserError
 from whales.base.folders import set_aside
 from whales.base.progress import progress_bar
+from whales.base.stopping import Hold, look, would_keep
 from whales.base.tables import csv_text
 from whales.base.writing import atomic_path, require_writable, write_text
 from whales.files.labels import stem
@@ -38,6 +41,7 @@ from whales.files.trained import remember_training
 from whales.files.workspace import Workspace
 from whales.stages.job import Job
 from whales.stages.options import RunOptions
+from whales.training.checkpoints import CheckpointClock
 from whales.training.learner import require_finite
 from whales.training.tensorboard import write_scalars
 
@@ -54,14 +58,19 @@ COLUMNS += ("box_iou", "not_found")
 class DetectorProgress:
     """Where a training stands, as the checkpoint keeps it beside the weights.
 
-    epoch: how many are done; best: highest IOU so far, -1 before the first; plateau: state of the
-    learning rate's rule (PLATEAU_STATE); history: one row (COLUMNS) an epoch.
+    epoch: how many are done; step: how many of the next one are; best: highest IOU so far, -1 before the
+    first; plateau: state of the learning rate's rule (PLATEAU_STATE); history: one row (COLUMNS) an epoch.
     """
 
     epoch: int = 0
+    step: int = 0
     best: float = -1.0
     plateau: dict[str, float] = field(default_factory=dict)
     history: list[dict[str, float]] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        step = f", step {self.step} of the next" if self.step else ""
+        return f"epoch {self.epoch}{step}"
 
 
 class DetectorRun:
@@ -101,8 +110,10 @@ class DetectorRun:
             note = read_note(self.checkpoint)
             differences = self._differences(note)
             if not differences and not self.options.force:
-                log(f"resuming after epoch {note['progress']['epoch']} of an interrupted run")
-                return self._loaded(self.checkpoint)
+                model, progress = self._loaded(self.checkpoint)
+                log(f"resuming after {progress} of an interrupted run")
+                would_keep(f"the training is kept after {progress}")
+                return model, progress
             reason = (
                 f"it is of another training: {in_words(differences)}" if differences else "--force"
             )
@@ -150,16 +161,33 @@ class DetectorRun:
 
     def save(self, model: tf_keras.Model, progress: DetectorProgress, improved: bool) -> None:
         """Write snapshots, history and, last, the checkpoint: killed before, an epoch is redone."""
-        note: ModelNote = {
-            "profile": self.options.profile,
-            "description": self.description.content,
-            "progress": asdict(progress),
-        }
-        save_model(self.last, model, note)
+        save_model(self.last, model, self._note(progress))
         if improved:
             _copy(self.last, self.best(progress.epoch, progress.best))
         write_text(self.history, _table(progress.history))
         _copy(self.last, self.checkpoint)
+        would_keep(f"the training is kept after {progress}")
+
+    def save_within(
+        self, model: tf_keras.Model, progress: DetectorProgress, losses: Mapping[str, np.ndarray]
+    ) -> None:
+        """Write a checkpoint within an epoch; `losses`: name -> (steps,) of each step so far."""
+        save_model(self.checkpoint, model, self._note(progress), losses)
+        would_keep(f"the training is kept after {progress}")
+
+    def begun_losses(self, steps: int) -> dict[str, list[float]]:
+        """The losses of the checkpoint's steps, whose number must be `steps`, by name."""
+        losses = {name: values.tolist() for name, values in read_losses(self.checkpoint).items()}
+        if "loss" not in losses or {len(values) for values in losses.values()} != {steps}:
+            raise UserError(f"{self.checkpoint} lacks losses of its steps; start anew with --force")
+        return losses
+
+    def _note(self, progress: DetectorProgress) -> ModelNote:
+        return {
+            "profile": self.options.profile,
+            "description": self.description.content,
+            "progress": asdict(progress),
+        }
 
 
 def former_key(plan: DetectorPlan, detector: Detector, *values: object) -> str:
@@ -190,11 +218,13 @@ def train_detector(run: DetectorRun) -> None:
         run.train, run.detector, plan.batch, run.options.seed, plan.small_photos, skip
     )
     log(f"{len(run.train)} photos to train on, {len(run.valid)} to validate on")
+    clock = CheckpointClock()
     while progress.epoch < plan.epochs:
-        losses = _train_epoch(model, photos, run, progress.epoch)
+        with Hold() as hold:
+            losses = _train_epoch(model, photos, run, progress, clock, hold)
         rate = float(model.optimizer.learning_rate)
         measured = evaluate_detector(predict, run.valid, run.detector, run.options, photos.broken)
-        progress.epoch += 1
+        progress.epoch, progress.step = progress.epoch + 1, 0
         row = {"epoch": progress.epoch, **losses, "learning_rate": rate, **measured}
         progress.history.append(row)
         log(_line(row, plan.epochs))
@@ -204,6 +234,7 @@ def train_detector(run: DetectorRun) -> None:
         improved = measured["IOU"] > progress.best
         progress.best = max(progress.best, measured["IOU"])
         run.save(model, progress, improved)
+        clock.reset()
         if run.options.tensorboard:
             write_scalars(run.logs, progress.epoch, {name: row[name] for name in COLUMNS[1:]})
     for reason in photos.broken.values():
@@ -214,17 +245,36 @@ def train_detector(run: DetectorRun) -> None:
 
 
 def _train_epoch(
-    model: tf_keras.Model, photos: TrainingPhotos, run: DetectorRun, epoch: int
+    model: tf_keras.Model,
+    photos: TrainingPhotos,
+    run: DetectorRun,
+    progress: DetectorProgress,
+    clock: CheckpointClock,
+    hold: Hold,
 ) -> dict[str, float]:
-    """Mean of the losses over the steps of an epoch (from 0)."""
-    steps = run.plan.steps
-    batches = photos.batches(epoch, steps, run.options.workers)
+    """Mean of the losses over the steps of an epoch, whose begun part the checkpoint has.
+
+    It ends with a checkpoint where one is due: the evaluation, which follows, may take minutes.
+    """
+    steps, first = run.plan.steps, progress.step
+    losses = run.begun_losses(first) if first else {}
+    batches = photos.batches(progress.epoch, steps, run.options.workers, first)
     # Not Keras's fit: it would turn a broken photo's UserError into a TensorFlow error.
-    losses: list[dict[str, float]] = []
-    for images, targets in progress_bar(f"epoch {epoch + 1}", steps, "step", batches):
-        losses.append(model.train_on_batch(images, targets, return_dict=True))
-        require_finite(losses[-1]["loss"])
-    return {name: float(np.mean([step[name] for step in losses])) for name in losses[0]}
+    with closing(batches), progress_bar(f"epoch {progress.epoch + 1}", steps, "step") as bar:
+        bar.update(first)
+        for step, (images, targets) in enumerate(batches, first + 1):
+            measured = dict(model.train_on_batch(images, targets, return_dict=True))
+            for name, loss in measured.items():
+                losses.setdefault(name, []).append(float(loss))
+            require_finite(losses["loss"][-1])
+            bar.update()
+            hold.begin()
+            if clock.due():
+                progress.step = step
+                run.save_within(model, progress, {k: np.array(v) for k, v in losses.items()})
+                clock.reset()
+                look()
+    return {name: float(np.mean(values)) for name, values in losses.items()}
 
 
 def _compile(model: tf_keras.Model, plan: DetectorPlan) -> None:

@@ -384,9 +384,13 @@ def make_folds(root, monkeypatch):
     r10_create_csv_for_retinanet.main([])
 
 
-def python(root, code, status=0):
-    """Run code on a work root; returns stdout, checks the exit status."""
+def python(root, code, status=0, seconds=""):
+    """Run code on a work root; returns stdout, checks the exit status.
+
+    seconds: between two checkpoints within an epoch, instead of the usual.
+    """
     environment = {**os.environ, "WHALES_ROOT": str(root), "PYTHONPATH": str(REPOSITORY)}
+    environment["WHALES_CHECKPOINT_SECONDS"] = seconds
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
     )
@@ -416,16 +420,29 @@ def weights_of(path):
     return arrays
 
 
-KILL = """
+# A signal within the second epoch, as its second step of three begins.
+STOP = """
+import os, signal
 from retinanet.detector import training
-evaluate, calls = training.evaluate_detector, []
-def die_in_the_second_epoch(*arguments):
+train, calls = training._train_epoch, []
+def stop_in_the_second_epoch(model, *arguments):
     calls.append(1)
     if len(calls) == 2:
-        import os
-        os._exit(9)
-    return evaluate(*arguments)
-training.evaluate_detector = die_in_the_second_epoch
+        step, steps = model.train_on_batch, []
+        def train_on_batch(*batch, **options):
+            steps.append(1)
+            if len(steps) == 2:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return step(*batch, **options)
+        model.train_on_batch = train_on_batch
+    return train(model, *arguments)
+training._train_epoch = stop_in_the_second_epoch
+"""
+# The same run goes on and is killed in the evaluation that follows.
+KILL = """
+import os
+from retinanet.detector import training
+training.evaluate_detector = lambda *arguments: os._exit(9)
 """
 
 
@@ -436,14 +453,18 @@ def test_a_killed_training_resumes_in_a_moved_root_and_ends_the_same(tmp_path, m
         make_root(place)
         make_folds(place, monkeypatch)
     arguments = ["2", *SMOKE, "--seed", "3"]
-    python(killed, training(arguments, before=KILL), status=9)
+    said = python(killed, training(arguments, steps=3, before=STOP), status=143)
+    kept = "stopped by SIGTERM: the training is kept after epoch 1, step 2 of the next; "
+    assert said.strip().splitlines()[-1].startswith(kept)
+    python(killed, training(arguments, steps=3, before=KILL), status=9, seconds="0")
     edited = shutil.copytree(killed, tmp_path / "edited")
     killed = killed.rename(tmp_path / "moved")  # its tables name photos that are no longer there
     checkpoints = killed / "cache/checkpoints"
     assert len(list(checkpoints.iterdir())) == 1
     # Both in one process, since loading TensorFlow takes longest.
     move = f"import os; os.environ['WHALES_ROOT'] = {str(whole)!r}; r30.main({arguments!r})"
-    assert "resuming after epoch 1" in python(killed, f"{training(arguments)}\n{move}")
+    said = python(killed, f"{training(arguments, steps=3)}\n{move}")
+    assert "resuming after epoch 1, step 3 of the next of an interrupted run" in said
     models = [place / "models/retinanet2" for place in (whole, killed)]
     names = [sorted(path.name for path in folder.iterdir()) for folder in models]
     assert names[0] == names[1]
@@ -459,11 +480,13 @@ def test_a_killed_training_resumes_in_a_moved_root_and_ends_the_same(tmp_path, m
         for place in (whole, killed)
     ]
     assert len(histories[0]) == len(histories[1]) == 3
+    losses = [[float(x) for x in lines[2].split(",")[1:5]] for lines in histories]
+    np.testing.assert_allclose(losses[1], losses[0], rtol=1e-4)
     assert histories[0][1].split(",")[0] == "1"
 
     (former,) = (edited / "cache/checkpoints").iterdir()
     content = former.read_bytes()
-    output = python(edited, training(arguments, epochs=1, rate=2e-3))
+    output = python(edited, training(arguments, epochs=1, steps=3, rate=2e-3))
     assert f"is kept as {former}.1" in output
     assert "numbers.training.learning_rate 0.001 -> 0.002" in output
     assert former.with_name(f"{former.name}.1").read_bytes() == content

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import re
 import signal
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_training import history, start, tiny_root, weights
+from processes import alive
+from tiny_training import history, refused, start, tiny_root, wait_for_steps, weights
 
 from whales.base.pickles import load
 
@@ -21,19 +24,25 @@ def test_a_killed_training_ends_like_one_left_alone(sample: Path, tmp_path: Path
     output = run.communicate()[0]
     assert run.returncode == 0, output
 
-    # Killed after the first, the third and the fifth epoch: in a round, in a frozen block, in the
-    # second plan.
-    for epochs in (1, 3, 5):
-        run = start(killed)
-        while len(history(killed)) < epochs:
-            assert run.poll() is None, run.communicate()[0]
-            time.sleep(0.02)
-        run.send_signal(signal.SIGKILL)
-        run.wait()
+    # Ended after so many checkpoints within the first, the third and the fifth epoch: in a round, in a
+    # frozen block, in the second plan. The first two by signals to the whole group.
+    for epochs, number in ((0, signal.SIGINT), (2, signal.SIGTERM), (4, signal.SIGKILL)):
+        run = start(killed, checkpoints="0", start_new_session=True)
+        wait_for_steps(run, killed, epochs)
+        if epochs == 0:
+            assert "is at work already: process" in refused(start(killed))
+        os.killpg(run.pid, number)
+        output = run.communicate()[0]
+        if number != signal.SIGKILL:
+            assert alive(run.pid) == []
+            assert run.returncode == 128 + number, output
+            assert output.count(f"stopped by {number.name}: the training is kept in block") == 1
+            assert "Traceback" not in output
+            assert "leaked" not in output
     run = start(killed)
     output = run.communicate()[0]
     assert run.returncode == 0, output
-    assert "resumed in block" in output
+    assert re.search("resumed in block 0, round 0, after epoch 0, step . of the next", output)
 
     names = [
         "PLAN21_martinAsWarmStart_384to1024_fold_0_final_",

@@ -63,7 +63,12 @@ def log(*lines: str) -> None:
 
 def log_error(text: str) -> None:
     """Print one line `error: text` to stderr, `--quiet` or not; to the log file as well."""
-    line = f"error: {shown(text[:_LONGEST])}" + (" ..." if len(text) > _LONGEST else "")
+    log_to_stderr(f"error: {text[:_LONGEST]}" + (" ..." if len(text) > _LONGEST else ""))
+
+
+def log_to_stderr(text: str) -> None:
+    """Print one line to stderr, `--quiet` or not; to the log file as well."""
+    line = shown(text)
     _print(line, sys.stderr)
     _write(line)
 

@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from whales.base.errors import UserError
+from whales.base.locks import in_turn
 from whales.base.plain_json import read_json
 from whales.base.writing import for_speed_alone, write_text
 
@@ -73,10 +74,11 @@ class Digests:
         """Write what is new; where that fails, it only costs the time to read again."""
         if not self._new:
             return
-        self._known = {**self._read(), **self._new}  # another stage may have written meanwhile
-        self._new = {}
-        with for_speed_alone("digests of files"):
-            write_text(self._memory, json.dumps(self._known))
+        with in_turn(self._memory.with_suffix(".lock"), "memory of digests"):
+            self._known = {**self._read(), **self._new}  # other stages may have written meanwhile
+            self._new = {}
+            with for_speed_alone("digests of files"):
+                write_text(self._memory, json.dumps(self._known))
 
     def _remembered(self) -> dict[str, list[object]]:
         if self._known is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from whales.base.errors import UserError
 from whales.base.tables import read_table
 from whales.files.labels import stem
-from whales.files.names import photo_fault, shown
+from whales.files.names import photo_fault, quoted
 from whales.files.workspace import Workspace
 
 IMPORT_COLUMNS = ("Image", "original", "path", "Id", "identity", "date", "split")
@@ -31,7 +31,7 @@ def imported(workspace: Workspace) -> dict[str, dict[str, str]]:
         name = row["Image"]
         fault = "is listed twice; keep one" if stem(name) in rows else photo_fault(name)
         if fault:
-            raise UserError(f"{where}: photo {shown(name)} {fault}")
+            raise UserError(f"{where}: photo {quoted(name)} {fault}")
         rows[stem(name)] = row
     return rows
 

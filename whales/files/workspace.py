@@ -109,6 +109,7 @@ _FILES: dict[str, tuple[str, str]] = {
     "calibration": ("cache/features/calibration.npz", "tools/identify.py"),
     "digests": ("cache/digests.json", "every stage"),
     "stamp": ("cache/stages/{stage}.json", "every stage"),
+    "lock": ("cache/locks/{name}.lock", "every stage, while it runs"),
     "log": ("logs/{stage}.log", "every stage"),
     # matrices
     "valid_matrix_v5": (

@@ -5,24 +5,26 @@ Plain crops are made by threads and kept in memory; augmentation is mostly Pytho
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import sys
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
-from multiprocessing.connection import wait
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import cv2
 import numpy as np
 
-from whales.base.concurrency import map_ahead
+from whales.base.concurrency import (
+    begin_call,
+    end_processes,
+    follow_parent,
+    fresh_processes,
+    map_ahead,
+)
 from whales.base.console import configure, is_quiet, log
 from whales.base.errors import UserError
+from whales.base.stopping import requested
 from whales.base.writing import for_speed_alone, require_writable_folder
 from whales.files.boxes import Box
 from whales.files.settings import ANISOTROPY
@@ -73,10 +75,16 @@ class PhotoFeed:
         photos = PhotoStore(decoded)
         with for_speed_alone("decoded photos", photos.stop):  # said here, not by every worker
             require_writable_folder(decoded)
-        self._processes = _processes(
-            workers, _Source(path_of, boxes, size, augmenter, photos, is_quiet())
-        )
+        self._source = _Source(path_of, boxes, size, augmenter, photos, is_quiet())
+        self._made: ProcessPoolExecutor | None = None
         self._kept: dict[str, np.ndarray] = {}
+
+    @property
+    def _processes(self) -> ProcessPoolExecutor:
+        """The worker processes, begun when first needed: photos that are only scored need none."""
+        if self._made is None:
+            self._made = _processes(self._workers, self._source)
+        return self._made
 
     def plain(self, name: str) -> np.ndarray:
         """The unaugmented crop of a photo (stem): (size, size, 3) uint8; `UserError` as `read_photo`."""
@@ -121,7 +129,7 @@ class PhotoFeed:
 
     def submit(self, function: Callable[..., Result], *args: object) -> Future[Result]:
         """Call a function in one of the worker processes, between their crops."""
-        return self._processes.submit(function, *args)
+        return begin_call(self._processes, function, *args)
 
     def readable(self, names: Sequence[str]) -> list[str]:
         """The photos (stems) among `names` that can be read; the log names and counts the others."""
@@ -147,7 +155,9 @@ class PhotoFeed:
     def close(self) -> None:
         """End the workers, and write crops that the store does not have yet."""
         self._threads.shutdown(cancel_futures=True)
-        self._processes.shutdown(cancel_futures=True)
+        if self._made is not None:
+            # At a stop: an assignment may take minutes, and nobody waits for it any more.
+            end_processes(self._made, at_once=bool(requested()))
         if self._store:
             self._store.close()
 
@@ -169,33 +179,18 @@ _source: _Source | None = None  # of this worker process
 
 
 def _processes(workers: int, source: _Source) -> ProcessPoolExecutor:
-    """A pool of processes that start from a fresh one: a fork of a process with TensorFlow can hang."""
-    context = multiprocessing.get_context("forkserver" if os.name == "posix" else "spawn")
-    if os.name == "posix":
-        context.set_forkserver_preload(["whales.photos.augment", "whales.training.mining"])
+    """A pool of processes that end with this one."""
+    context = fresh_processes(["whales.photos.augment", "whales.training.mining"])
     return ProcessPoolExecutor(workers, context, _begin, (source,))
 
 
 def _begin(source: _Source) -> None:
-    """Set up a worker process, and let it end with its parent even if the parent is killed."""
+    """Set up a worker process."""
     global _source
     _source = source
     configure(source.quiet)
     cv2.setNumThreads(1)  # the cores are shared out among the processes
-    sentinel = multiprocessing.parent_process().sentinel
-
-    def follow() -> None:
-        wait([sentinel])
-        os._exit(1)
-
-    if sys.platform == "linux":
-        import fcntl
-
-        # While an assignment holds the interpreter the thread cannot run; a signal ends the process.
-        fcntl.fcntl(sentinel, fcntl.F_SETOWN, os.getpid())
-        flags = fcntl.fcntl(sentinel, fcntl.F_GETFL)
-        fcntl.fcntl(sentinel, fcntl.F_SETFL, flags | os.O_ASYNC)
-    threading.Thread(target=follow, daemon=True).start()
+    follow_parent()
 
 
 def _augmented(tasks: Sequence[tuple[str, int]]) -> list[np.ndarray]:

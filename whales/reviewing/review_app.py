@@ -22,6 +22,7 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 from whales.base.console import log
 from whales.base.errors import UserError
 from whales.base.plain_json import JSONFaultError, parse_json
+from whales.base.stopping import would_keep
 from whales.files.boxes import Box
 from whales.files.decisions import (
     NEW,
@@ -434,7 +435,5 @@ def serve(app: Flask, listening: socket.socket, browser: bool) -> None:
     server = make_server(
         host, port, app, threaded=True, fd=listening.fileno(), request_handler=_Handler
     )
-    try:
-        server.serve_forever()
-    except KeyboardInterrupt:
-        log("closed")
+    would_keep("every decision is kept")
+    server.serve_forever()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from whales.base.console import log
 from whales.base.errors import UserError
 from whales.base.folders import move_to_earlier
+from whales.base.locks import in_turn
 from whales.base.pickles import load
 from whales.base.writing import require_space
 from whales.files.boxes import Box
@@ -96,7 +97,8 @@ def inference_stage(doc: str | None, script: str, argv: Sequence[str] | None, ne
             jobs[fold] = _fold_job(options, script, net, tables, fold, path)
         except UserError:  # a fold that is not trained yet, or whose files are gone
             continue
-    _write_mean(options, script, net, jobs)
+    with in_turn(options.workspace.file("lock", name=f"mean_{net.name}"), f"{net.name}'s mean"):
+        _write_mean(options, script, net, jobs)
 
 
 def stage_features(

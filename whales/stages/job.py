@@ -8,9 +8,11 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from whales.base import locks
 from whales.base.console import log, open_log
 from whales.base.errors import UserError
 from whales.base.plain_json import read_json
+from whales.base.stopping import would_keep
 from whales.base.writing import WriteError, require_writable, write_text
 from whales.files.digests import text_digest
 from whales.files.stamps import WRITTEN, Description, is_former
@@ -24,7 +26,8 @@ class Job:
 
     A stage is up to date when every output exists and the stamp of its last full run shows the same
     options, the same numbers of its page, and inputs of the same content. Paths count from the work
-    root, which may be moved.
+    root, which may be moved. What it does then no other process does at the same time: from `up_to_date`
+    to `done` it holds a lock of the root.
     """
 
     def __init__(
@@ -51,6 +54,7 @@ class Job:
         self.name = " ".join(filter(None, (Path(script).stem, _fold_text(fold), part)))
         self.options, self.reads, self.writes = options, list(reads), list(writes)
         self._stamp = options.workspace.file("stamp", stage=self.key)
+        self._lock = options.workspace.file("lock", name=self.key)
         self._begin = time.monotonic()
         self._open_log()
         for path in self.reads:
@@ -71,16 +75,28 @@ class Job:
     def up_to_date(self) -> bool:
         """Whether there is nothing to do (said in one line), unless `--force`.
 
-        Raises `UserError` where there is something to do and an output cannot be written.
+        Else the stage begins; `UserError` where another process is at it, or an output cannot be written.
         """
         self._open_log()  # another job of the process may have begun meanwhile
-        if not self.options.force and self.current():
-            log(f"{self.name}: up to date")
+        if self._nothing_to_do():
+            return True
+        try:
+            locks.take(self._lock, self.name)
+        except OSError as reason:  # its outputs may lie on another disk than the cache
+            log(f"{self.name}: no lock ({reason.strerror}); it must not be started twice")
+        if self._nothing_to_do():  # another process has ended it meanwhile
+            locks.release(self._lock)
             return True
         require_writable(*self.writes, self._stamp)
         # The stage begins: killed while it writes, its outputs are no longer those of the stamp.
         self._stamp.unlink(missing_ok=True)
         return False
+
+    def _nothing_to_do(self) -> bool:
+        if self.options.force or not self.current():
+            return False
+        log(f"{self.name}: up to date")
+        return True
 
     def current(self, whatever_options: bool = False) -> bool:
         """Whether every output is there and of these options, numbers and inputs, `--force` or not.
@@ -117,6 +133,8 @@ class Job:
         if missing:
             raise RuntimeError(f"{self.name} ended without writing {missing[0]}")
         self._write_stamp(self.writes)
+        locks.release(self._lock)
+        would_keep("")
         names = ", ".join(str(self._named(path)) for path in self.writes[:3])
         more = f" and {len(self.writes) - 3} more" if len(self.writes) > 3 else ""
         log(f"{self.name}: wrote {names}{more} in {time.monotonic() - self._begin:.1f} s")

@@ -1,4 +1,4 @@
-"""What every script does alike: bad input, and a disk that fails, end in one line and exit code 2."""
+"""What every script does alike: bad input, a disk that fails, and a signal end in one line each."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ import os
 import sys
 from collections.abc import Callable
 
+from whales.base import locks
+from whales.base.concurrency import end_helpers
 from whales.base.console import drop_output, log_error
 from whales.base.errors import UserError
+from whales.base.stopping import Heeded, requested
 from whales.base.writing import environment_fault
 
 
@@ -15,14 +18,16 @@ def run(main: Callable[[], object]) -> None:
     """Call a stage's `main`; a `UserError` becomes one line on stderr and exit code 2.
 
     So do faults of the disk and of rights, which can come from anywhere. A reader of the output that
-    has gone, such as `head`, ends the program without a word.
+    has gone, such as `head`, ends the program without a word. SIGINT, SIGTERM and SIGHUP end it with one
+    line and 128 + signal (`whales.base.stopping`).
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     # TensorFlow leaves oneDNN out on CPUs without AVX-512; a training step is 10 to 40% faster with it.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
     try:
-        main()
+        with Heeded():
+            main()
     except UserError as error:
         log_error(str(error))
         sys.exit(2)
@@ -36,3 +41,7 @@ def run(main: Callable[[], object]) -> None:
         drop_output()
         log_error(fault)
         sys.exit(2)
+    finally:
+        locks.release_all()
+        if requested():
+            end_helpers()

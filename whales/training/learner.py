@@ -7,7 +7,8 @@ that share a plan differ in weights and photos alone.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from itertools import count
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -72,10 +73,28 @@ class Learner:
                 variable.assign(np.zeros(variable.shape, variable.dtype))
         self.optimizer.learning_rate = learning_rate
 
-    def fit(self, batches: Batches, steps: int) -> dict[str, float]:
-        """Train one epoch of `steps` batches: its mean `loss` and `accuracy`.
+    def sums(self) -> list[np.ndarray]:
+        """Keras's sums and counts of the present epoch's losses and accuracies, after a step."""
+        return [np.array(variable) for variable in self._settled().metrics_variables]
 
-        `UserError` as soon as the loss is NaN or infinite.
+    def _settled(self) -> keras.Model:
+        """The model in training, whose variables hold what was learnt: JAX keeps that elsewhere."""
+        model = self._models[self._frozen]
+        if hasattr(model, "jax_state_sync"):
+            model.jax_state_sync()
+        return model
+
+    def fit(
+        self,
+        batches: Batches,
+        steps: int,
+        begun: Sequence[np.ndarray] = (),
+        after_step: Callable[[int], None] | None = None,
+    ) -> dict[str, float]:
+        """Train the last `steps` batches of an epoch: the epoch's mean `loss` and `accuracy`.
+
+        begun: `sums` of its batches trained before; after_step: called with the number of steps done
+        here, between two steps. `UserError` as soon as the loss is NaN or infinite.
         """
         source = _steady(batches, self.network.branch.input_shape[1:])
         fitted = self._models[self._frozen].fit(
@@ -84,11 +103,34 @@ class Learner:
             epochs=1,
             verbose=0,
             shuffle=False,
-            callbacks=[_stop_at_nan()],
+            callbacks=[self._each_step(begun, after_step or (lambda _: None))],
         )
         measured = {key: values[-1] for key, values in fitted.history.items()}
         require_finite(measured["loss"])
         return measured
+
+    def _each_step(
+        self, begun: Sequence[np.ndarray], after_step: Callable[[int], None]
+    ) -> keras.callbacks.Callback:
+        """Adds the sums of an epoch's begun part to its first step, as if that had come after it.
+
+        It also looks at the epoch's mean loss now and then: once NaN, it stays NaN.
+        """
+        import keras
+
+        done = count(1)
+
+        def each_step(_: int, logs: dict[str, float]) -> None:
+            step = next(done)
+            if step == 1 and begun:
+                variables = self._settled().metrics_variables
+                for variable, before in zip(variables, begun, strict=True):
+                    variable.assign(before + np.array(variable))
+            if step % _LOOK_AT_LOSS == 1:  # to look waits for the device
+                require_finite(float(logs["loss"]))
+            after_step(step)
+
+        return keras.callbacks.LambdaCallback(on_train_batch_end=each_step)
 
 
 def require_finite(loss: float) -> None:
@@ -98,21 +140,6 @@ def require_finite(loss: float) -> None:
             f"the loss is {loss}: training has stopped, the last checkpoint is kept; try a lower learning "
             "rate on the stage's page, --precision float32, or look for odd photos and weights"
         )
-
-
-def _stop_at_nan() -> keras.callbacks.Callback:
-    """Looks at the epoch's mean loss now and then: once NaN, it stays NaN."""
-    import keras
-
-    class StopAtNaN(keras.callbacks.Callback):
-        """Raises `UserError` where the loss is no number."""
-
-        def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-            """Every so many steps, since to look at the loss waits for the device."""
-            if batch % _LOOK_AT_LOSS == 0 and logs:
-                require_finite(float(logs["loss"]))
-
-    return StopAtNaN()
 
 
 class Learners:

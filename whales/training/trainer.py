@@ -1,22 +1,26 @@
 """Train a Siamese net on hard pairs, in blocks of rounds, so that it survives being killed.
 
-`Trainer` runs a stage's `Plan`. After every epoch a checkpoint holds weights, optimizer, progress and
-random state, so that a run stopped at any moment and started again writes the files of an unbroken one.
+`Trainer` runs a stage's `Plan`. After every epoch, and within one by time or for a stop, a checkpoint holds
+weights, optimizer, progress and random state, so that a run stopped at any moment and started again
+writes the files of an unbroken one.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
 from whales.base.console import log
 from whales.base.folders import set_aside
 from whales.base.pickles import load, save
 from whales.base.progress import progress_bar
+from whales.base.stopping import Hold, look, would_keep
 from whales.base.tables import csv_text
 from whales.base.writing import write_text
 from whales.files.dataset import TrainingData
@@ -26,6 +30,7 @@ from whales.photos.feeding import PhotoFeed
 from whales.scores.head import head_weights
 from whales.scores.pair_scores import score_matrix
 from whales.scores.ranking import validation_map
+from whales.training.checkpoints import CheckpointClock
 from whales.training.learner import Batch, Learner
 from whales.training.mining import HardPairs, epoch_pairs, keep_costs, matches, mine_epoch, segments
 from whales.training.plan import Block, Plan, in_round
@@ -43,6 +48,15 @@ class TrainingProgress:
     mates: list[np.ndarray] = field(default_factory=list)  # mismatches (k, 2) of those epochs
     history: list[dict[str, object]] = field(default_factory=list)
     saved: list[tuple[str, float]] = field(default_factory=list)  # file name without folder, MAP@5
+    mined: bool = False  # whether the costs of this round are in their file
+    # Of the epoch begun: steps trained, Keras's sums of their losses and accuracies, seconds they took.
+    step: int = 0
+    sums: list[np.ndarray] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def __str__(self) -> str:
+        step = f", step {self.step} of the next" if self.step else ""
+        return f"block {self.block}, round {self.round}, after epoch {self.epoch}{step}"
 
 
 class Trainer:
@@ -78,6 +92,8 @@ class Trainer:
         self._history_csv = history_csv
         self._tensorboard = tensorboard
         self._resumed: dict[str, list[np.ndarray]] | None = None
+        self._clock = CheckpointClock()
+        self._before_epoch = self.rng.bit_generator.state
 
     def resume(self) -> bool:
         """Resume from the checkpoint of the same training, if there is one, and log so.
@@ -96,8 +112,8 @@ class Trainer:
         for variable, value in zip(self.learner.weights, state["weights"], strict=True):
             variable.assign(value)
         self._resumed = state
-        done = self.progress
-        log(f"resumed in block {done.block}, round {done.round}, after epoch {done.epoch}")
+        log(f"resumed in {self.progress}")
+        would_keep(f"the training is kept in {self.progress}")
         return True
 
     def set_aside(self, reason: str) -> None:
@@ -120,7 +136,7 @@ class Trainer:
             ):
                 if (index, i) != (self.progress.block, self.progress.round):
                     self.progress.block, self.progress.round = index, i
-                    self.progress.epoch, self.progress.mates = 0, []
+                    self.progress.epoch, self.progress.mates, self.progress.mined = 0, [], False
                 self._prepare(block, i)
                 self._round(block, i)
                 if block.each_round or i == block.rounds - 1:
@@ -156,33 +172,71 @@ class Trainer:
         epochs = int(in_round(block.epochs, i))
         if progress.epoch >= epochs:
             return  # the run was killed between the last epoch and the validation
-        if progress.epoch == 0:
+        if progress.epoch == 0 and not progress.mined:
             self._mine(in_round(block.amplitude, i))
         # An epoch's mismatches do not depend on the weights, so they are mined while the epoch before trains.
-        next_mates = self.feed.submit(mine_epoch, self._costs, progress.mates)
+        next_mates = None
         while progress.epoch < epochs:
-            begin = time.monotonic()
-            mismatched = next_mates.result()
-            progress.mates.append(mismatched)
-            if progress.epoch + 1 < epochs:
-                next_mates = self.feed.submit(mine_epoch, self._costs, progress.mates)
-            measured, pairs = self._epoch(block, mismatched)
-            progress.epoch += 1
-            self._log_epoch(block, i, in_round(block.lr, i), measured, pairs, begin)
-            self._checkpoint()
+            begin = time.monotonic() - progress.seconds
+            if not progress.step:  # else the checkpoint has them
+                next_mates = next_mates or self._next_mates()
+                progress.mates.append(next_mates.result())
+            next_mates = self._next_mates() if progress.epoch + 1 < epochs else None
+            with Hold() as hold:
+                measured, pairs = self._epoch(block, begin, hold)
+                progress.epoch += 1
+                progress.step, progress.sums, progress.seconds = 0, [], 0.0
+                self._log_epoch(block, i, in_round(block.lr, i), measured, pairs, begin)
+                self._checkpoint()
 
-    def _epoch(self, block: Block, mismatched: np.ndarray) -> tuple[dict[str, float], int]:
-        """Train one epoch on these mismatches (k, 2) and newly drawn matches.
+    def _next_mates(self) -> Future[np.ndarray]:
+        return self.feed.submit(mine_epoch, self._costs, list(self.progress.mates))
 
-        Returns `loss` and `accuracy`, and the number of pairs.
+    def _epoch(self, block: Block, begin: float, hold: Hold) -> tuple[dict[str, float], int]:
+        """Train one epoch, or the rest of one, on its mismatches and newly drawn matches.
+
+        begin: when it began; hold: to be begun with the first step. Returns `loss` and `accuracy`, and the
+        number of pairs.
         """
+        self._before_epoch = self.rng.bit_generator.state
         order = np.asarray(self.progress.order)
-        pairs, labels = epoch_pairs(matches(self.codes[order], self.rng), mismatched, self.rng)
+        matched = matches(self.codes[order], self.rng)
+        pairs, labels = epoch_pairs(matched, self.progress.mates[-1], self.rng)
         batch = block.batch or self.plan.batch
         if self.plan.steps:
             pairs, labels = pairs[: self.plan.steps * batch], labels[: self.plan.steps * batch]
         seeds = self.rng.integers(2**31, size=pairs.shape)
-        return self._fit(order[pairs], labels, seeds, batch), len(labels)
+        steps, first, sums = -(-len(labels) // batch), self.progress.step, self.progress.sums
+
+        def after_step(done: int) -> None:
+            hold.begin()
+            if first + done < steps and self._clock.due():
+                self.progress.step, self.progress.sums = first + done, self.learner.sums()
+                self.progress.seconds = time.monotonic() - begin
+                self._checkpoint()
+                look()
+
+        rest = slice(first * batch, None)
+        crops = self.feed.pair_batches(self.photos, order[pairs[rest]], seeds[rest], batch)
+        with progress_bar("training", steps, "step") as bar:
+            bar.update(first)
+            batches = self._batches(crops, labels[rest], batch, bar)
+            measured = self.learner.fit(lambda: batches, steps - first, sums, after_step)
+        return measured, len(labels)
+
+    def _batches(
+        self,
+        crops: Iterable[tuple[np.ndarray, np.ndarray]],
+        labels: np.ndarray,
+        batch: int,
+        bar: tqdm,
+    ) -> Iterator[Batch]:
+        """Preprocessed crops of both sides with their labels (n,), as the learner takes them."""
+        preprocess = self.network.preprocess
+        for step, (left, right) in enumerate(crops):
+            targets = labels[step * batch : step * batch + batch, None]
+            yield (preprocess(left), preprocess(right)), targets
+            bar.update()
 
     def _mine(self, amplitude: float) -> None:
         """Shuffle the photos, score them with the present net, and keep the round's costs in their file."""
@@ -194,27 +248,9 @@ class Trainer:
         slices = segments(len(names), self.plan.segments)
         scores = [score_matrix(head, features[group], progress="mining") for group in slices]
         keep_costs(self._costs, HardPairs(scores, self.codes[order], amplitude, self.rng))
-
-    def _fit(
-        self, pairs: np.ndarray, labels: np.ndarray, seeds: np.ndarray, batch: int
-    ) -> dict[str, float]:
-        """Train one epoch on `pairs` (n, 2) of photo indices, `labels` (n,), `seeds` (n, 2) of crops.
-
-        Returns the mean `loss` and `accuracy`.
-        """
-        steps = -(-len(labels) // batch)
-        crops = self.feed.pair_batches(self.photos, pairs, seeds, batch)
-        preprocess = self.network.preprocess
-
-        with progress_bar("training", steps, "step") as bar:
-
-            def batches() -> Iterator[Batch]:
-                for step, (left, right) in enumerate(crops):
-                    targets = labels[step * batch : step * batch + batch, None]
-                    yield (preprocess(left), preprocess(right)), targets
-                    bar.update()
-
-            return self.learner.fit(batches, steps)
+        self.progress.mined = True
+        if self._clock.due():
+            self._checkpoint()
 
     def _log_epoch(
         self, block: Block, i: int, lr: float, measured: dict[str, float], pairs: int, begin: float
@@ -259,10 +295,12 @@ class Trainer:
         state = {
             "description": dict(self.description.content),
             "progress": vars(self.progress),
-            "rng": self.rng.bit_generator.state,
+            "rng": self._before_epoch if self.progress.step else self.rng.bit_generator.state,
             "weights": [ops.convert_to_numpy(variable) for variable in self.learner.weights],
             "optimizer": [
                 ops.convert_to_numpy(variable) for variable in self.learner.optimizer.variables
             ],
         }
         save(self._state, state)
+        self._clock.reset()
+        would_keep(f"the training is kept in {self.progress}")
