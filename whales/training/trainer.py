@@ -86,6 +86,8 @@ class Trainer:
             return False
         state = load(self._state)
         differences = self.description.differences(state["description"])
+        if len(state["weights"]) != len(self.learner.weights):
+            differences = ["it is of an earlier version"]
         if differences:
             self.set_aside(f"it is of another training: {in_words(differences)}")
             return False
