@@ -26,7 +26,15 @@ from whales.scores.head import head_weights
 from whales.scores.pair_scores import score_matrix
 from whales.scores.ranking import validation_map
 from whales.training.learner import Batch, Learner
-from whales.training.mining import HardPairs, epoch_pairs, keep_costs, matches, mine_epoch, segments
+from whales.training.mining import (
+    HardPairs,
+    come_back,
+    epoch_pairs,
+    keep_costs,
+    matches,
+    mine_epoch,
+    segments_of,
+)
 from whales.training.plan import Block, Plan, in_round
 
 
@@ -76,6 +84,8 @@ class Trainer:
         self._history_csv = history_csv
         self._tensorboard = tensorboard
         self._resumed: dict[str, list[np.ndarray]] | None = None
+        self._validates = bool(data.rows and data.columns)
+        self._pairs_came_back = False
 
     def resume(self) -> bool:
         """Resume from the checkpoint of the same training, if there is one, and log so.
@@ -111,7 +121,7 @@ class Trainer:
         `save_as(tag, map5)`: path for weights of that MAP@5. Returns every file written and its MAP@5, in
         order.
         """
-        if self.plan.validate_first and not self.progress.history:
+        if self.plan.validate_first and self._validates and not self.progress.history:
             log(f"start: MAP@5 {self.validate():.6f}")
         for index in range(self.progress.block, len(self.plan.blocks)):
             block = self.plan.blocks[index]
@@ -123,7 +133,7 @@ class Trainer:
                     self.progress.epoch, self.progress.mates = 0, []
                 self._prepare(block, i)
                 self._round(block, i)
-                if block.each_round or i == block.rounds - 1:
+                if self._due(block, i):
                     self._validate_and_save(block, i, save_as)
         folder = save_as("", 0).parent
         # Checkpoints of versions before 0.2 hold whole paths, of a root that may have moved.
@@ -138,6 +148,16 @@ class Trainer:
             head_weights(self.network.head), rows, columns, progress="valid scores"
         )
         return validation_map(scores, data.rows, data.columns, data.identity_of)
+
+    def _due(self, block: Block, i: int) -> bool:
+        """Whether weights are validated and saved after round i of the present block.
+
+        Without validation photos at the end of the plan alone: later stages start from the best MAP@5.
+        """
+        last = i == block.rounds - 1
+        if self._validates:
+            return last or block.each_round
+        return last and self.progress.block == len(self.plan.blocks) - 1
 
     def _prepare(self, block: Block, i: int) -> None:
         """Begin round i of a block, with the checkpoint's optimizer after a resume."""
@@ -163,6 +183,9 @@ class Trainer:
         while progress.epoch < epochs:
             begin = time.monotonic()
             mismatched = next_mates.result()
+            if not self._pairs_came_back and come_back(mismatched, progress.mates):
+                self._pairs_came_back = True
+                log("few photos: pairs of earlier epochs come back, since no others are left")
             progress.mates.append(mismatched)
             if progress.epoch + 1 < epochs:
                 next_mates = self.feed.submit(mine_epoch, self._costs, progress.mates)
@@ -191,7 +214,7 @@ class Trainer:
         names = [self.photos[index] for index in order]
         features = branch_features(self.network, self.feed, names, "features")
         head = head_weights(self.network.head)
-        slices = segments(len(names), self.plan.segments)
+        slices = segments_of(self.codes[order], self.plan.segments)
         scores = [score_matrix(head, features[group], progress="mining") for group in slices]
         keep_costs(self._costs, HardPairs(scores, self.codes[order], amplitude, self.rng))
 
@@ -238,11 +261,12 @@ class Trainer:
     def _validate_and_save(
         self, block: Block, i: int, save_as: Callable[[str, float], Path]
     ) -> None:
-        map5 = self.validate()
+        map5 = self.validate() if self._validates else 0.0
         path = save_as(block.tag.format(i=i), map5)
         self.network.save_weights(path)
         self.progress.saved.append((path.name, map5))
-        self.progress.history[-1]["map5"] = f"{map5:.6f}"
+        if self._validates:
+            self.progress.history[-1]["map5"] = f"{map5:.6f}"
         log(f"block {self.progress.block} round {i}: MAP@5 {map5:.6f}, {path.name}")
         self._write_history()
         if self._tensorboard:
