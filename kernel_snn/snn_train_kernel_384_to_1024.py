@@ -15,7 +15,7 @@ from functools import partial
 from kernel_snn.a00_net_kernel import NET
 from kernel_snn.training_chain import PlanChain, training_chain
 from whales.stages.stage import run
-from whales.training.plan import Block, Plan
+from whales.training.plan import SMOKE_MOMENTUM, Block, Plan
 
 temp = partial(Block, "temp")  # learning rate, rounds, epochs, amplitude
 
@@ -63,13 +63,13 @@ FULL = (
 
 def smoke(*blocks: tuple[Block, ...], momentum: float | None = None) -> PlanChain:
     first, second, third = blocks
-    plan = Plan(64, batch=32, segments=2, momentum=momentum, blocks=first)
+    plan = Plan(64, 32, 2, momentum=momentum, frozen_inference=True, blocks=first)
     return plan, replace(plan, blocks=second), replace(plan, blocks=third, data_parallel=True)
 
 
 PLANS = {"full": FULL, "smoke": smoke(SMOKE_1ST, SMOKE_2ND, SMOKE_3RD)}
 # Without the warm start:
-COLD_PLANS = {"full": FULL, "smoke": smoke(COLD_1ST, COLD_2ND, COLD_3RD, momentum=0.9)}
+COLD_PLANS = {"full": FULL, "smoke": smoke(COLD_1ST, COLD_2ND, COLD_3RD, momentum=SMOKE_MOMENTUM)}
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from siamese_net_v5_densenet121.a00_net_v5 import NET
 from whales.stages.stage import run
 from whales.stages.training_stage import training_stage
-from whales.training.plan import Block, Plan
+from whales.training.plan import SMOKE_MOMENTUM, Block, Plan
 
 FULL = Plan(
     size=224,
@@ -33,7 +33,7 @@ SMOKE = Plan(
     size=64,
     batch=16,
     segments=1,
-    momentum=0.9,
+    momentum=SMOKE_MOMENTUM,
     steps=14,
     blocks=(
         Block("temp0", 2e-3, rounds=1, epochs=30, amplitude=1000),

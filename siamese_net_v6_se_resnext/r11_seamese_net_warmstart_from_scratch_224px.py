@@ -11,14 +11,14 @@ from collections.abc import Sequence
 from siamese_net_v6_se_resnext.a00_net_v6 import NET
 from whales.stages.stage import run
 from whales.stages.training_stage import training_stage
-from whales.training.plan import WARM_START, Block, Plan
+from whales.training.plan import SMOKE_MOMENTUM, WARM_START, Block, Plan
 
 FULL = Plan(size=224, batch=6, segments=1, weights="imagenet", blocks=WARM_START)
 SMOKE = Plan(
     size=48,
     batch=16,
     segments=1,
-    momentum=0.9,
+    momentum=SMOKE_MOMENTUM,
     steps=14,
     blocks=(
         Block("temp04_{i}", 2e-3, rounds=1, epochs=36, amplitude=1000, each_round=True),

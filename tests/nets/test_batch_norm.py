@@ -5,9 +5,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from whales.nets.batch_norm import BatchNormalization
+from whales.nets.batch_norm import BatchNormalization, MovingStatistics
 
 PHOTOS = np.random.default_rng(0).normal(3, 2, (4, 3, 3, 2)).astype(np.float32)
+
+
+def array(tensor):
+    return np.array(keras.ops.convert_to_numpy(tensor))
 
 
 def built(layer_class, **options):
@@ -20,14 +24,34 @@ def built(layer_class, **options):
 
 def test_training_by_hand():
     layer = built(BatchNormalization)
-    values = np.array([1.0, 3.0, 5.0, 7.0], np.float32)  # mean 4, variance 5, unbiased 20 / 3
+    values = np.array([1.0, 3.0, 5.0, 7.0], np.float32)  # mean 4, variance 5
     photos = np.stack([values, values * 10], axis=-1).reshape(4, 1, 1, 2)
-    outputs = np.asarray(layer(photos, training=True))
+    outputs = array(layer(photos, training=True))
     expected = (values - 4) / np.sqrt(5.01) * 2 + 1
     np.testing.assert_allclose(outputs[:, 0, 0, 0], expected, rtol=1e-5)
-    np.testing.assert_allclose(np.asarray(layer.moving_mean), [0.4, 4.0], rtol=1e-5)
-    unbiased = np.array([20 / 3, 2000 / 3])
-    np.testing.assert_allclose(np.asarray(layer.moving_variance), 0.9 + 0.1 * unbiased, rtol=1e-5)
+    np.testing.assert_array_equal(array(layer.moving_mean), [0, 0])  # not asked to follow
+
+
+def test_moving_statistics_by_hand():
+    photo = keras.Input((1, 1, 2))
+    layer = BatchNormalization(epsilon=0.01)
+    statistics = MovingStatistics(
+        keras.Model(photo, keras.layers.GlobalMaxPooling2D()(layer(photo))), momentum=0.9
+    )
+    values = np.array([1.0, 3.0, 5.0, 7.0], np.float32)
+    first = np.stack([values, values * 10], axis=-1).reshape(4, 1, 1, 2)
+    statistics(first, training=True)
+    # Unbiased 5 * 4 / 3 = 20 / 3, and once more: times 4 / 2.99.
+    variance = np.array([20 / 3, 2000 / 3]) * 4 / 2.99
+    np.testing.assert_allclose(array(layer.moving_mean), [4, 40], rtol=1e-6)
+    np.testing.assert_allclose(array(layer.moving_variance), variance, rtol=1e-6)
+    statistics(first * 2, training=True)
+    # (0.9 * 4 + 1 * 8) / 1.9, and four times the variance with the same shares.
+    np.testing.assert_allclose(array(layer.moving_mean), [11.6 / 1.9, 116 / 1.9], rtol=1e-6)
+    np.testing.assert_allclose(array(layer.moving_variance), variance * 4.9 / 1.9, rtol=1e-6)
+    kept = array(layer.moving_mean)
+    statistics(first, training=False)
+    np.testing.assert_array_equal(array(layer.moving_mean), kept)
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="the fused operation is its")
@@ -39,17 +63,19 @@ def test_values_and_gradients_are_those_of_keras():
             outputs = layer(photos, training=True)
             loss = tf.reduce_sum(outputs**3)
         gradients = tape.gradient(loss, [photos, *layer.trainable_weights])
-        results.append([outputs, *gradients, layer.moving_mean])
+        results.append([outputs, *gradients])
     for ours, theirs in zip(*results, strict=True):
         np.testing.assert_allclose(np.asarray(ours), np.asarray(theirs), rtol=2e-4, atol=2e-3)
 
 
-def test_inference_and_a_frozen_layer_use_the_moving_statistics():
+def test_inference_uses_the_moving_statistics_and_a_frozen_layer_where_it_is_asked_to():
     layer = built(BatchNormalization)
     expected = PHOTOS / np.sqrt(1.01) * [2.0, 0.5] + [1.0, -1.0]
-    np.testing.assert_allclose(np.asarray(layer(PHOTOS)), expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(array(layer(PHOTOS)), expected, rtol=1e-4, atol=1e-5)
+    by_the_batch = array(layer(PHOTOS, training=True))
     layer.trainable = False
-    np.testing.assert_allclose(
-        np.asarray(layer(PHOTOS, training=True)), expected, rtol=1e-4, atol=1e-5
-    )
-    np.testing.assert_array_equal(np.asarray(layer.moving_mean), [0, 0])
+    np.testing.assert_array_equal(array(layer(PHOTOS, training=True)), by_the_batch)
+    layer.frozen_inference = True
+    np.testing.assert_allclose(array(layer(PHOTOS, training=True)), expected, rtol=1e-4, atol=1e-5)
+    layer.trainable = True
+    np.testing.assert_array_equal(array(layer(PHOTOS, training=True)), by_the_batch)

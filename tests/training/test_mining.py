@@ -3,9 +3,10 @@
 from collections import Counter
 from itertools import permutations
 
+import lap
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
 
@@ -13,12 +14,14 @@ from whales.training.mining import (
     FORBIDDEN,
     HardPairs,
     assign,
+    come_back,
     derangement,
     epoch_pairs,
     keep_costs,
     matches,
     mine_epoch,
     segments,
+    segments_of,
 )
 
 
@@ -141,8 +144,8 @@ def test_four_photos_by_hand():
     mined = HardPairs([scores], np.array([0, 0, 1, 1]), 0, rng())
     # Rows 0, 1: .9 + .7 beats .1 + .8. Rows 2, 3: .3 + .6 beats .2 + .4.
     assert mined.next_epoch().tolist() == [[0, 2], [1, 3], [2, 1], [3, 0]]
-    # All of the eight ordered pairs are now forbidden, as chosen or as mirror images.
-    assert mined.next_epoch().tolist() == []
+    # All of the eight ordered pairs are now forbidden, as chosen or as mirror images: they come back.
+    assert mined.next_epoch().tolist() == [[0, 2], [1, 3], [2, 1], [3, 0]]
 
 
 def problem(photos=36, identities=9, parts=1, seed=0):
@@ -170,18 +173,92 @@ def test_pairs_of_a_round(parts, solver):
         used |= chosen | {(b, a) for a, b in chosen}
 
 
-def test_until_nobody_is_left():
-    scores, codes = problem(photos=8, identities=4)
-    mined = HardPairs(scores, codes, 0, rng())
-    used = set()
-    for _ in range(12):
-        chosen = {(int(a), int(b)) for a, b in mined.next_epoch()}
-        assert not chosen & used
-        assert all(codes[a] != codes[b] for a, b in chosen)
-        used |= chosen | {(b, a) for a, b in chosen}
-    # 8 * 6 ordered pairs of different identities are all forbidden in the end.
-    assert len(used) == 48
-    assert len(mined.next_epoch()) == 0
+def fewest_released(cost, used, most):
+    """How many of the earliest epochs must come back, by SciPy, for `most` pairs; and the costs then."""
+    for released in range(len(used) + 1):
+        tried = cost.astype(np.float64)
+        for epoch in used[released:]:
+            for a, b in epoch:
+                tried[a, b] = tried[b, a] = FORBIDDEN
+        rows, columns = linear_sum_assignment(tried)
+        chosen = tried[rows, columns][tried[rows, columns] < FORBIDDEN]
+        if len(chosen) == most:
+            return released, chosen.sum()
+    raise AssertionError("too few pairs even without any that is forbidden")
+
+
+@settings(max_examples=40)
+@given(st.lists(st.integers(0, 4), min_size=2, max_size=9), st.integers(0, 1000))
+def test_forbidden_pairs_come_back_oldest_first(identities, seed):
+    codes = np.array(identities)
+    assume(len(set(identities)) > 1)
+    scores = rng(seed).random((len(codes),) * 2, dtype=np.float32)
+    runs = [HardPairs([scores], codes, 0.5, rng(seed)) for _ in range(2)]
+    first = [cost.copy() for cost in runs[0].costs]
+    used = []
+    for _ in range(8):
+        pairs, again = (mined.next_epoch() for mined in runs)
+        np.testing.assert_array_equal(pairs, again)
+        assert len(pairs) > 0
+        assert (codes[pairs[:, 0]] != codes[pairs[:, 1]]).all()
+        for side in (0, 1):
+            assert len(set(pairs[:, side])) == len(pairs)
+        if not used:
+            most = len(pairs)
+        assert len(pairs) == most
+        released, total = fewest_released(first[0], used, most)
+        chosen = first[0][pairs[:, 0], pairs[:, 1]].astype(float)
+        assert chosen.sum() == pytest.approx(total, abs=1e-5)
+        late = {frozenset(pair) for epoch in used[released:] for pair in epoch.tolist()}
+        assert not late & {frozenset(pair) for pair in pairs.tolist()}
+        early = {frozenset(pair) for epoch in used[:released] for pair in epoch.tolist()}
+        assert come_back(pairs, used) == bool(early & {frozenset(p) for p in pairs.tolist()})
+        np.testing.assert_array_equal(runs[0].costs, first)
+        used.append(pairs)
+
+
+@pytest.mark.parametrize("identities", [[0, 0, 1, 1], [0, 1] * 12, [k % 6 for k in range(24)]])
+def test_small_catalogues_never_run_out_of_pairs(identities):
+    codes = np.array(identities)
+    scores = [rng(1).random((len(codes),) * 2, dtype=np.float32)]
+    mined = HardPairs(scores, codes, 1000, rng(2))
+    assert [len(mined.next_epoch()) for _ in range(30)] == [len(codes)] * 30
+
+
+def test_plenty_of_photos_train_on_new_pairs_alone():
+    """The published recipe, epoch by epoch: assign, then forbid what was taken and its mirror image."""
+    scores, codes = problem(photos=160, identities=40, parts=2)
+    mined = HardPairs(scores, codes, 0.25, rng(4))
+    costs, used = [cost.copy() for cost in mined.costs], []
+    for _ in range(20):
+        expected, start = [], 0
+        for cost in costs:
+            columns = lap.lapjv(cost.astype(np.float64))[1]
+            rows = np.arange(len(cost))
+            expected.append(np.stack([rows, columns], axis=1) + start)
+            cost[rows, columns] = cost[columns, rows] = FORBIDDEN
+            start += len(cost)
+        pairs = mined.next_epoch()
+        np.testing.assert_array_equal(pairs, np.concatenate(expected))
+        assert not come_back(pairs, used)
+        used.append(pairs)
+
+
+@given(
+    st.lists(st.integers(0, 3), min_size=2, max_size=30),
+    st.integers(1, 12),
+)
+def test_every_segment_holds_two_identities(identities, parts):
+    codes = np.array(identities)
+    assume(len(set(identities)) > 1)
+    slices = segments_of(codes, parts)
+    assert np.concatenate([np.arange(len(codes))[s] for s in slices]).tolist() == [
+        *range(len(codes))
+    ]
+    assert all(len(set(codes[s])) > 1 for s in slices)
+    assert len(slices) <= parts
+    if all(len(set(codes[s])) > 1 for s in segments(len(codes), parts)):
+        assert slices == segments(len(codes), parts)
 
 
 def test_one_identity_too_large_gives_fewer_pairs_and_no_wrong_one():

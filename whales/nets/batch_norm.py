@@ -1,32 +1,106 @@
-"""Batch normalization as Keras 2 trained it, in one operation where the backend has one."""
+"""Batch normalization as Keras 2.2.4 trained it, on every backend."""
 
 from __future__ import annotations
 
+import math
+from contextvars import ContextVar
+from typing import NamedTuple
+
 import keras
+from keras import KerasTensor, ops
+
+
+class _Update(NamedTuple):
+    """How moving statistics follow a batch: scalars, computed once for all layers."""
+
+    photos: KerasTensor  # of the batch
+    share: KerasTensor  # of the batch's statistics in the moving ones
+    kept: KerasTensor  # 1 - share
+
+
+# None where moving statistics rest. A context variable, since each replica of a step has its own thread.
+_update: ContextVar[_Update | None] = ContextVar("update", default=None)
 
 
 class BatchNormalization(keras.layers.BatchNormalization):
-    """Keras's layer; in training on TensorFlow it is one fused operation instead of some thirty.
+    """Keras's layer with the training of Keras 2.2.4, on TensorFlow in one fused operation.
 
-    That halves the time to trace a training step. The moving variance follows the unbiased variance
-    of the batch, as in Keras 2.2.4; Keras 3 itself takes the biased one. Other backends, and inference
-    everywhere, use Keras's code.
+    In training it normalizes by the batch's statistics, even where it is not trainable. Its moving
+    statistics move where it is trainable and called through `MovingStatistics`, and rest elsewhere.
+    They follow the unbiased variance. One operation instead of some thirty halves the time to trace a step.
+
+    frozen_inference: normalize by the moving statistics in training too, where the layer is not trainable
     """
 
-    def call(
-        self,
-        inputs: keras.KerasTensor,
-        training: bool | None = None,
-        mask: keras.KerasTensor | None = None,
-    ) -> keras.KerasTensor:
-        """(n, h, w, c) -> the same shape, normalized by the batch's statistics in training."""
-        if not (training and self.trainable and keras.backend.backend() == "tensorflow"):
-            return super().call(inputs, training=training, mask=mask)
-        import tensorflow as tf
+    frozen_inference = False
 
-        outputs, mean, variance, *_ = tf.compat.v1.nn.fused_batch_norm(
-            inputs, self.gamma.value, self.beta.value, epsilon=self.epsilon, is_training=True
-        )
-        for moving, measured in ((self.moving_mean, mean), (self.moving_variance, variance)):
-            moving.assign(moving * self.momentum + measured * (1.0 - self.momentum))
+    def call(
+        self, inputs: KerasTensor, training: bool | None = None, mask: KerasTensor | None = None
+    ) -> KerasTensor:
+        """(n, h, w, c) -> the same shape, normalized by the batch's statistics in training."""
+        if not training or (self.frozen_inference and not self.trainable):
+            return super().call(inputs, training=False, mask=mask)
+        outputs, mean, variance = self._normalized(inputs)
+        update = _update.get()
+        if self.trainable and update is not None:
+            count = update.photos * float(inputs.shape[1] * inputs.shape[2])
+            # Keras 2.2.4 corrects once more the variance that the operation has made unbiased.
+            variance = variance * (count / (count - (1.0 + self.epsilon)))
+            for moving, measured in ((self.moving_mean, mean), (self.moving_variance, variance)):
+                moving.assign(moving * update.kept + measured * update.share)
         return outputs
+
+    def _normalized(self, inputs: KerasTensor) -> tuple[KerasTensor, KerasTensor, KerasTensor]:
+        """The outputs, and the batch's mean and unbiased variance, (c,) float32."""
+        if keras.backend.backend() == "tensorflow":
+            import tensorflow as tf
+
+            return tf.compat.v1.nn.fused_batch_norm(
+                inputs, self.gamma.value, self.beta.value, epsilon=self.epsilon, is_training=True
+            )[:3]
+        exact = ops.cast(inputs, "float32")
+        mean, variance = ops.moments(exact, axes=[0, 1, 2])
+        outputs = ops.batch_normalization(
+            exact, mean, variance, -1, self.beta, self.gamma, self.epsilon
+        )
+        count = ops.cast(ops.size(inputs) // inputs.shape[-1], "float32")
+        unbiased = variance * (count / ops.maximum(count - 1.0, 1.0))
+        return ops.cast(outputs, self.compute_dtype), mean, unbiased
+
+
+class MovingStatistics(keras.layers.Layer):
+    """Calls a branch, and lets the moving statistics of its batch normalization follow the batch.
+
+    They are debiased: after t calls in training they are the sum of m^(t - i) (1 - m) x_i over the
+    batches' statistics x_i, divided by 1 - m^t, m being the momentum. So the first batch replaces what
+    was there before, and t is a state of the training, but no weight of the net.
+    """
+
+    def __init__(self, branch: keras.Model, momentum: float) -> None:
+        """`branch`: (n, size, size, C) -> (n, d), with the layers of `BatchNormalization`."""
+        super().__init__(dtype="float32", name="moving_statistics")
+        self.branch = branch
+        self.momentum = momentum
+        self.count = self.add_weight(
+            shape=(), initializer="zeros", trainable=False, aggregation="mean", name="count"
+        )
+
+    def compute_output_shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """That of the branch's features."""
+        return (shape[0], self.branch.output_shape[-1])
+
+    def call(self, photos: KerasTensor, training: bool | None = None) -> KerasTensor:
+        """The branch's features of preprocessed photos; a frozen branch's statistics rest."""
+        if not (training and self.branch.trainable):
+            return self.branch(photos, training=training)
+        count = self.count + 1.0
+        self.count.assign(count)
+        # As a recursion, x_t's share is (1 - m) / (1 - m^t): it needs no second average.
+        share = (1.0 - self.momentum) / -ops.expm1(count * math.log(self.momentum))
+        share = ops.minimum(share, 1.0)
+        number = ops.cast(ops.shape(photos)[0], "float32")
+        token = _update.set(_Update(number, share, 1.0 - share))
+        try:
+            return self.branch(photos, training=training)
+        finally:
+            _update.reset(token)

@@ -53,10 +53,7 @@ class SiameseNetwork:
         save_weights(self.branch, self.head, path)
 
     def set_branch_trainable(self, trainable: bool) -> None:
-        """Freeze or free the branch; a frozen one runs its batch normalization in inference mode.
-
-        A compiled model must be compiled again for this to take effect.
-        """
+        """Freeze or free the branch; a compiled model must be compiled again for this to take effect."""
         self.branch.trainable = trainable
 
 

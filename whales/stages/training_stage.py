@@ -224,6 +224,10 @@ def train(
             f"{job.name}: {len(data.train)} photos of {len(set(data.train.values()))} identities, "
             f"{plan.size} px, start: {start or 'none'}{devices}"
         )
+        if not (data.rows and data.columns):
+            log(
+                "no validation photos: MAP@5 counts as 0, weights are saved at the plan's end alone"
+            )
         if options.force:
             trainer.set_aside("--force")
         if options.force or not trainer.resume():

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from whales.base.errors import UserError
-from whales.training.plan import Plan
+from whales.training.plan import MOMENTUM, Plan
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import keras
     import tensorflow as tf
 
+    from whales.nets.batch_norm import MovingStatistics
     from whales.nets.network import SiameseNetwork
 
 # Makes an epoch's batches: ((left, right), labels), preprocessed photos float32 and (n, 1) float32.
@@ -36,16 +37,32 @@ _LOOK_AT_LOSS = 50
 class Learner:
     """A network with its optimizer, compiled for a frozen and for a free branch when first needed."""
 
-    def __init__(self, network: SiameseNetwork) -> None:
-        """`network`: with its first weights; it is trained in place."""
+    def __init__(
+        self,
+        network: SiameseNetwork,
+        momentum: float | None = None,
+        frozen_inference: bool = False,
+    ) -> None:
+        """`network`: with its first weights; it is trained in place.
+
+        momentum, frozen_inference: of its batch normalization, as in `Plan`.
+        """
+        from whales.nets.batch_norm import BatchNormalization, MovingStatistics
+
         self.network = network
+        self._statistics = MovingStatistics(
+            network.branch, MOMENTUM if momentum is None else momentum
+        )
+        for layer in network.branch.layers:
+            if isinstance(layer, BatchNormalization):
+                layer.frozen_inference = frozen_inference
         self._models: dict[bool, keras.Model] = {}
         self._frozen: bool | None = None
 
     @property
     def weights(self) -> list[keras.Variable]:
-        """All variables of branch and head, moving statistics included."""
-        return _variables(self.network)
+        """All variables of branch and head, moving statistics included, and how often these moved."""
+        return [*_variables(self.network), self._statistics.count]
 
     @property
     def optimizer(self) -> keras.optimizers.Optimizer:
@@ -53,9 +70,10 @@ class Learner:
         return self._models[self._frozen].optimizer
 
     def restart(self, network: SiameseNetwork) -> None:
-        """Copy the weights of a network of the same build; the next block begins with a new Adam."""
-        for variable, value in zip(self.weights, _variables(network), strict=True):
+        """Copy the weights of a network of the same build; Adam and the moving statistics begin anew."""
+        for variable, value in zip(_variables(self.network), _variables(network), strict=True):
             variable.assign(value)
+        self._statistics.count.assign(0.0)
         self._frozen = None
 
     def begin(self, frozen: bool, learning_rate: float, new_adam: bool) -> None:
@@ -67,7 +85,7 @@ class Learner:
             self.network.set_branch_trainable(not frozen)
             self._frozen, new_adam = frozen, True
             if frozen not in self._models:
-                self._models[frozen] = _compiled(self.network.model)
+                self._models[frozen] = _compiled(self.network, self._statistics)
         if new_adam:
             for variable in self.optimizer.variables:
                 variable.assign(np.zeros(variable.shape, variable.dtype))
@@ -148,7 +166,7 @@ class Learners:
     def __init__(self, build: Callable[[int, Path | str | None], SiameseNetwork]) -> None:
         """`build`: photo size in pixels and first weights -> a new network."""
         self._build = build
-        self._kept: dict[tuple[int, float | None, str], Learner] = {}
+        self._kept: dict[tuple[int, float | None, bool, str], Learner] = {}
 
     def start(
         self, plan: Plan, weights: Path | str | None, seed: int, devices: str = ""
@@ -162,25 +180,29 @@ class Learners:
 
         keras.utils.set_random_seed(seed)
         network = self._build(plan.size, weights)
-        key = (plan.size, plan.momentum, devices)
+        key = (plan.size, plan.momentum, plan.frozen_inference, devices)
         if key in self._kept:
             self._kept[key].restart(network)
             return self._kept[key]
-        for layer in network.branch.layers if plan.momentum else ():
-            if hasattr(layer, "momentum"):
-                layer.momentum = plan.momentum
-        return self._kept.setdefault(key, Learner(network))
+        learner = Learner(network, plan.momentum, plan.frozen_inference)
+        return self._kept.setdefault(key, learner)
 
 
 def _variables(network: SiameseNetwork) -> list[keras.Variable]:
     return [*network.branch.variables, *network.head.variables]
 
 
-def _compiled(network_model: keras.Model) -> keras.Model:
-    """A model over the same layers, compiled so that a step is traced once."""
+def _compiled(network: SiameseNetwork, statistics: MovingStatistics) -> keras.Model:
+    """A model over the same layers, compiled so that a step is traced once.
+
+    The moving statistics follow the right side alone: in Keras 2.2.4 each side kept averages of its own,
+    and the side that wrote last was kept.
+    """
     import keras
 
-    model = keras.Model(network_model.inputs, network_model.outputs)
+    left, right = network.model.inputs
+    features = [network.branch(left), statistics(right)]
+    model = keras.Model([left, right], network.head(features))
     model.compile(
         optimizer=keras.optimizers.Adam(),
         loss="binary_crossentropy",

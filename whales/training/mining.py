@@ -27,6 +27,23 @@ def segments(count: int, parts: int) -> list[slice]:
     return [slice(start, min(start + length, count)) for start in range(0, count, length)]
 
 
+def segments_of(identities: np.ndarray, parts: int) -> list[slice]:
+    """`segments` of photos with these identities, (n,) int: `parts`, or the most that work below that.
+
+    A segment works where it holds photos of two identities, since pairs are made within it.
+
+    >>> segments_of(np.array([0, 0, 1, 1, 0]), 2)
+    [slice(0, 3, None), slice(3, 5, None)]
+    >>> segments_of(np.array([0, 0, 1, 1, 0]), 3)
+    [slice(0, 3, None), slice(3, 5, None)]
+    """
+    for fewer in range(parts, 1, -1):
+        slices = segments(len(identities), fewer)
+        if all((identities[part] != identities[part.start]).any() for part in slices):
+            return slices
+    return segments(len(identities), 1)
+
+
 def derangement(count: int, rng: np.random.Generator) -> np.ndarray:
     """A uniformly drawn permutation of range(count) without a fixed point, (count,) int.
 
@@ -75,7 +92,10 @@ def assign(cost: np.ndarray, solver: str = "lap") -> np.ndarray:
 
 
 class HardPairs:
-    """The mismatches of one round: hard negatives, each photo once a side, no pair repeated."""
+    """The mismatches of one round: hard negatives, each photo once a side, no pair repeated.
+
+    Where too few pairs are left for another epoch, those of the earliest epochs come back.
+    """
 
     def __init__(
         self,
@@ -93,6 +113,7 @@ class HardPairs:
         if photos != len(identities):
             raise ValueError(f"expected scores of {len(identities)} photos, received {photos}")
         self.costs: list[np.ndarray] = []
+        self._used: list[np.ndarray] = []  # the mismatches (k, 2) of each epoch
         start = 0
         for block in scores:
             codes = identities[start : start + len(block)]
@@ -107,44 +128,83 @@ class HardPairs:
 
     @classmethod
     def resumed(cls, costs: list[np.ndarray], used: Sequence[np.ndarray]) -> HardPairs:
-        """Resume a round from its first costs, which change in place.
-
-        `used`: the mismatches (k, 2) of the epochs already trained.
-        """
+        """Resume a round from its costs; `used`: the mismatches (k, 2) of the epochs already trained."""
         mined = cls([], np.zeros(0, int), 0, np.random.default_rng(0))
-        mined.costs = costs
-        for pairs in used:
-            start = 0
-            for cost in costs:
-                inside = (pairs[:, 0] >= start) & (pairs[:, 0] < start + len(cost))
-                cls._forbid(cost, pairs[inside] - start)
-                start += len(cost)
+        mined.costs, mined._used = costs, list(used)
         return mined
 
     def next_epoch(self, solver: str = "lap") -> np.ndarray:
         """The pairs of least total cost, of different identities: (<= n, 2) int64 indices.
 
-        They are forbidden from then on. Fewer than n where some photo has no allowed mate left.
+        They and their mirror images are forbidden from then on. Fewer than n where an identity has more
+        than half of a segment's photos.
         """
         pairs = []
         start = 0
         for cost in self.costs:
-            columns = assign(cost, solver)
-            rows = np.flatnonzero(cost[np.arange(len(cost)), columns] < FORBIDDEN)
-            chosen = np.stack([rows, columns[rows]], axis=1)
-            pairs.append(chosen + start)
-            self._forbid(cost, chosen)
-            start += len(cost)
-        return np.concatenate(pairs)
+            end = start + len(cost)
+            inside = [epoch[(start <= epoch[:, 0]) & (epoch[:, 0] < end)] for epoch in self._used]
+            pairs.append(_hardest(cost, [epoch - start for epoch in inside], solver) + start)
+            start = end
+        self._used.append(np.concatenate(pairs))
+        return self._used[-1]
 
-    @staticmethod
-    def _forbid(cost: np.ndarray, pairs: np.ndarray) -> None:
-        cost[pairs[:, 0], pairs[:, 1]] = FORBIDDEN
-        cost[pairs[:, 1], pairs[:, 0]] = FORBIDDEN
+
+def _hardest(cost: np.ndarray, used: Sequence[np.ndarray], solver: str) -> np.ndarray:
+    """The hardest pairs of a segment, (k, 2), without those of the epochs `used`, earliest first.
+
+    These come back, one epoch after the other, until there are as many pairs as identities allow. `cost`
+    changes meanwhile, and is then as before.
+    """
+    both = [np.concatenate([pairs, pairs[:, ::-1]]).T for pairs in used]
+    before = [cost[rows, columns] for rows, columns in both]
+
+    def forbid_from(first: int) -> None:
+        for (rows, columns), values in zip(both, before, strict=True):
+            cost[rows, columns] = values
+        for rows, columns in both[first:]:
+            cost[rows, columns] = FORBIDDEN
+
+    def solve() -> np.ndarray:
+        columns = assign(cost, solver)
+        rows = np.flatnonzero(cost[np.arange(len(cost)), columns] < FORBIDDEN)
+        return np.stack([rows, columns[rows]], axis=1)
+
+    forbid_from(0)
+    chosen = solve()
+    if len(chosen) < len(cost):
+        forbid_from(len(both))
+        most = _most_pairs(cost)
+        for first in range(1, len(both) + 1):
+            if len(chosen) >= most:
+                break
+            forbid_from(first)
+            chosen = solve()
+    forbid_from(len(both))
+    return chosen
+
+
+def _most_pairs(cost: np.ndarray) -> int:
+    """So many mismatches at most fit into one epoch of a segment, none of its pairs being used.
+
+    The largest identity's s of n photos can only meet the n - s others, on either side.
+    """
+    largest = int((cost == FORBIDDEN).sum(axis=1).max())
+    return min(len(cost), 2 * (len(cost) - largest))
+
+
+def come_back(pairs: np.ndarray, used: Sequence[np.ndarray]) -> bool:
+    """Whether any of the mismatches (k, 2) is one of an epoch in `used`, or the mirror image of one."""
+    sizes = [int(epoch.max(initial=0)) + 1 for epoch in (pairs, *used)]
+
+    def codes(epoch: np.ndarray) -> np.ndarray:
+        return epoch.min(axis=1) * max(sizes) + epoch.max(axis=1)
+
+    return any(np.isin(codes(pairs), codes(epoch)).any() for epoch in used)
 
 
 def keep_costs(path: Path, mined: HardPairs) -> None:
-    """Write a round's first costs for `mine_epoch`."""
+    """Write a round's costs for `mine_epoch`."""
     save(path, {"costs": mined.costs})
 
 

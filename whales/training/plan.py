@@ -7,6 +7,10 @@ from dataclasses import dataclass, fields, replace
 
 Schedule = float | Callable[[int], float]
 
+# Of batch normalization's moving statistics: the method's, and that of the smoke profile's few steps.
+MOMENTUM = 0.99
+SMOKE_MOMENTUM = 0.9
+
 
 @dataclass(frozen=True)
 class Block:
@@ -43,8 +47,8 @@ class Plan:
     segments: photos are split into so many groups, and hard pairs are mined within each
     blocks: in their order
     weights: first weights of a chain of stages ("imagenet", or None for random ones)
-    momentum: of batch normalization's moving statistics, which in a training of few steps must follow
-        faster than with Keras's .99 (None)
+    momentum: of batch normalization's moving statistics (None: the method's)
+    frozen_inference: a frozen branch normalizes by its moving statistics in training, not by the batch's
     steps: of an epoch at most, to bound the time on many photos (None: all pairs)
     validate_first: log the MAP@5 of the first weights
     data_parallel: split each step over all devices
@@ -60,13 +64,19 @@ class Plan:
     blocks: tuple[Block, ...]
     weights: str | None = None
     momentum: float | None = None
+    frozen_inference: bool = False
     steps: int | None = None
     validate_first: bool = False
     data_parallel: bool = False
 
     def numbers(self) -> dict[str, object]:
-        """Every number of the plan as plain values; a setting that depends on the round, as a list."""
+        """Every number of the plan as plain values; a setting that depends on the round, as a list.
+
+        `frozen_inference` is left out where it is False, so that stamps made before it was there stay good.
+        """
         values = {field.name: getattr(self, field.name) for field in fields(self)}
+        if not self.frozen_inference:
+            del values["frozen_inference"]
         return {**values, "blocks": [_block_numbers(block) for block in self.blocks]}
 
 

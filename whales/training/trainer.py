@@ -32,7 +32,15 @@ from whales.scores.pair_scores import score_matrix
 from whales.scores.ranking import validation_map
 from whales.training.checkpoints import CheckpointClock
 from whales.training.learner import Batch, Learner
-from whales.training.mining import HardPairs, epoch_pairs, keep_costs, matches, mine_epoch, segments
+from whales.training.mining import (
+    HardPairs,
+    come_back,
+    epoch_pairs,
+    keep_costs,
+    matches,
+    mine_epoch,
+    segments_of,
+)
 from whales.training.plan import Block, Plan, in_round
 from whales.training.tensorboard import write_scalars
 
@@ -94,6 +102,8 @@ class Trainer:
         self._resumed: dict[str, list[np.ndarray]] | None = None
         self._clock = CheckpointClock()
         self._before_epoch = self.rng.bit_generator.state
+        self._validates = bool(data.rows and data.columns)
+        self._pairs_came_back = False
 
     def resume(self) -> bool:
         """Resume from the checkpoint of the same training, if there is one, and log so.
@@ -104,6 +114,8 @@ class Trainer:
             return False
         state = load(self._state)
         differences = self.description.differences(state["description"])
+        if len(state["weights"]) != len(self.learner.weights):
+            differences = ["it is of an earlier version"]
         if differences:
             self.set_aside(f"it is of another training: {in_words(differences)}")
             return False
@@ -127,7 +139,7 @@ class Trainer:
         `save_as(tag, map5)`: path for weights of that MAP@5. Returns every file written and its MAP@5, in
         order.
         """
-        if self.plan.validate_first and not self.progress.history:
+        if self.plan.validate_first and self._validates and not self.progress.history:
             log(f"start: MAP@5 {self.validate():.6f}")
         for index in range(self.progress.block, len(self.plan.blocks)):
             block = self.plan.blocks[index]
@@ -139,7 +151,7 @@ class Trainer:
                     self.progress.epoch, self.progress.mates, self.progress.mined = 0, [], False
                 self._prepare(block, i)
                 self._round(block, i)
-                if block.each_round or i == block.rounds - 1:
+                if self._due(block, i):
                     self._validate_and_save(block, i, save_as)
         folder = save_as("", 0).parent
         # Checkpoints of versions before 0.2 hold whole paths, of a root that may have moved.
@@ -154,6 +166,16 @@ class Trainer:
             head_weights(self.network.head), rows, columns, progress="valid scores"
         )
         return validation_map(scores, data.rows, data.columns, data.identity_of)
+
+    def _due(self, block: Block, i: int) -> bool:
+        """Whether weights are validated and saved after round i of the present block.
+
+        Without validation photos at the end of the plan alone: later stages start from the best MAP@5.
+        """
+        last = i == block.rounds - 1
+        if self._validates:
+            return last or block.each_round
+        return last and self.progress.block == len(self.plan.blocks) - 1
 
     def _prepare(self, block: Block, i: int) -> None:
         """Begin round i of a block, with the checkpoint's optimizer after a resume."""
@@ -180,7 +202,7 @@ class Trainer:
             begin = time.monotonic() - progress.seconds
             if not progress.step:  # else the checkpoint has them
                 next_mates = next_mates or self._next_mates()
-                progress.mates.append(next_mates.result())
+                self._take(next_mates.result())
             next_mates = self._next_mates() if progress.epoch + 1 < epochs else None
             with Hold() as hold:
                 measured, pairs = self._epoch(block, begin, hold)
@@ -188,6 +210,13 @@ class Trainer:
                 progress.step, progress.sums, progress.seconds = 0, [], 0.0
                 self._log_epoch(block, i, in_round(block.lr, i), measured, pairs, begin)
                 self._checkpoint()
+
+    def _take(self, mismatched: np.ndarray) -> None:
+        """Keep the mismatches (k, 2) of the next epoch, and say once that forbidden pairs came back."""
+        if not self._pairs_came_back and come_back(mismatched, self.progress.mates):
+            self._pairs_came_back = True
+            log("few photos: pairs of earlier epochs come back, since no others are left")
+        self.progress.mates.append(mismatched)
 
     def _next_mates(self) -> Future[np.ndarray]:
         return self.feed.submit(mine_epoch, self._costs, list(self.progress.mates))
@@ -245,7 +274,7 @@ class Trainer:
         names = [self.photos[index] for index in order]
         features = branch_features(self.network, self.feed, names, "features")
         head = head_weights(self.network.head)
-        slices = segments(len(names), self.plan.segments)
+        slices = segments_of(self.codes[order], self.plan.segments)
         scores = [score_matrix(head, features[group], progress="mining") for group in slices]
         keep_costs(self._costs, HardPairs(scores, self.codes[order], amplitude, self.rng))
         self.progress.mined = True
@@ -274,11 +303,12 @@ class Trainer:
     def _validate_and_save(
         self, block: Block, i: int, save_as: Callable[[str, float], Path]
     ) -> None:
-        map5 = self.validate()
+        map5 = self.validate() if self._validates else 0.0
         path = save_as(block.tag.format(i=i), map5)
         self.network.save_weights(path)
         self.progress.saved.append((path.name, map5))
-        self.progress.history[-1]["map5"] = f"{map5:.6f}"
+        if self._validates:
+            self.progress.history[-1]["map5"] = f"{map5:.6f}"
         log(f"block {self.progress.block} round {i}: MAP@5 {map5:.6f}, {path.name}")
         self._write_history()
         if self._tensorboard:
