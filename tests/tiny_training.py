@@ -22,14 +22,13 @@ sys.path.insert(0, {folder!r})
 from whales.training.plan import Block, Plan
 import snn_train_kernel_384_to_1024 as stage
 temp = lambda epochs, **more: Block("temp", {rate}, 1, epochs, 1, **more)
-stage.COLD_PLANS["smoke"] = (
-    Plan(64, 8, 2, (temp(2), temp(2, frozen=True))),
-    Plan(
-        64, 8, 2, steps=2,
-        blocks=(Block("final", lambda i: 1e-4 / (i + 1), 2, 2, 0.5, each_round=True),),
-    ),
-)
+final = lambda rate, rounds, epochs: Block("final", rate, rounds, epochs, 0.5, each_round=True)
+stage.COLD_PLANS["smoke"] = ({plans})
 stage.run(lambda: stage.main(sys.argv[1:]))
+"""
+PLANS = """
+    Plan(64, 8, 2, (temp(2), temp(2, frozen=True))),
+    Plan(64, 8, 2, steps=2, blocks=(final(lambda i: 1e-4 / (i + 1), 2, 2),)),
 """
 
 
@@ -52,16 +51,22 @@ def tiny_root(sample: Path, root: Path) -> Path:
 
 
 def start(
-    root: Path, *folds: int, options: tuple[str, ...] = (), rate: float = 1e-4
+    root: Path,
+    *folds: int,
+    options: tuple[str, ...] = (),
+    rate: float = 1e-4,
+    plans: str = PLANS,
+    **variables: str,
 ) -> subprocess.Popen:
     """The tiny stage in a process of its own; fold 0 unless others are given.
 
-    rate: learning rate of the first plan, as if it were edited on the page.
+    rate: learning rate of the first plan, as if it were edited on the page; plans: their code;
+    variables: of the environment.
     """
-    code = TINY.format(folder=str(HERE / "kernel_snn"), rate=rate)
+    code = TINY.format(folder=str(HERE / "kernel_snn"), rate=rate, plans=plans)
     chosen = [str(fold) for fold in folds or (0,)]
     command = [sys.executable, "-c", code, "--RUN_FOLD", *chosen, "--profile", "smoke", *options]
-    environment = {**os.environ, "WHALES_ROOT": str(root)}
+    environment = {**os.environ, "WHALES_ROOT": str(root), **variables}
     return subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )

@@ -135,14 +135,15 @@ def test_wrong_arguments_are_refused_in_one_line(work_root, argv, expected):
 
 def test_devices(work_root, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")
-    monkeypatch.setenv("JAX_PLATFORMS", "")  # so that it is put back at the end
+    for name in ("JAX_PLATFORMS", "KERAS_TORCH_DEVICE"):
+        monkeypatch.setenv(name, "")  # so that it is put back at the end
     parse_arguments("doc", [])
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "7"
     parse_arguments("doc", ["--device", "0,1"])
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "0,1"
     parse_arguments("doc", ["--device", "cpu"])
     assert os.environ["CUDA_VISIBLE_DEVICES"] in ("", "-1")
-    assert os.environ["JAX_PLATFORMS"] == "cpu"
+    assert os.environ["JAX_PLATFORMS"] == os.environ["KERAS_TORCH_DEVICE"] == "cpu"
 
 
 # --- jobs -----------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 from whales.base.console import configure
 from whales.base.errors import UserError
 from whales.files.workspace import Workspace
+from whales.stages.backends import prepare_backend
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -20,8 +21,8 @@ Record = TypeVar("Record", bound="DataclassInstance")
 
 PROFILE_CHOICES = ("full", "smoke")
 PRECISION_CHOICES = ("float32", "mixed_bfloat16")
-# Threads of one operation of TensorFlow on a CPU. The order of its sums, and so the last bits of every
-# weight, depend on their number; the smoke profile is made to be compared, so that it fixes it.
+# Threads of one operation of TensorFlow or PyTorch on a CPU. The order of its sums, and so the last bits
+# of every weight, depend on their number; the smoke profile is made to be compared, so that it fixes it.
 SMOKE_THREADS = 1
 
 
@@ -84,12 +85,12 @@ def parse_arguments(
     args = parser.parse_args(argv)
     if getattr(args, "fold", 0) == -1:
         args.fold = None
+    workspace = Workspace()
     choose_device(args.device)
-    if args.profile == "smoke":
-        os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(threads))
+    prepare_backend(workspace, threads if args.profile == "smoke" else None)
     configure(args.quiet)
     options = RunOptions(
-        Workspace(),
+        workspace,
         args.profile,
         args.seed,
         args.workers,
@@ -155,7 +156,7 @@ def choose_device(device: str) -> None:
         raise UserError(f"--device takes auto, cpu or GPU numbers such as 0,1; received {device}")
     os.environ["CUDA_VISIBLE_DEVICES"] = "" if device == "cpu" else device
     if device == "cpu":
-        os.environ["JAX_PLATFORMS"] = "cpu"
+        os.environ["JAX_PLATFORMS"] = os.environ["KERAS_TORCH_DEVICE"] = "cpu"
 
 
 def positive(text: str) -> int:

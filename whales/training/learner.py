@@ -53,8 +53,9 @@ class Learner:
 
     def restart(self, network: SiameseNetwork) -> None:
         """Copy the weights of a network of the same build; the next block begins with a new Adam."""
-        for variable, value in zip(self.weights, _variables(network), strict=True):
-            variable.assign(value)
+        for variable, other in zip(self.weights, _variables(network), strict=True):
+            # A copy: on JAX both would share memory that the next training step writes over.
+            variable.assign(np.array(other))
         self._frozen = None
 
     def begin(self, frozen: bool, learning_rate: float, new_adam: bool) -> None:
