@@ -89,7 +89,9 @@ def answers_of(random_root, tmp_path_factory):
 
 
 def test_a_killed_training_ends_like_one_left_alone(backend, sample, tmp_path):
-    short = {"plans": SHORT, "KERAS_BACKEND": backend}
+    # What JAX compiled for the one is read by the others.
+    compiled = {"JAX_COMPILATION_CACHE_DIR": str(tmp_path / "compiled")}
+    short = {"plans": SHORT, "KERAS_BACKEND": backend, **compiled}
     alone, killed = (tiny_root(sample, tmp_path / name) for name in ("alone", "killed"))
     finish(start(alone, **short))
     kill_after(start(killed, **short), killed, 2)
@@ -124,3 +126,15 @@ def test_whales_are_those_that_tensorflow_names(backend, answers_of):
 def test_nets_have_the_values_of_numpy(backend):
     output = run(backend, "-m", "pytest", "-q", ORACLES, "-k", "values_of_numpy or channels")
     assert "5 passed" in output
+
+
+@pytest.mark.parametrize(("backend", "features"), [("tensorflow", 2), ("jax", 4)])
+def test_nothing_is_traced_twice(backend, features):
+    """Not by freezing, another epoch, the rest of a batch, or another fold."""
+    if importlib.util.find_spec(backend) is None:
+        pytest.skip(f"{backend} is not installed; `make test-backends` installs it")
+    output = run(backend, PROJECT / "tests/traced_once.py")
+    alone, _, alone_again, again = map(int, output.split()[-4:])
+    # TensorFlow: 8 crops, then any number; JAX: 8, 1, 2, 4.
+    assert alone == features
+    assert (alone_again, again) == (0, 0)
