@@ -1,18 +1,27 @@
-# Each command sets up .venv by itself; PYTHON names the interpreter (3.11 to 3.13).
+# Each command sets up its environment by itself. PYTHON names the interpreter (3.11 to 3.13): python3 has .venv,
+# any other one an environment for its version, such as .venv-3.12.
 PYTHON ?= python3
 ROOT ?= demo_root
-BIN := .venv/bin
+ifeq ($(PYTHON),python3)
+VENV := .venv
+else
+VERSION := $(shell "$(PYTHON)" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+$(if $(VERSION),,$(error PYTHON=$(PYTHON) does not run))
+VENV := .venv-$(VERSION)
+endif
+BIN := $(VENV)/bin
+INSTALL := pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test coverage mutants soak bench lint format clean
+.PHONY: demo test test-backends coverage mutants soak bench lint format clean
 
-demo: .venv/installed
+demo: $(VENV)/installed
 	$(BIN)/python demo.py --root "$(ROOT)"
 
-test: .venv/installed-dev
+test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal $(ARGS)
 
 # Numba's compiled loops run unseen: the last tests run them with the compiler off.
-coverage: .venv/installed-proof
+coverage: $(VENV)/installed-proof
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest -n auto --maxprocesses 8 --dist worksteal $(ARGS)
 	NUMBA_DISABLE_JIT=1 $(BIN)/coverage run -m pytest tests/scores/test_ranking.py \
@@ -21,39 +30,48 @@ coverage: .venv/installed-proof
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
-soak: .venv/installed-dev
+soak: $(VENV)/installed-dev
 	$(BIN)/python tests/proof/soak.py $(ARGS)
 
-mutants: .venv/installed-proof
+mutants: $(VENV)/installed-proof
 	$(BIN)/python tests/proof/mutants.py $(ARGS)
 
-lint: .venv/installed-dev
+# JAX and PyTorch, some 500 MB, stay out of the other commands' environment.
+test-backends: $(VENV)-backends/installed
+	$(VENV)-backends/bin/python -m pytest tests/test_backends.py $(ARGS)
+
+lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
-	$(BIN)/basedpyright
+	$(BIN)/basedpyright --pythonpath $(BIN)/python
 
-bench: .venv/installed-dev
+bench: $(VENV)/installed-dev
 	$(BIN)/python -m benchmarks $(ARGS)
 
-format: .venv/installed-dev
+format: $(VENV)/installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-.venv/bin/pip:
-	$(PYTHON) -m venv .venv
+$(VENV)/bin/pip $(VENV)-backends/bin/pip: %/bin/pip:
+	"$(PYTHON)" -m venv $*
 
-.venv/installed: requirements.txt pyproject.toml packaging/opencv-python/pyproject.toml | .venv/bin/pip
-	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
+$(VENV)/installed: requirements.txt pyproject.toml packaging/opencv-python/pyproject.toml | $(BIN)/pip
+	$(BIN)/$(INSTALL) -r requirements.txt
 	touch $@
 
-.venv/installed-dev: requirements-dev.txt .venv/installed
-	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+$(VENV)/installed-dev: requirements-dev.txt $(VENV)/installed
+	$(BIN)/$(INSTALL) -r requirements-dev.txt
 	touch $@
 
-.venv/installed-proof: requirements-proof.txt .venv/installed-dev
-	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-proof.txt
+$(VENV)-backends/installed: requirements-backends.txt requirements-dev.txt requirements.txt pyproject.toml \
+		packaging/opencv-python/pyproject.toml | $(VENV)-backends/bin/pip
+	$(VENV)-backends/bin/$(INSTALL) -r requirements-dev.txt -r requirements-backends.txt
+	touch $@
+
+$(VENV)/installed-proof: requirements-proof.txt $(VENV)/installed-dev
+	$(BIN)/$(INSTALL) -r requirements-proof.txt
 	touch $@
 
 clean:
-	rm -rf .venv demo_root
+	rm -rf .venv .venv-* demo_root

@@ -24,14 +24,13 @@ sys.path.insert(0, {folder!r})
 from whales.training.plan import Block, Plan
 import snn_train_kernel_384_to_1024 as stage
 temp = lambda epochs, **more: Block("temp", {rate}, 1, epochs, 1, **more)
-stage.COLD_PLANS["smoke"] = (
-    Plan(64, 8, 2, (temp(2), temp(2, frozen=True))),
-    Plan(
-        64, 8, 2, steps=2,
-        blocks=(Block("final", lambda i: 1e-4 / (i + 1), 2, 2, 0.5, each_round=True),),
-    ),
-)
+final = lambda rate, rounds, epochs: Block("final", rate, rounds, epochs, 0.5, each_round=True)
+stage.COLD_PLANS["smoke"] = ({plans})
 stage.run(lambda: stage.main(sys.argv[1:]))
+"""
+PLANS = """
+    Plan(64, 8, 2, (temp(2), temp(2, frozen=True))),
+    Plan(64, 8, 2, steps=2, blocks=(final(lambda i: 1e-4 / (i + 1), 2, 2),)),
 """
 
 
@@ -58,18 +57,20 @@ def start(
     *folds: int,
     options: tuple[str, ...] = (),
     rate: float = 1e-4,
+    plans: str = PLANS,
     checkpoints: str = "",
     start_new_session: bool = False,
+    **variables: str,
 ) -> subprocess.Popen:
     """The tiny stage in a process of its own; fold 0 unless others are given.
 
-    rate: learning rate of the first plan, as if it were edited on the page; checkpoints: seconds between
-    two within an epoch, instead of the usual.
+    rate: learning rate of the first plan, as if it were edited on the page; plans: their code;
+    checkpoints: seconds between two within an epoch, instead of the usual; variables: of the environment.
     """
-    code = TINY.format(folder=str(HERE / "kernel_snn"), rate=rate)
+    code = TINY.format(folder=str(HERE / "kernel_snn"), rate=rate, plans=plans)
     chosen = [str(fold) for fold in folds or (0,)]
     command = [sys.executable, "-c", code, "--RUN_FOLD", *chosen, "--profile", "smoke", *options]
-    environment = {**os.environ, "WHALES_ROOT": str(root)}
+    environment = {**os.environ, "WHALES_ROOT": str(root), **variables}
     return subprocess.Popen(
         command,
         env={**environment, "WHALES_CHECKPOINT_SECONDS": checkpoints},

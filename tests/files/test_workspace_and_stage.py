@@ -1,13 +1,17 @@
 """Paths, arguments, checked inputs, stamps and refusals: what every stage does alike."""
 
+import importlib.util
 import json
 import os
+from pathlib import Path
 
 import pytest
+from helpers import refused
 
 from whales.base.console import log
 from whales.base.errors import UserError
 from whales.files.workspace import Workspace, require
+from whales.stages.backends import prepare_backend
 from whales.stages.job import Job
 from whales.stages.options import parse_arguments
 from whales.stages.stage import run
@@ -135,14 +139,56 @@ def test_wrong_arguments_are_refused_in_one_line(work_root, argv, expected):
 
 def test_devices(work_root, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")
-    monkeypatch.setenv("JAX_PLATFORMS", "")  # so that it is put back at the end
+    for name in ("JAX_PLATFORMS", "KERAS_TORCH_DEVICE"):
+        monkeypatch.setenv(name, "")  # so that it is put back at the end
     parse_arguments("doc", [])
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "7"
     parse_arguments("doc", ["--device", "0,1"])
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "0,1"
     parse_arguments("doc", ["--device", "cpu"])
     assert os.environ["CUDA_VISIBLE_DEVICES"] in ("", "-1")
-    assert os.environ["JAX_PLATFORMS"] == "cpu"
+    assert os.environ["JAX_PLATFORMS"] == os.environ["KERAS_TORCH_DEVICE"] == "cpu"
+
+
+def test_a_backend_that_is_not_there_is_refused_in_one_line(work_root, monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "theano")
+    refused(
+        lambda: parse_arguments("doc", []),
+        "KERAS_BACKEND is one of tensorflow, jax, torch; received 'theano'",
+    )
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    if importlib.util.find_spec("torch") is None:
+        refused(
+            lambda: parse_arguments("doc", []),
+            "KERAS_BACKEND is torch, which is not installed",
+            "pip install -r requirements-backends.txt",
+        )
+
+
+def test_what_backends_read_from_the_environment(work_root, monkeypatch):
+    names = ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS", "JAX_COMPILATION_CACHE_DIR")
+    kept = (*names, "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS")
+
+    def prepared(backend, threads, **given):
+        monkeypatch.setenv("KERAS_BACKEND", backend)
+        for name in kept:
+            monkeypatch.setenv(name, "")  # so that it is put back at the end
+            monkeypatch.delenv(name)
+        for name, value in given.items():
+            monkeypatch.setenv(name, value)
+        prepare_backend(Workspace(), threads)
+        return [os.environ.get(name) for name in names]
+
+    assert prepared("", None) == [None, None, None]
+    assert prepared("tensorflow", 1) == ["1", None, None]
+    assert prepared("tensorflow", 1, TF_NUM_INTRAOP_THREADS="3") == ["3", None, None]
+    if importlib.util.find_spec("torch"):
+        assert prepared("torch", 1) == ["1", "1", None]
+        assert prepared("torch", 1, OMP_NUM_THREADS="3") == ["1", "3", None]
+    if importlib.util.find_spec("jax"):
+        folder = Path(prepared("jax", None)[2])
+        assert folder.parent == work_root.resolve() / "cache/jax"
+        assert prepared("jax", None, JAX_COMPILATION_CACHE_DIR="x") == [None, None, "x"]
 
 
 # --- jobs -----------------------------------------------------------------------------------------

@@ -107,6 +107,7 @@ _FILES: dict[str, tuple[str, str]] = {
     "crops": ("cache/crops", "every stage that looks at whole photos"),
     "features": ("cache/features/{net}_fold_{fold}.npz", "every stage and tool that scores photos"),
     "calibration": ("cache/features/calibration.npz", "tools/identify.py"),
+    "compiled_by_jax": ("cache/jax/{machine}", "every stage and tool that runs on JAX"),
     "digests": ("cache/digests.json", "every stage"),
     "stamp": ("cache/stages/{stage}.json", "every stage"),
     "lock": ("cache/locks/{name}.lock", "every stage, while it runs"),

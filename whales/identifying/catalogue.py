@@ -58,13 +58,14 @@ class TrainedNet(NamedTuple):
 class FoldNet(NamedTuple):
     """A net with one fold's weights.
 
-    branch: the backend's tensors, since to read the file again takes longer than a query; score:
+    branch: the weights, since to read the file again takes longer than a query; NumPy's, since what a
+    variable holds may be written over or given away, and how differs by backend; score:
     features (n, d) float32 -> pair scores with the known photos (n, m) float32; held_out: features (d,)
     of the photos that the fold holds out, by stem.
     """
 
     weights: Path
-    branch: list[object]
+    branch: list[np.ndarray]
     head: HeadWeights
     score: Callable[[np.ndarray], np.ndarray]
     held_out: Features
@@ -220,12 +221,10 @@ def _fold_net(
     held_out: Sequence[str],
 ) -> FoldNet:
     """features: stem -> (d,) of at least the known photos; of held-out ones those there are."""
-    from keras import ops
-
     from whales.scores.pair_scores import gallery_scorer
 
     network.load_weights(weights)
-    branch = [ops.convert_to_tensor(value) for value in network.branch.get_weights()]
+    branch = [np.array(value) for value in network.branch.get_weights()]
     gallery = np.stack([features[name] for name in known])
     kept = {name: features[name].copy() for name in held_out if name in features}
     return FoldNet(weights, branch, head, gallery_scorer(head, gallery), kept)

@@ -31,9 +31,21 @@ def branch_features(
 
 def crop_features(network: SiameseNetwork, crops: np.ndarray) -> np.ndarray:
     """`branch_features` of crops in memory: (n, size, size, 3) uint8 to (n, d) float32."""
-    batch = max(1, min(len(crops), _INFERENCE_PIXELS // network.size**2))
+    batch = max(1, min(_batch_for(len(crops)), _INFERENCE_PIXELS // network.size**2))
     batches = (crops[start : start + batch] for start in range(0, len(crops), batch))
     return _features(network, batches, batch, None, len(crops))
+
+
+def _batch_for(count: int) -> int:
+    """The size of one call for `count` crops; on JAX, which compiles for every size, a power of two.
+
+    TensorFlow traces for two sizes, then once for all others; PyTorch takes any.
+    """
+    import keras
+
+    if keras.backend.backend() != "jax":
+        return count
+    return 1 << max(count - 1, 0).bit_length()
 
 
 def _features(
@@ -49,7 +61,7 @@ def _features(
         count = len(crops)
         if count < batch:  # every call has one shape: another one would be traced anew
             crops = np.concatenate([crops, np.repeat(crops[-1:], batch - count, axis=0)])
-        features = network.branch.predict_on_batch(network.preprocess(crops))
+        features = network.features(network.preprocess(crops))
         rows.append(np.asarray(features)[:count])
         bar.update(count)
     bar.close()

@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from whales.base.errors import UserError
+from whales.nets.inference import inference_function
 from whales.nets.weight_files import load_weights, save_weights
 
 if TYPE_CHECKING:
@@ -43,6 +45,11 @@ class SiameseNetwork:
     preprocess: Callable[[np.ndarray], np.ndarray]
     size: int
     averaged_kernel: str | None = None
+
+    @cached_property
+    def features(self) -> Callable[[np.ndarray], np.ndarray]:
+        """The branch without gradients: (n, size, size, C) preprocessed float32 -> (n, d)."""
+        return inference_function(self.branch)
 
     def load_weights(self, path: Path | str) -> None:
         """Read a weight file in the published layout; see `whales.nets.weight_files.load_weights`."""

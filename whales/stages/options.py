@@ -14,6 +14,7 @@ from whales.base.errors import UserError
 from whales.files.trained import PROFILE_CHOICES, profile_of
 from whales.files.workspace import Workspace
 from whales.photos.limits import MOST_MEGAPIXELS, VARIABLE, megapixels
+from whales.stages.backends import prepare_backend
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 Record = TypeVar("Record", bound="DataclassInstance")
 
 PRECISION_CHOICES = ("float32", "mixed_bfloat16")
-# Threads of one operation of TensorFlow on a CPU. The order of its sums, and so the last bits of every
-# weight, depend on their number; the smoke profile is made to be compared, so that it fixes it.
+# Threads of one operation of TensorFlow or PyTorch on a CPU. The order of its sums, and so the last bits
+# of every weight, depend on their number; the smoke profile is made to be compared, so that it fixes it.
 SMOKE_THREADS = 1
 
 
@@ -100,8 +101,7 @@ def parse_arguments(
         getattr(args, "precision", None),
         args.tensorboard,
     )
-    if options.profile == "smoke":
-        os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(threads))
+    prepare_backend(options.workspace, threads if options.profile == "smoke" else None)
     return options, args
 
 
@@ -188,7 +188,7 @@ def choose_device(device: str) -> None:
         raise UserError(f"--device takes auto, cpu or GPU numbers such as 0,1; received {device}")
     os.environ["CUDA_VISIBLE_DEVICES"] = "" if device == "cpu" else device
     if device == "cpu":
-        os.environ["JAX_PLATFORMS"] = "cpu"
+        os.environ["JAX_PLATFORMS"] = os.environ["KERAS_TORCH_DEVICE"] = "cpu"
 
 
 def positive(text: str) -> int:

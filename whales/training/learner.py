@@ -71,8 +71,9 @@ class Learner:
 
     def restart(self, network: SiameseNetwork) -> None:
         """Copy the weights of a network of the same build; Adam and the moving statistics begin anew."""
-        for variable, value in zip(_variables(self.network), _variables(network), strict=True):
-            variable.assign(value)
+        for variable, other in zip(_variables(self.network), _variables(network), strict=True):
+            # A copy: on JAX both would share memory that the next training step writes over.
+            variable.assign(np.array(other))
         self._statistics.count.assign(0.0)
         self._frozen = None
 
