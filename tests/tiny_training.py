@@ -48,6 +48,8 @@ def tiny_root(sample: Path, root: Path) -> Path:
     train = [name for who in big for name in groups[who][:3]]
     valid = [groups[who][3] for who in big] + groups["new_whale"][:2]
     fold = {"train": train, "val": valid}
+    kept = [f"{row['Image']},{row['Id']}" for row in rows if row["Image"] in {*train, *valid}]
+    (root / "data/train.csv").write_text("\n".join(["Image,Id", *kept]) + "\n")
     save(boxes / "new_4_folds_split_train_val.pkl", {f"fold_{i}": fold for i in range(4)})
     return root
 

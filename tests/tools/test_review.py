@@ -298,8 +298,8 @@ def test_root_is_ranked_by_each_net_and_by_their_blend(root):
 def test_root_with_some_matrices(root):
     for key in ("features_test_v5", "features_test_kernel"):
         root.file(key).unlink()
-    dense = np.array(V5, np.float32)
-    save_tuple(root.file("test_matrix_v5"), ScoreMatrix(dense, TESTS[:3], KNOWN))
+    dense = np.array([*V5, [0] * len(KNOWN)], np.float32)
+    save_tuple(root.file("test_matrix_v5"), ScoreMatrix(dense, TESTS, KNOWN))
     results = results_of_root(root, PARTS)
     assert list(results.nets) == ["v5", "v6"]
     assert named(results.candidates("v5")[0])[0] == ("ann", "k2", 0.9)
