@@ -266,7 +266,7 @@ def _is_raw(descriptor: int, head: bytes) -> bool:
 def _pixel_fault(image: pyvips.Image) -> str | None:
     """Why pixels of this kind are not read; None where they are."""
     if image.format not in _INTEGERS:
-        found = _DTYPES.get(image.format, image.format)
+        found = _DTYPES.get(str(image.format), image.format)
         return f"expected 8 or 16 bits a channel, received {found}; convert the photo to JPEG"
     most = 5 if image.interpretation == "cmyk" else 4
     if image.bands > most:
