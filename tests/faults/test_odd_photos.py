@@ -5,7 +5,6 @@ import gc
 import os
 import re
 import shutil
-import threading
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -32,6 +31,7 @@ from odd_photos import (
 )
 from PIL import Image
 
+from retinanet.detector.detections import Cache, PhotosToDetect, collect
 from siamese_net_v5_densenet121.a00_net_v5 import NET
 from whales.base.errors import UserError, shown
 from whales.base.pickles import load, save
@@ -51,6 +51,7 @@ from whales.photos.thumbnails import thumbnail
 from whales.reporting.gallery import Thumbnails
 from whales.reporting.look_alikes import identical_photos
 from whales.reviewing import review_views
+from whales.stages.job import Job
 from whales.stages.options import ArgumentParser, RunOptions
 from whales.stages.stage import run
 
@@ -129,6 +130,7 @@ def test_what_is_no_photo_is_refused_by_every_reader_in_the_same_words(tmp_path,
     assert not [*tmp_path.glob("decoded/*"), *tmp_path.glob("crops/*")]
 
 
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs /proc")
 def test_no_reader_is_left_behind_by_a_refusal(tmp_path):
     """Files are closed again: a batch of broken photos does not use up the process's files."""
     paths = []
@@ -577,6 +579,7 @@ from retinanet.detector.evaluation import evaluate_detector
 from retinanet.detector.geometry import DETECTORS
 from retinanet.detector.photos import TrainingPhotos
 from whales.files.workspace import Workspace
+from whales.stages.job import Job
 from whales.stages.options import RunOptions
 rows = [(path, (0, 0, 8, 8)) for path in {paths!r}]
 options = RunOptions(Workspace({root!r}), "smoke", workers=2, skip_broken_photos=True)
@@ -606,17 +609,49 @@ def test_the_detector_reads_and_refuses_what_the_others_do(tmp_path, run_python)
     assert done.stdout.splitlines()[-3:] == [expected] * 3
 
 
-def test_one_feed_asked_by_many_threads_keeps_faults_apart(tmp_path):
-    """What libvips says of a photo it says in one place for all threads: each fault names its own."""
+def test_boxes_of_photos_that_went_bad_since(tmp_path, capsys):
+    """Detections are kept in shares of the sides; a photo without a size ends the stage or is left out."""
+    workspace = Workspace(tmp_path)
+    share = np.array([0.25, 0.25, 0.75, 0.75], np.float32)
+    for name in ("good", "gone"):
+        cache = Cache(workspace, "test", 1)
+        boxes = np.full((2, 300, 4), -1, np.float32)
+        scores = np.full((2, 300), -1, np.float32)
+        boxes[:, 0], scores[:, 0] = share, 0.9
+        save(cache.path(name), (boxes, scores, np.where(scores > 0, 0, -1).astype(np.int32)))
+    cache.prepare("weights", [], {})
+    (tmp_path / "data/test").mkdir(parents=True)
+    content(encoded(scene(), "PNG"))(tmp_path / "data/test/good.jpg")
+    BROKEN["dangling"][0](tmp_path / "data/test/gone.jpg")
+    photos = PhotosToDetect({"test": ["good", "gone"]}, {1: []})
+    refused(lambda: collect(workspace, "test", photos), "gone.jpg cannot be read")
+    found = collect(workspace, "test", photos, skip_broken_photos=True)
+    assert found == {"good": (WIDTH // 4, HEIGHT // 4, 3 * WIDTH // 4, 3 * HEIGHT // 4)}
+    assert "left out: photo " in capsys.readouterr().out
+
+
+def test_the_limit_is_of_the_run_where_it_may_leave_photos_out(tmp_path, monkeypatch):
+    """A stage is not up to date where another limit would leave out other photos."""
+
+    def options_of(skip):
+        options = RunOptions(Workspace(tmp_path), skip_broken_photos=skip)
+        return Job(options, __file__, [], [], numbers={}).description.content["options"]
+
+    usual = options_of(True)
+    for limit, skip, same in (("50", True, False), ("200", True, True), ("50", False, True)):
+        monkeypatch.setenv(limits.VARIABLE, limit)
+        expected = usual if skip else {**usual, "skip_broken_photos": "False"}
+        assert (options_of(skip) == expected) is same
+
+
+def test_threads_of_one_feed_leave_out_the_broken_photos_alone(tmp_path):
     folder = fill(tmp_path / "in")
-    options = RunOptions(Workspace(tmp_path), workers=4)
-    made = PhotoFeed(lambda name: folder / name, {}, 24, options.workers)
+    made = PhotoFeed(lambda name: folder / name, {}, 24, workers=4)
     names = [f"{kind}.jpg" for kind in BROKEN] + [f"sound_{kind}.JPG" for kind in READ]
     try:
         assert set(made.readable(names * 3)) == {f"sound_{kind}.JPG" for kind in READ}
     finally:
         made.close()
-    assert threading.active_count() < 50
 
 
 # --- the documentation ----------------------------------------------------------------------------
