@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import pickle
 from collections.abc import Callable
+from typing import Any
 
 import numba
 from numba.core.caching import FunctionCache
@@ -35,12 +36,11 @@ class _Cache(FunctionCache):
             super().save_overload(*arguments)
 
 
-def cached_njit(**options: bool) -> Callable[[Callable], Callable]:
+def cached_njit(**options: Any) -> Callable[[Callable], Callable]:
     """Decorator of a function that Numba compiles and keeps; options: of `numba.njit` but `cache`."""
 
     def decorate(function: Callable) -> Callable:
-        # Numba's types know no options without the function.
-        dispatcher = numba.njit(**options)(function)  # pyright: ignore[reportCallIssue]
+        dispatcher: Any = numba.njit(**options)(function)
         # No folder for it can be written to, neither the package's nor the user's.
         with contextlib.suppress(RuntimeError, OSError):
             dispatcher._cache = _Cache(function)
