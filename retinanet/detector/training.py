@@ -257,7 +257,7 @@ def _train_epoch(
     with closing(batches), progress_bar(f"epoch {progress.epoch + 1}", steps, "step") as bar:
         bar.update(first)
         for step, (images, targets) in enumerate(batches, first + 1):
-            for name, loss in model.train_on_batch(images, targets, return_dict=True).items():
+            for name, loss in dict(model.train_on_batch(images, targets, return_dict=True)).items():
                 losses.setdefault(name, []).append(float(loss))
             require_finite(losses["loss"][-1])
             bar.update()

@@ -102,7 +102,7 @@ def end_helpers() -> None:
     """
     gc.collect()  # of pools that have ended: their semaphores are given back first
     for helper in (forkserver._forkserver, resource_tracker._resource_tracker):
-        helper._stop()
+        helper._stop()  # pyright: ignore[reportAttributeAccessIssue]
 
 
 @contextlib.contextmanager
