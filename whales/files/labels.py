@@ -95,7 +95,7 @@ def check_labelled(names: Iterable[str], identity_of: Mapping[str, str], source:
 
 
 def _read(path: Path | str, columns: tuple[str, ...]) -> pd.DataFrame:
-    table, _ = read_csv(path)
+    table, _ = read_csv(path, complete=False)  # an empty field is named by its column
     missing = [column for column in columns if column not in table.columns]
     if missing:
         raise UserError(

@@ -29,8 +29,9 @@ SMOKE_THREADS = 1
 class RunOptions:
     """How to run, whatever is run; no command line is needed to make one.
 
-    workspace: the work root; profile: "full" or "smoke", "" for that of the root's nets; seed: of all that is random; workers: threads
-    and processes that read photos (default: one a core); force: do again what is up to date;
+    workspace: the work root; profile: "full" or "smoke", "" for that of the root's nets; seed: of all that
+    is random; workers: threads and processes that read photos (default: one a core); force: do again what is
+    up to date;
     skip_broken_photos: leave out and count photos that cannot be read, instead of stopping;
     precision: of the branch, a Keras policy (None: float32); tensorboard: write its logs as well.
     Raises `UserError` for another profile or precision, one that is not that of the root's nets, or workers
