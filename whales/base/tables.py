@@ -96,7 +96,7 @@ def read_table(path: Path | str) -> tuple[pd.DataFrame, list[str]]:
         frame, places = _workbook(path)
     else:
         frame, places = read_csv(path, ",;\t")
-        frame.columns = map(from_text, frame.columns)
+        frame.columns = [*map(from_text, frame.columns)]
         frame = frame.map(from_text) if len(frame) else frame
     frame.columns = [str(column).strip() for column in frame.columns]
     twice = frame.columns[frame.columns.duplicated()]
@@ -125,8 +125,9 @@ def read_csv(
     """A CSV file with a header as it is: all cells as text, empty lines left out, no mark taken off.
 
     separators: characters that may separate fields; that which the header has most of does; complete: refuse
-    rows with fewer fields than the header, whose last fields are empty else. Returns the table, its index counting the rows, and a text that names file and line of each. `UserError` naming
-    the line of a row with more fields than the header, and where the file is no such table.
+    rows with fewer fields than the header, whose last fields are empty else. Returns the table, its index
+    counting the rows, and a text that names file and line of each. `UserError` naming the line of a row with
+    more fields than the header, and where the file is no such table.
     """
     header, rows = _first(path, separators)
     # A spreadsheet that once had more columns leaves separators at the end of the header.

@@ -48,7 +48,7 @@ def read_workbook(path: Path) -> pd.DataFrame:
         raise WorkbookFaultError(" ".join(str(reason).split()) or type(reason).__name__) from reason
 
 
-def write_workbook(path: Path, rows: Sequence[Sequence[object]]) -> None:
+def write_workbook(path: Path, rows: Sequence[Sequence[str | float | None]]) -> None:
     """Write one sheet: numbers as numbers, every text as text, whatever it begins with; "" as nothing.
 
     `UserError` for a text that no workbook can hold.
@@ -56,7 +56,7 @@ def write_workbook(path: Path, rows: Sequence[Sequence[object]]) -> None:
     from openpyxl import Workbook
 
     book = Workbook()
-    sheet = book.active
+    sheet = book.worksheets[0]
     for row, values in enumerate(rows, 1):
         for column, value in enumerate(values, 1):
             if not isinstance(value, str):
