@@ -17,6 +17,7 @@ from pathlib import Path
 from whales_tools.nets import NETS
 
 from whales.base.console import configure, log
+from whales.base.errors import UserError
 from whales.files.workspace import Workspace
 from whales.stages.options import ArgumentParser
 from whales.stages.stage import run
@@ -30,7 +31,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, help="page to write (default: report/report.html)")
     args = parser.parse_args(argv)
     configure(quiet=False)
-    workspace = Workspace(args.root).existing()
+    workspace = Workspace(args.root)
+    if args.root and not workspace.root.is_dir():
+        raise UserError(f"{workspace.root} is no folder; name a work root with --root")
+    workspace.existing()
     begin = time.monotonic()
     path = page(workspace, args.out)
     size = path.stat().st_size

@@ -4,6 +4,7 @@ import re
 import sys
 
 import pytest
+from helpers import refused
 
 from whales.base import progress
 from whales.base.console import log
@@ -84,6 +85,6 @@ def test_a_refusal_is_in_the_log_file_too(work_root, capsys):
 
 def test_a_root_that_is_not_there_is_not_made(work_root, monkeypatch):
     monkeypatch.setenv("WHALES_ROOT", str(work_root / "typo"))
-    Job(parse_arguments("doc", [])[0], "/x/r97.py", [], [], numbers={})
+    refused(lambda: parse_arguments("doc", []), "there is no work root")
     log("not in a file")
     assert not (work_root / "typo").exists()

@@ -10,7 +10,7 @@ import csv
 import io
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 
 import pandas as pd
@@ -26,7 +26,8 @@ _BEGIN = re.compile(r"\A|(?<=[;\t\r\n])")
 _IGNORED = re.compile(r"""[\s"']*""")  # before a formula
 _FORMULA = "=+-@\uff1d\uff0b\uff0d\uff20"
 _BREAKS = "\t\r"
-_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?(?=[;\t\r\n]|\Z)")
+_NUMBER = re.compile(r"""[\s"']*[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\s*""")
+_QUOTED = re.compile(r'[,"\r\n]')
 
 
 def as_text(value: object) -> object:
@@ -35,16 +36,11 @@ def as_text(value: object) -> object:
     >>> as_text("=1+1"), as_text(" -a"), as_text("-0.5"), as_text("Ann"), as_text(-0.5)
     ("'=1+1", "' -a", '-0.5', 'Ann', -0.5)
     """
-    if not isinstance(value, str):
-        return value
-    begins = [match.start() for match in _BEGIN.finditer(value)]
-    for begin in reversed(_formulas(value, begins)):
-        value = f"{value[:begin]}'{value[begin:]}"
-    return value
+    return _marked(value) if isinstance(value, str) else value
 
 
 def from_text(cell: str) -> str:
-    """What `as_text` made the cell of.
+    """What `as_text` made the cell of; a cell that it makes of nothing stays.
 
     >>> from_text("'=1+1"), from_text("'Ann'")
     ('=1+1', "'Ann'")
@@ -53,9 +49,21 @@ def from_text(cell: str) -> str:
         return cell
     marks = [match.start() for match in _BEGIN.finditer(cell)]
     marked = [begin + 1 for begin in marks if cell.startswith("'", begin)]
-    for begin in reversed(_formulas(cell, marked)):
-        cell = cell[: begin - 1] + cell[begin:]
-    return cell
+    text = _joined(cell, _formulas(cell, marked), "", 1)
+    return text if _marked(text) == cell else cell
+
+
+def _marked(text: str) -> str:
+    if _NUMBER.fullmatch(text):
+        return text
+    begins = [match.start() for match in _BEGIN.finditer(text)]
+    return _joined(text, _formulas(text, begins), "'", 0)
+
+
+def _joined(text: str, places: Sequence[int], mark: str, less: int) -> str:
+    """The text with `mark` put at each of the ascending places, `less` characters before it taken out."""
+    pieces = [text[begin : end - less] for begin, end in pairwise([0, *places, len(text) + less])]
+    return mark.join(pieces)
 
 
 def _formulas(text: str, begins: Sequence[int]) -> list[int]:
@@ -63,12 +71,17 @@ def _formulas(text: str, begins: Sequence[int]) -> list[int]:
     found = []
     first, end = len(text), len(text)  # of what is not ignored, from the index looked at last
     for begin in reversed(begins):
-        stop = _IGNORED.match(text, begin, end).end()
+        stop = _ignored(text, begin, end)
         first, end = first if stop == end else stop, begin
-        formula = text.startswith(tuple(_FORMULA), first) or text.startswith(tuple(_BREAKS), begin)
-        if formula and not _NUMBER.match(text, first):
+        if text.startswith(tuple(_FORMULA), first) or text.startswith(tuple(_BREAKS), begin):
             found.append(begin)
     return found[::-1]
+
+
+def _ignored(text: str, begin: int, end: int) -> int:
+    """The index behind blanks and quotes from `begin` on, at most `end`."""
+    match = _IGNORED.match(text, begin, end)
+    return match.end() if match else begin
 
 
 def read_table(path: Path | str) -> tuple[pd.DataFrame, list[str]]:
@@ -83,13 +96,14 @@ def read_table(path: Path | str) -> tuple[pd.DataFrame, list[str]]:
         frame, places = _workbook(path)
     else:
         frame, places = read_csv(path, ",;\t")
-    frame.columns = [from_text(str(column)).strip() for column in frame.columns]
+        frame.columns = [*map(from_text, frame.columns)]
+        frame = frame.map(from_text) if len(frame) else frame
+    frame.columns = [str(column).strip() for column in frame.columns]
     twice = frame.columns[frame.columns.duplicated()]
     if len(twice):
         raise UserError(f"{path}: column {twice[0][:60]} stands twice; take one out")
     filled = (frame != "").any(axis=1) if len(frame) else slice(None)
     frame = frame[filled]
-    frame = frame.map(from_text) if len(frame) else frame
     return frame, [places[index] for index in frame.index]
 
 
@@ -105,12 +119,15 @@ def _workbook(path: Path) -> tuple[pd.DataFrame, list[str]]:
     return frame, [f"{path}, row {index + 2}" for index in frame.index]
 
 
-def read_csv(path: Path | str, separators: str = ",") -> tuple[pd.DataFrame, list[str]]:
+def read_csv(
+    path: Path | str, separators: str = ",", complete: bool = True
+) -> tuple[pd.DataFrame, list[str]]:
     """A CSV file with a header as it is: all cells as text, empty lines left out, no mark taken off.
 
-    separators: characters that may separate fields; that which the header has most of does. Returns the
-    table, its index counting the rows, and a text that names file and line of each. `UserError` naming
-    the line of a row with more or fewer fields than the header, and where the file is no such table.
+    separators: characters that may separate fields; that which the header has most of does; complete: refuse
+    rows with fewer fields than the header, whose last fields are empty else. Returns the table, its index
+    counting the rows, and a text that names file and line of each. `UserError` naming the line of a row with
+    more fields than the header, and where the file is no such table.
     """
     header, rows = _first(path, separators)
     # A spreadsheet that once had more columns leaves separators at the end of the header.
@@ -124,7 +141,7 @@ def read_csv(path: Path | str, separators: str = ",") -> tuple[pd.DataFrame, lis
             raise UserError(f"{path}, line {line}: more fields than the header has; take them out")
         if not cells:
             continue
-        if len(cells) < needed:
+        if complete and len(cells) < needed:
             raise UserError(
                 f"{path}, line {line}: expected {needed} fields as in the header, "
                 f"received {len(cells)}; complete the row"
@@ -212,8 +229,16 @@ def csv_text(
     >>> csv_text(["Image", "Id"], [["a.jpg", "w_1"], ["b, c.jpg", "=w_2"]])
     'Image,Id\\na.jpg,w_1\\n"b, c.jpg",\\'=w_2\\n'
     """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
     lines = rows if header is None else [header, *rows]
-    writer.writerows(lines if contract else ([*map(as_text, row)] for row in lines))
-    return text.getvalue()
+    return "".join(f"{_line(row, contract)}\n" for row in lines)
+
+
+def _line(row: Sequence[object], contract: bool) -> str:
+    """A row without its end. Python's own writer leaves a carriage return without quotes, and so two rows."""
+    cells = ["" if cell is None else str(cell if contract else as_text(cell)) for cell in row]
+    if cells == [""]:
+        return '""'
+    quoted = (
+        '"' + cell.replace('"', '""') + '"' if _QUOTED.search(cell) else cell for cell in cells
+    )
+    return ",".join(quoted)

@@ -7,7 +7,7 @@ import zipfile
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, cast
+from typing import IO
 from xml.parsers import expat
 
 import pandas as pd
@@ -49,7 +49,7 @@ def read_workbook(path: Path) -> pd.DataFrame:
         raise WorkbookFaultError(" ".join(str(reason).split()) or type(reason).__name__) from reason
 
 
-def write_workbook(target: Path | IO[bytes], rows: Sequence[Sequence[object]]) -> None:
+def write_workbook(target: Path | IO[bytes], rows: Sequence[Sequence[str | float | None]]) -> None:
     """Write one sheet: numbers as numbers, every text as text, whatever it begins with; "" as nothing.
 
     `UserError` for a text that no workbook can hold.
@@ -57,11 +57,11 @@ def write_workbook(target: Path | IO[bytes], rows: Sequence[Sequence[object]]) -
     from openpyxl import Workbook
 
     book = Workbook()
-    sheet = book.active
+    sheet = book.worksheets[0]
     for row, values in enumerate(rows, 1):
         for column, value in enumerate(values, 1):
             if not isinstance(value, str):
-                sheet.cell(row, column, cast("float | None", value))
+                sheet.cell(row, column, value)
             elif value:
                 cell = sheet.cell(row, column, _checked(value))
                 cell.data_type = "s"  # not that of a formula

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from whales.base.errors import UserError
-from whales.base.tables import csv_rows
+from whales.base.tables import read_csv
 from whales.files.names import NEW_WHALE as NEW_WHALE  # readers of labels need it
 from whales.files.names import identity_fault, look, photo_fault, quoted, stem
 from whales.files.names import with_jpg as with_jpg
@@ -111,10 +111,8 @@ def _frame(rows: _Rows) -> pd.DataFrame:
 
 def _rows(path: Path | str, columns: tuple[str, ...]) -> _Rows:
     """Rows of a table that has these columns, blank lines left out; photos checked."""
-    lines = [(line, cells) for line, cells in csv_rows(path) if cells]
-    if not lines:
-        raise UserError(f"{path} is not a table with a header: it is empty")
-    (_, header), *table = lines
+    table, places = read_csv(path, complete=False)  # an empty field is named by its column
+    header = list(table.columns)
     for column in columns:
         if header.count(column) != 1:
             fault = "stands twice" if column in header else "is missing"
@@ -122,13 +120,11 @@ def _rows(path: Path | str, columns: tuple[str, ...]) -> _Rows:
                 f"{path}: column {column} {fault}; expected {','.join(columns)}, "
                 f"received {quoted(','.join(header))}"
             )
-    rows: _Rows = []
-    for line, cells in table:
-        where = f"{path}, line {line}"
-        if len(cells) > len(header):
-            raise UserError(f"{where}: more fields than the header has; take them out")
-        cells += [""] * (len(header) - len(cells))
-        rows.append((where, dict(zip(header, cells, strict=True))))
+    cells = table.itertuples(index=False, name=None)
+    rows = [
+        (place, dict(zip(header, row, strict=True)))
+        for place, row in zip(places, cells, strict=True)
+    ]
     _check_photos(rows)
     return rows
 

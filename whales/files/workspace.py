@@ -209,17 +209,12 @@ class Workspace:
             raise UserError(
                 f"there is no work root {self.root}; set WHALES_ROOT to one that is there"
             )
-        if needed and self._by_default and not self.is_laid_out:
+        if needed and self._by_default and not (self.root / "data").is_dir():
             raise UserError(
                 f"no work root is named, and {self.root} holds no data/; set WHALES_ROOT to the folder "
                 "that does"
             )
         return self
-
-    @property
-    def is_laid_out(self) -> bool:
-        """Whether the folder looks like a work root, so that logs and caches may be written into it."""
-        return (self.root / "data").is_dir()
 
     @property
     def settings(self) -> Settings:

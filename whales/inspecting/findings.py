@@ -133,7 +133,7 @@ def show(findings: Sequence[Finding], notes: Sequence[str] = (), count: bool = T
     for (kind, folder), group in groups.items():
         together = len(group) > 1 and _fits(group, console)
         if together:
-            console.print(Text(f"\n{kind} in {shown(folder) or '.'}", "bold"))
+            console.print(Text(f"\n{shown(kind)} in {shown(folder) or '.'}", "bold"))
             console.print(_across(group))
         for finding in group:
             if not together:
@@ -167,7 +167,7 @@ def _table(show_header: bool = True) -> Table:
 def _upright(finding: Finding) -> Table:
     """One finding: a line for each fact."""
     table = _table()
-    table.add_column(finding.kind, overflow="fold", max_width=_FACT_WIDTH)
+    table.add_column(shown(finding.kind), overflow="fold", max_width=_FACT_WIDTH)
     table.add_column("", overflow="fold")
     for name, value in finding.facts.items():
         table.add_row(shown(name), shown(value_text(value), keep="\n"))

@@ -140,7 +140,7 @@ class Job:
         log(f"{self.name}: wrote {names}{more} in {time.monotonic() - self._begin:.1f} s")
 
     def _open_log(self) -> None:
-        if self.options.workspace.is_laid_out:  # else nothing is written but what was asked for
+        if self.options.workspace.root.is_dir():
             open_log(self.options.workspace.file("log", stage=self.key))
 
     def _read_stamp(self) -> dict[str, object] | None:
