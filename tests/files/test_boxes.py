@@ -94,10 +94,11 @@ def test_the_threshold_itself_is_not_enough():
     assert len(merged) == 2
 
 
-def test_other_labels_do_not_join():
+@pytest.mark.parametrize("labels", [[0, 1], [1, 0]])
+def test_other_labels_do_not_join(labels):
     box = (0.2, 0.2, 0.6, 0.7)
-    merged = merge_views(detections((*box, 0.9, 0)), mirrored((*box, 0.9, 1)))
-    assert [detection.label for detection in merged] == [0, 1]
+    merged = merge_views(detections((*box, 0.9, labels[0])), mirrored((*box, 0.9, labels[1])))
+    assert [detection.label for detection in merged] == labels
 
 
 def test_labels_are_compared_by_number():
