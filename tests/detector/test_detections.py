@@ -196,6 +196,8 @@ def test_views_of_an_entry():
     upright, mirrored = views((boxes, scores, labels))
     assert [part[0].tolist() for part in upright] == [[0, 0, 0.5, 0.5], pytest.approx(0.9), 0]
     assert [part[0].tolist() for part in mirrored] == [[0.25, 0, 1, 1], pytest.approx(0.7), 0]
+    upright, mirrored = views((boxes, scores, np.array([[3], [4]])))
+    assert (upright[2].tolist(), mirrored[2].tolist()) == ([3], [4])
 
 
 # --- from entries to boxes -------------------------------------------------------------------------
@@ -222,6 +224,14 @@ def test_the_first_box_of_each_fold_is_averaged_and_cut_to_whole_pixels(cache, w
     assert collect(workspace, "test", photos) == {"t0": (45, 8, 90, 49), "t1": None}
 
 
+def test_entries_whose_weights_nobody_knows_do_not_count(cache, workspace):
+    keep(cache, "t0", (0.25, 0.0, 0.5, 1.0, 0.8))
+    photos = PhotosToDetect({"test": ["t0"]}, {2: []})
+    assert collect(workspace, "test", photos) == {"t0": (30, 0, 60, 66)}
+    cache._note().unlink()
+    assert collect(workspace, "test", photos) == {}
+
+
 def test_training_photos_come_from_the_fold_that_holds_them_out(workspace):
     for fold, name in ((1, "a"), (2, "b")):
         cache = Cache(workspace, "train", fold)
@@ -244,11 +254,18 @@ def test_detections_are_written_by_photo(tmp_path):
 
 
 def test_agreement_of_boxes():
-    # IoU 1, .8, .79 and 0 of the photo without a box; the last is in the reference alone.
+    # IoU 1, .8, .79, 0 of the photo without a box, and 1; e is in the reference alone.
     whole = (0, 0, 100, 10)
-    found = {"a": whole, "b": (0, 0, 80, 10), "c": (0, 0, 79, 10), "d": None, "here": whole}
-    reference = dict.fromkeys("abcde", whole)
+    found = {
+        "a": whole,
+        "b": (0, 0, 80, 10),
+        "c": (0, 0, 79, 10),
+        "d": None,
+        "f": whole,
+        "here": whole,
+    }
+    reference = dict.fromkeys("abcdef", whole)
     assert agreement(found, reference) == (
-        "mean IoU 0.647500 of 4 photos; 2 under 0.8, 1 not found"
+        "mean IoU 0.718000 of 5 photos; 2 under 0.8, 1 not found"
     )
     assert agreement({}, reference) == "mean IoU nan of 0 photos; 0 under 0.8, 0 not found"

@@ -40,6 +40,13 @@ def test_iou_by_hand():
     assert iou(np.array(first), np.array(second)) == pytest.approx(np.array(expected))
 
 
+def test_iou_of_boxes_whose_sides_all_differ():
+    # x from 3 to 5, y from 7 to 8: 2 of 6 * 7 + 4 * 3 - 2 = 52; in each order of the two.
+    first, second = [-1, 1, 5, 8], [3, 7, 7, 10]
+    assert iou([first], [second])[0, 0] == pytest.approx(2 / 52)
+    assert iou([second], [first])[0, 0] == pytest.approx(2 / 52)
+
+
 @pytest.mark.parametrize("bad", [[5, 5, 5, 9], [5, 5, 2, 9], [9, 9, 2, 2]])
 def test_iou_of_empty_and_inverted_boxes_is_zero(bad):
     assert iou(np.array([bad]), np.array([[0, 0, 10, 10], bad])).tolist() == [[0.0, 0.0]]
@@ -94,10 +101,11 @@ def test_the_threshold_itself_is_not_enough():
     assert len(merged) == 2
 
 
-def test_other_labels_do_not_join():
+@pytest.mark.parametrize("labels", [[0, 1], [1, 0]])
+def test_other_labels_do_not_join(labels):
     box = (0.2, 0.2, 0.6, 0.7)
-    merged = merge_views(detections((*box, 0.9, 0)), mirrored((*box, 0.9, 1)))
-    assert [detection.label for detection in merged] == [0, 1]
+    merged = merge_views(detections((*box, 0.9, labels[0])), mirrored((*box, 0.9, labels[1])))
+    assert [detection.label for detection in merged] == labels
 
 
 def test_labels_are_compared_by_number():
@@ -232,10 +240,15 @@ def test_precision_counts_half_the_thresholds():
     assert mean_average_precision(found([(NEAR, 0.9)], [(NEAR, 0.3)]), TRUTH) == pytest.approx(0.5)
 
 
-def test_an_overlap_of_just_the_threshold_is_a_hit():
-    half = [0, 0, 10, 5]  # IoU .5: a hit at .50 alone
-    found_boxes = found([(half, 0.9)], [(half, 0.3)])
-    assert mean_average_precision(found_boxes, TRUTH) == pytest.approx(0.1)
+@pytest.mark.parametrize(
+    ("overlap", "hits"),
+    [(0.499, 0), (0.5, 1), (0.549, 1), (0.551, 2), (0.749, 5), (0.949, 9), (0.951, 10), (1, 10)],
+)
+def test_a_box_is_a_hit_from_each_threshold_on(overlap, hits):
+    """Of the ten thresholds .50, .55, .. .95, the first included."""
+    box = [0, 0, 10, 10 * overlap]
+    found_boxes = found([(box, 0.9)], [(box, 0.3)])
+    assert mean_average_precision(found_boxes, TRUTH) == pytest.approx(hits / 10)
 
 
 def test_a_better_scored_miss_halves_the_precision():

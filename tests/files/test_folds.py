@@ -84,7 +84,8 @@ def by_the_method(random, rows, *counters):
 
 def small_table():
     """Identities of 1, 2, 3, 4, 5 and 9 photos, several of each, and new whales, interleaved."""
-    counts = {f"w_{size}_{copy}": size for size in (1, 2, 3, 4, 5, 9) for copy in range(3)}
+    # Names on both sides of `new_whale` in the alphabet.
+    counts = {f"{'aNw'[copy]}_{size}": size for size in (1, 2, 3, 4, 5, 9) for copy in range(3)}
     counts["new_whale"] = 30
     rows = []
     for turn in range(30):

@@ -64,7 +64,12 @@ class Outcome:
     @property
     def key(self) -> tuple[str, str, str]:
         """What tells a survivor from others, though lines be added above it."""
-        return str(self.mutation.module_path), self.before, self.after
+        return key_of(str(self.mutation.module_path), self.before, self.after)
+
+
+def key_of(module: str, before: str, after: str) -> tuple[str, str, str]:
+    """The module and its line before and after, without spaces, of which cosmic-ray adds some."""
+    return module, "".join(before.split()), "".join(after.split())
 
 
 def mutants(module: str) -> list[MutationSpec]:
@@ -111,7 +116,7 @@ def try_out(mutation: MutationSpec, timeout: float, deadline: float) -> Outcome:
     result = mutate_and_test([mutation], command(str(mutation.module_path)), timeout)
     diff = [line for line in (result.diff or "").splitlines() if line[:3] not in ("---", "+++")]
     before, after = (
-        " ".join(line[1:].strip() for line in diff if line[:1] == sign) for sign in "-+"
+        " ".join(line[1:].strip() for line in diff if line[:1] == sign).strip() for sign in "-+"
     )
     return Outcome(mutation, result.is_killed, before, after)
 
@@ -155,7 +160,7 @@ def known_reasons() -> dict[tuple[str, str, str], str]:
     """Reasons of known survivors."""
     with open(SURVIVORS, newline="", encoding="utf-8") as source:
         rows = list(csv.DictReader(source))
-    return {(row["module"], row["line"], row["mutant"]): row["reason"] for row in rows}
+    return {key_of(row["module"], row["line"], row["mutant"]): row["reason"] for row in rows}
 
 
 def main() -> None:
@@ -184,7 +189,8 @@ def main() -> None:
             )
     if options.csv:
         with open(options.csv, "w", newline="", encoding="utf-8") as out:
-            csv.writer(out).writerows([*one.key, ""] for one in fresh)
+            rows = [(str(one.mutation.module_path), one.before, one.after, "") for one in fresh]
+            csv.writer(out).writerows(rows)
     print(
         f"seed {options.seed}\n| module | killed | survived, reason known | survived | not tried | killed |"
     )

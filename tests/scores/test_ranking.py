@@ -133,6 +133,14 @@ def test_own_column_counts_zero():
     assert answers == [["b", NEW, "c", "a"], ["a", "b", NEW, "c"]]
 
 
+def test_only_the_own_column_counts_zero():
+    scores = np.array([[0.3, 0.2, 0.9, 0.1, 0.6]], np.float32)
+    own = np.array([2])
+    for given_scores in (scores, sparse.csr_matrix(scores)):
+        assert rank(given_scores, list("abcde"), 0.7, own) == [[NEW, "e", "a", "b", "d"]]
+        assert rank(given_scores, list("abcae"), 0.25, own) == [["e", "a", NEW, "b", "c"]]
+
+
 # --- validation -----------------------------------------------------------------------------------
 
 
@@ -233,6 +241,15 @@ def test_one_identity_does_not_replace_its_own_claim():
     # And b with .7 replaces it, since .7 > .5, though a had .9 later.
     scores = [[0.5, 0.9, 0.7]]
     assert processed([(NEW, "b")], scores, ["a", "a", "b"]) == [True]
+
+
+def test_an_identity_is_known_by_its_letters():
+    # As above, with names that are equal and not the same object.
+    names = ["w_" + str(number) for number in (1, 1)]
+    assert names[0] is not names[1]
+    pairs = [(NEW, names[0])] * 3
+    scores = [[0.5, 0.9], [0.1, 0.1], [0.1, 0.1]]
+    assert processed(pairs, scores, names) == [False, False, False]
 
 
 def test_ties_of_a_known_photo_go_to_the_first_row():

@@ -106,6 +106,11 @@ def test_none_and_one(solver):
     assert assign(np.full((1, 1), 1e4, np.float32), solver).tolist() == [0]
 
 
+def test_a_solver_is_known_by_its_letters():
+    name = "".join(["la", "p"])  # not the very object that the function holds
+    assert assign(np.array([[4.0, 1.0], [2.0, 0.0]]), name).tolist() == [1, 0]
+
+
 def test_an_unknown_solver_is_refused():
     with pytest.raises(ValueError, match="received greedy"):
         assign(np.zeros((2, 2)), "greedy")
