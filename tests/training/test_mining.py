@@ -252,7 +252,9 @@ def test_every_segment_holds_two_identities(identities, parts):
     codes = np.array(identities)
     assume(len(set(identities)) > 1)
     slices = segments_of(codes, parts)
-    assert np.concatenate([np.arange(len(codes))[s] for s in slices]).tolist() == [*range(len(codes))]
+    assert np.concatenate([np.arange(len(codes))[s] for s in slices]).tolist() == [
+        *range(len(codes))
+    ]
     assert all(len(set(codes[s])) > 1 for s in slices)
     assert len(slices) <= parts
     if all(len(set(codes[s])) > 1 for s in segments(len(codes), parts)):
