@@ -14,7 +14,14 @@ from whales.files.dataset import training_reads
 from whales.nets.net import WEIGHTS_SUFFIX, Net
 from whales.stages.job import Job
 from whales.stages.options import fold_type, parse_arguments
-from whales.stages.training_stage import Given, Workbench, add_training_options, file_of, train
+from whales.stages.training_stage import (
+    Given,
+    Workbench,
+    add_training_options,
+    check_folds,
+    file_of,
+    train,
+)
 from whales.training.plan import Plan, numbered
 
 PlanChain = tuple[Plan, ...]
@@ -42,6 +49,7 @@ def training_chain(
 
     options, args = parse_arguments(doc, argv, extra=add_options)
     given = Given(args.weights, args.segments)
+    check_folds(options.workspace, net, args.RUN_FOLD)
     with closing(Workbench(options, net)) as bench:
         for fold in args.RUN_FOLD:
             _train_fold(bench, script, (plans, cold_plans), given, fold)

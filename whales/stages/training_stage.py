@@ -65,6 +65,7 @@ def training_stage(
         fold: _first_weights(options.workspace, net, plan, given, start, fold)
         for fold in (args.fold if folds else [None])
     }
+    check_folds(options.workspace, net, list(starts))
     with closing(Workbench(options, net)) as bench:
         for fold, first in starts.items():
             _train_fold(bench, script, plan, given, prefix.format(fold=fold), first, fold)
@@ -97,6 +98,21 @@ def add_training_options(parser: argparse.ArgumentParser, weights: str, meaning:
         help="mine in so many parts (default: the method's)",
     )
     add_precision(parser)
+
+
+def check_folds(workspace: Workspace, net: Net, folds: Sequence[int | None]) -> None:
+    """Raise `UserError` for a missing table, or a fold with too few photos, before the first one trains.
+
+    One fold alone checks its photos itself, before it trains.
+    """
+    for path in {
+        path: None for fold in folds for path in training_reads(workspace, net.folds, fold)
+    }:
+        require(workspace, path)
+    if len(folds) > 1:
+        boxes = load_boxes(workspace)
+        for fold in folds:
+            training_data(workspace, net.folds, fold, boxes)
 
 
 def _first_weights(

@@ -309,7 +309,8 @@ class Trainer:
         self.progress.saved.append((path.name, map5))
         if self._validates:
             self.progress.history[-1]["map5"] = f"{map5:.6f}"
-        log(f"block {self.progress.block} round {i}: MAP@5 {map5:.6f}, {path.name}")
+        measured = f"MAP@5 {map5:.6f}" if self._validates else "not validated"
+        log(f"block {self.progress.block} round {i}: {measured}, {path.name}")
         self._write_history()
         if self._tensorboard:
             write_scalars(self._tensorboard, len(self.progress.history), {"map5": map5})
