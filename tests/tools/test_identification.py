@@ -445,24 +445,23 @@ def test_the_square_visits_every_place():
 
 
 class Halves:
-    """A branch whose features are the brightest value of the left and of the right half."""
+    """A network whose features are the brightest value of the left and of the right half."""
+
+    size, branch, preprocess = 32, SimpleNamespace(weights=()), staticmethod(np.asarray)
 
     @staticmethod
-    def predict_on_batch(crops):
+    def features(crops):
         half = crops.shape[2] // 2
         sides = crops[:, :, :half], crops[:, :, half:]
         return np.stack([side.max(axis=(1, 2, 3)) for side in sides], axis=1) / np.float32(255)
-
-    weights = ()
 
 
 def test_agreement_lies_where_both_crops_have_what_the_score_needs():
     rows = np.zeros((5, 1), np.float32)
     rows[0] = 1  # the product alone
     head = HeadWeights(rows, np.ones(1, np.float32), np.full(2, 4, np.float32), np.float32(-2))
-    network = SimpleNamespace(branch=Halves, preprocess=lambda crops: crops, size=32)
     fold = FoldNet(Path("w"), [], head, None, {})
-    judges = [Judge(SimpleNamespace(share=0.3), 32, network, [fold])]
+    judges = [Judge(SimpleNamespace(share=0.3), 32, Halves, [fold])]
     query, other = np.zeros((2, 32, 32, 3), np.uint8)
     query[12:16, 8:12] = other[20:24, 8:12] = 255  # both in the left half
     query[20:24, 24:28] = 255  # in the right half of the query alone
