@@ -80,6 +80,7 @@ class Job:
         self._open_log()  # another job of the process may have begun meanwhile
         if self._nothing_to_do():
             return True
+        require_writable(*self.writes, self._stamp)
         try:
             locks.take(self._lock, self.name)
         except OSError as reason:  # its outputs may lie on another disk than the cache
@@ -87,7 +88,6 @@ class Job:
         if self._nothing_to_do():  # another process has ended it meanwhile
             locks.release(self._lock)
             return True
-        require_writable(*self.writes, self._stamp)
         # The stage begins: killed while it writes, its outputs are no longer those of the stamp.
         self._stamp.unlink(missing_ok=True)
         return False
