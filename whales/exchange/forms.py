@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from whales.base.console import log
-from whales.base.errors import UserError
+from whales.base.errors import UserError, shown
 from whales.base.plain_json import read_json
 from whales.base.tables import read_table, require_columns
 from whales.files.import_table import PLAYGROUND, TEST, TRAIN, UNMATCHED
@@ -179,7 +179,7 @@ def _folder_table(folder: Path) -> tuple[pd.DataFrame, list[str]]:
     for path in photos:
         names = path.relative_to(folder).parts
         rows.append(("/".join(names), names[0] if len(names) > 1 else ""))
-    return pd.DataFrame(rows, columns=["photo", "identity"]), [quoted(path) for path in photos]
+    return pd.DataFrame(rows, columns=["photo", "identity"]), [shown(path) for path in photos]
 
 
 def _files_below(folder: Path) -> tuple[list[Path], int]:
@@ -191,7 +191,7 @@ def _files_below(folder: Path) -> tuple[list[Path], int]:
     """
 
     def refuse(reason: OSError) -> None:
-        raise UserError(f"folder {quoted(reason.filename)} cannot be read ({reason.strerror})")
+        raise UserError(f"folder {shown(reason.filename)} cannot be read ({reason.strerror})")
 
     photos: list[Path] = []
     others = 0
