@@ -64,7 +64,8 @@ def take(path: Path, what: str) -> None:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    try:
+    with contextlib.ExitStack() as refused:
+        refused.callback(os.close, file)
         locked = _system_lock(file)
         holder = _holder(path)
         if locked is False or (holder and _lives(path, holder, bool(locked), what)):
@@ -75,9 +76,7 @@ def take(path: Path, what: str) -> None:
             holder = _holder(path)
             if holder.get("claim") != claim:
                 raise HeldError(f"{what} has just been begun elsewhere: {_words(holder)}")
-    except BaseException:
-        os.close(file)
-        raise
+        refused.pop_all()
     _held[path] = _Held(file, threading.Event())
     threading.Thread(target=_renew, args=(path, _held[path].ended), daemon=True).start()
 
