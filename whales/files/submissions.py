@@ -128,10 +128,7 @@ def read_submission(path: Path, wanted: Sequence[str]) -> Submission:
 
     `UserError` where the file is not a table `Image,Id` at all.
     """
-    try:
-        lines = list(csv_rows(path))
-    except UserError as reason:
-        raise UserError(f"{path} cannot be read as a submission ({reason})") from reason
+    lines = list(csv_rows(path))
     if not lines:
         raise UserError(f"{path} cannot be read as a submission (it is empty)")
     header, *rows = [cells for _, cells in lines]
