@@ -26,7 +26,7 @@ coverage: $(VENV)/installed-proof
 	$(BIN)/coverage run -m pytest -n auto --maxprocesses 8 --dist worksteal $(ARGS)
 	NUMBA_DISABLE_JIT=1 $(BIN)/coverage run -m pytest tests/scores/test_ranking.py \
 	    tests/scores/test_pair_scores.py tests/scores/test_pair_screen.py \
-	    -k "ranking or tiles or symmetric or hopeless or gallery"
+	    -k "ranking or 2-129 or 3-128 or symmetric or handful or no_gallery"
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 

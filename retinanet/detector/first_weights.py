@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from retinanet.detector.legacy_keras import legacy_keras
+from retinanet.detector.model_files import load_matching_layers
 from whales.base.console import log
 from whales.base.errors import UserError
 from whales.nets.weight_files import FirstWeights
@@ -26,22 +25,15 @@ IMAGENET = FirstWeights(
 def load_first_weights(model: tf_keras.Model, weights: str) -> None:
     """Load 'imagenet' (downloaded by the library), 'none', or an HDF5 file, by layer name.
 
-    Raises UserError if the file cannot be had or fits no layer.
+    Raises UserError if the file cannot be had, is unsound, or fits no layer.
     """
     if weights == "none":
         return
     path = imagenet_weights() if weights == "imagenet" else Path(weights)
-    before = model.get_weights()
-    try:
-        model.load_weights(str(path), by_name=True, skip_mismatch=True)
-    except (OSError, ValueError, KeyError) as reason:
-        raise UserError(f"{path} cannot be read as HDF5 weights ({reason})") from reason
-    changed = sum(
-        not np.array_equal(old, new) for old, new in zip(before, model.get_weights(), strict=True)
-    )
-    if not changed:
+    taken = load_matching_layers(model, path)
+    if not taken:
         raise UserError(f"{path} has no weights for any layer of this network")
-    log(f"{changed} of {len(before)} weight arrays come from {path}")
+    log(f"{taken} of {len(model.weights)} weight arrays come from {path}")
 
 
 def imagenet_weights() -> Path:

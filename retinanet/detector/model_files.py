@@ -6,6 +6,7 @@ says of layers and losses is never looked at: in Keras's own loader it can run c
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import math
@@ -119,6 +120,29 @@ def load_model(path: Path, profile: str) -> tf_keras.Model:
     return model
 
 
+def load_matching_layers(model: tf_keras.Model, path: Path) -> int:
+    """Give the layers of a model the weights of a file's layers of the same names and shapes.
+
+    Other layers keep what they have. Returns how many arrays were taken; `UserError` as `load_model`.
+    """
+    with open_hdf5(path, "weight file") as file:
+        root = group_of(file, "model_weights") if "model_weights" in file else file
+        layers = names_of(root, "layer_names")
+        pairs = []
+        for layer in model.layers:
+            if layer.name in layers:
+                with contextlib.suppress(_OtherLayerError):
+                    pairs += _layer_pairs(layer, root, layers)
+        values = [finite_floats(array) for _, array in pairs]
+    for (variable, _), value in zip(pairs, values, strict=True):
+        variable.assign(value)
+    return len(pairs)
+
+
+class _OtherLayerError(HDF5FaultError):
+    """A layer of a file has other shapes than the model's."""
+
+
 def _layer_pairs(
     layer: tf_keras.layers.Layer, root: h5py.Group, layers: list[str]
 ) -> list[tuple[tf.Variable, h5py.Dataset]]:
@@ -132,7 +156,7 @@ def _layer_pairs(
     arrays = [array_of(group, name) for name in names_of(group, "weight_names")]
     shapes = [tuple(variable.shape) for variable in variables]
     if [array.shape for array in arrays] != shapes:
-        raise HDF5FaultError(f"layer {layer.name} is that of another network")
+        raise _OtherLayerError(f"layer {layer.name} is that of another network")
     return list(zip(variables, arrays, strict=True))
 
 

@@ -127,6 +127,19 @@ def test_heads_that_leave_most_pairs_open_are_told(capsys):
     np.testing.assert_array_equal(found.toarray(), np.where(scores < np.float32(1e-4), 0, scores))
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_handful_of_photos(kind):
+    """So few that the loops can run without the compiler."""
+    rng = np.random.default_rng(4)
+    head, gallery = random_head(rng, 3, strength=4), random_features(rng, kind, 9, 3)
+    queries = random_features(rng, kind, 5, 3)
+    scorer, scores = Scorer(head, gallery), score_matrix(head, queries, gallery)
+    least = float(np.quantile(scores, 0.9))
+    assert not (scores >= least)[~scorer.candidates(queries, least)].any()
+    found = mean_scores([scorer], [queries], least)
+    np.testing.assert_array_equal(found.toarray(), np.where(scores < np.float32(least), 0, scores))
+
+
 def test_no_gallery():
     head = random_head(np.random.default_rng(0), 3)
     empty = np.zeros((0, 3), np.float32)

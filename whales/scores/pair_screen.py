@@ -85,7 +85,9 @@ class Scorer:
         queries = as_features(queries, self.weights)
         possible = np.ones((len(queries), len(self.gallery)), np.bool_)
         if self._bins is not None and 1e-30 < least < 1:
-            cut = math.log(least) - math.log1p(-least) - 1e-4  # room for the sigmoid's own rounding
+            # Room for the sigmoid's own rounding: near 1 a step of a score is a wide step of its logit.
+            room = 1e-4 + 4 * _ROUNDING / (1 - least)
+            cut = math.log(least) - math.log1p(-least) - room
             _screen(queries, *self.weights, *self._bins, np.float32(cut), possible)
         return possible
 
