@@ -184,10 +184,6 @@ def grey(pixels: np.ndarray) -> np.ndarray:
     return pixels[..., [0, 0, 0]]
 
 
-def over_black(pixels: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    return pixels * (alpha[..., None] / 255)
-
-
 def fading() -> np.ndarray:
     """(h, w) uint8: transparent at the left, opaque at the right."""
     return np.tile(np.linspace(0, 255, WIDTH).astype(np.uint8), (HEIGHT, 1))
@@ -228,18 +224,18 @@ READ: dict[str, tuple[bytes, np.ndarray, float]] = {
     "png": (encoded(RGB, "PNG"), RGB, 0),
     "grey_png": (encoded(RGB[..., 0], "PNG"), grey(RGB), 0),
     "grey_alpha": (
-        encoded(np.dstack([RGB[..., 0], fading()]), "PNG"), over_black(grey(RGB), fading()), 1,
+        encoded(np.dstack([RGB[..., 0], fading()]), "PNG"), grey(RGB), 0,
     ),
-    "alpha": (encoded(RGBA, "PNG"), over_black(RGB, fading()), 1),
-    "alpha_tiff": (encoded(RGBA, "TIFF"), over_black(RGB, fading()), 1),
-    "alpha_webp": (encoded(RGBA, "WEBP", lossless=True, exact=True), over_black(RGB, fading()), 1),
+    "alpha": (encoded(RGBA, "PNG"), RGB, 0),
+    "alpha_tiff": (encoded(RGBA, "TIFF"), RGB, 0),
+    "alpha_webp": (encoded(RGBA, "WEBP", lossless=True, exact=True), RGB, 0),
     "opaque": (encoded(np.dstack([RGB, np.full_like(fading(), 255)]), "PNG"), RGB, 0),
     "bits_16": (vips(FINE, "rgb16").pngsave_buffer(), FINE >> 8, 0),
     "bits_16_tiff": (vips(FINE, "rgb16").tiffsave_buffer(), FINE >> 8, 0),
     "bits_16_grey": (vips(FINE[..., :1], "grey16").pngsave_buffer(), grey(FINE) >> 8, 0),
     "bits_16_alpha": (
         vips(np.dstack([FINE, fading().astype(np.uint16) * 257]), "rgb16").pngsave_buffer(),
-        over_black(FINE / 257, fading()), 1,
+        FINE >> 8, 0,
     ),
     "one_bit": (saved(Image.fromarray(one_bit()).convert("1"), "PNG"), grey(one_bit()[..., None]), 0),
     "one_bit_tiff": (

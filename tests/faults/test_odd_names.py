@@ -225,7 +225,8 @@ def test_import_refuses_identities_without_a_letter(tmp_path, text):
 def test_import_refuses_photos_that_no_disk_can_hold(tmp_path, name):
     path = tmp_path / "t.csv"
     path.write_text(f"photo,identity\n{name},w_1\n")
-    refused(lambda: read_source(path, Form()), f"{path}, line 2", "is not in")
+    said = "value 0" if "\x00" in name else "is not in"
+    refused(lambda: read_source(path, Form()), f"{path}, line 2", said)
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from uuid import uuid4
 
 from whales.base.console import log
 from whales.base.errors import UserError
+from whales.base.plain_json import JSONFaultError, parse_json
 
 try:
     import fcntl
@@ -156,8 +157,8 @@ def _claim(file: int) -> str:
 def _holder(path: Path) -> dict[str, object]:
     """Who holds the lock, or held it until a sudden end; empty where nobody does."""
     try:
-        holder = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        holder = parse_json(path.read_bytes())
+    except (OSError, JSONFaultError):
         return {}
     return holder if isinstance(holder, dict) else {}
 

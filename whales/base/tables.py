@@ -170,7 +170,10 @@ def csv_rows(path: Path | str, separators: str = ",") -> Iterator[tuple[int, lis
     except (OSError, UnicodeDecodeError) as reason:
         raise _no_table(path, getattr(reason, "strerror", None) or reason) from reason
     if "\0" in text:
-        raise _no_table(path, "it has bytes of value 0, as UTF-16 has")
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise UserError(
+            f"{path}, line {line}: a byte of value 0, as UTF-16 has; save it as UTF-8 CSV or .xlsx"
+        )
     header = text[: text.find("\n") + 1] or text
     separator = max(separators, key=header.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)

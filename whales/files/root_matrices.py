@@ -7,13 +7,13 @@ files, is read by the first and the last alone.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
 from whales.base.errors import UserError
 from whales.base.pickles import load
+from whales.base.plain_json import read_json
 from whales.files.boxes import Box
 from whales.files.dataset import known_photos, load_boxes, test_photos, training_identities
 from whales.files.folds import FOLDS, checked_fold
@@ -165,8 +165,8 @@ def _written(workspace: Workspace) -> Iterator[tuple[str, tuple[Path, str]]]:
     """Path in the work root -> (stamp, digest) of what stages have written, where their stamps tell."""
     for stamp in workspace.found("stamp"):
         try:
-            content = json.loads(stamp.read_text(encoding="utf-8"))
-        except (OSError, ValueError):  # damaged: its stage runs again
+            content = read_json(stamp)
+        except (FileNotFoundError, UserError):  # damaged: its stage runs again
             continue
         written = content.get(WRITTEN) if isinstance(content, dict) else None
         for name, digest in (written if isinstance(written, dict) else {}).items():
