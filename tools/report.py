@@ -38,9 +38,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     begin = time.monotonic()
     path = page(workspace, args.out)
     size = path.stat().st_size
-    log(f"wrote {path} ({size / 1e6:.1f} MB) in {time.monotonic() - begin:.1f} s")
-    if size > LARGEST:
-        log(f"it is larger than {LARGEST / 1e6:.0f} MB")
+    large = f", more than {LARGEST / 1e6:.0f}" if size > LARGEST else ""
+    log(f"wrote {path} ({size / 1e6:.1f} MB{large}) in {time.monotonic() - begin:.1f} s")
 
 
 def page(workspace: Workspace, path: Path | None = None) -> Path:

@@ -78,10 +78,11 @@ def test_a_fold_predicts_the_photos_it_holds_out_and_all_others(workspace):
     for key, names in zip(keys, contents, strict=True):
         table(workspace.file(key), names)
     folds = workspace.file("retinanet_folds")
-    save(folds, [(["b.jpg", "c.jpg"], ["a.jpg"]), (["a.jpg"], ["b.jpg", "c.jpg"])])
+    rest = [(["a.jpg", "b.jpg", "c.jpg"], [])] * 3
+    save(folds, [(["b.jpg", "c.jpg"], ["a.jpg"]), (["a.jpg"], ["b.jpg", "c.jpg"]), *rest])
     assert PhotosToDetect.tables(workspace) == [folds, *map(workspace.file, keys)]
     photos = PhotosToDetect.read(workspace)
-    assert photos.valid == {1: ["a"], 2: ["b", "c"]}
+    assert photos.valid == {1: ["a"], 2: ["b", "c"], 3: [], 4: [], 5: []}
     assert photos.names("train", 1) == ["a"]
     assert photos.names("train", 2) == ["b", "c"]
     assert photos.names("test", 1) == photos.names("test", 2) == ["t"]

@@ -151,12 +151,12 @@ CASES = {
 
 
 def written(root):
-    """Every file and folder with its time, but the log, which tells of refusals too, and the digests of
-    inputs, which are remembered once these are two seconds old.
+    """Every file with its time, but what tells of refusals too: the log, the lock that the stage had, the
+    digests of inputs, which are remembered once these are two seconds old.
     """
-    paths = (path for path in root.rglob("*") if "logs" not in path.relative_to(root).parts)
-    made = (root / "cache", root / "cache/digests.json")
-    return {path: path.stat().st_mtime_ns for path in paths if path not in made}
+    files = {path: path.stat().st_mtime_ns for path in root.rglob("*") if path.is_file()}
+    aside = (root / "logs", root / "cache/locks", root / "cache/digests.json")
+    return {path: at for path, at in files.items() if not {path, *path.parents} & {*aside}}
 
 
 @pytest.mark.parametrize("case", CASES)
