@@ -7,9 +7,10 @@ from dataclasses import dataclass, fields, replace
 
 Schedule = float | Callable[[int], float]
 
-# Of batch normalization's moving statistics: the method's, and that of the smoke profile's few steps.
+# Of batch normalization's moving statistics: the method's, and that of the smoke profile's few steps. On the
+# sample .99, .9 and .8 gave the ensemble a MAP@5 of .561, .600 and .628 (one run each).
 MOMENTUM = 0.99
-SMOKE_MOMENTUM = 0.9
+SMOKE_MOMENTUM = 0.8
 
 
 @dataclass(frozen=True)
