@@ -23,7 +23,8 @@ def prepare_backend(workspace: Workspace, threads: int | None) -> None:
     backend = os.environ.get("KERAS_BACKEND") or "tensorflow"
     if backend not in BACKENDS:
         raise UserError(f"KERAS_BACKEND is one of {', '.join(BACKENDS)}; received {backend!r}")
-    if importlib.util.find_spec(backend) is None:
+    # TensorFlow comes with the project.
+    if backend != "tensorflow" and importlib.util.find_spec(backend) is None:
         raise UserError(
             f"KERAS_BACKEND is {backend}, which is not installed: "
             "pip install -r requirements-backends.txt, or unset KERAS_BACKEND"
