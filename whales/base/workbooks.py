@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import zipfile
 import zlib
@@ -105,12 +106,13 @@ def _cells_of(archive: zipfile.ZipFile, part: zipfile.ZipInfo) -> int:
     parser, sheet = expat.ParserCreate(), _Sheet()
     parser.StartDoctypeDeclHandler = sheet.doctype
     parser.StartElementHandler = sheet.element
-    with archive.open(part) as source:  # it reads no more than the length that the directory states
-        try:
-            while block := source.read(_BLOCK):
-                parser.Parse(block, False)
-        except expat.ExpatError:
-            pass  # pictures, and drawings that are no whole XML; the reader refuses a sheet like that
+    with (
+        archive.open(part) as source,  # it reads no more than the length that the directory states
+        # Pictures, and drawings that are no whole XML; the reader refuses a sheet like that.
+        contextlib.suppress(expat.ExpatError),
+    ):
+        while block := source.read(_BLOCK):
+            parser.Parse(block, False)
     return sheet.cells
 
 

@@ -173,6 +173,9 @@ def _written(workspace: Workspace) -> Iterator[tuple[str, tuple[Path, str]]]:
             yield name, (stamp, str(digest))
 
 
+_REMEDY = "it was made from other tables, folds or boxes, or is another matrix: make it again"
+
+
 def _check_among(
     path: Path, side: str, names: Sequence[str], known: Iterable[str], what: str
 ) -> None:
@@ -180,8 +183,7 @@ def _check_among(
     strange = [name for name in names if name not in known]
     if strange:
         raise UserError(
-            f"{path}: {side} {strange[0]} is not {what} ({len(strange)} of {len(names)} are not); "
-            "it was made from other tables, folds or boxes, or is another matrix: make it again"
+            f"{path}: {side} {strange[0]} is not {what} ({len(strange)} of {len(names)} are not); {_REMEDY}"
         )
 
 
@@ -191,5 +193,5 @@ def _check_all(path: Path, side: str, names: Sequence[str], wanted: Collection[s
     if missing:
         raise UserError(
             f"{path}: no {side} for photo {missing[0]} ({len(missing)} of {len(wanted)} are missing); "
-            "it was made from other tables, folds or boxes, or is another matrix: make it again"
+            f"{_REMEDY}"
         )
