@@ -2,7 +2,7 @@
 
 from kernel_snn.a01_kernel_model import build_network
 from kernel_snn.a02_augmentation_kernel import transforms
-from whales.nets.net import BestOf, Net
+from whales.nets.net import BestOf, Net, TrainingMemory
 
 # Every weight file of the published training plan carries it.
 NAME = "PLAN21_martinAsWarmStart_384to1024"
@@ -23,5 +23,6 @@ NET = Net(
     share=0.4,
     build=build_network,
     transforms=transforms,
+    memory=TrainingMemory(base=2.4, a_pixel=700, frozen=400),
     extra_crop=True,  # half the time a random 70-90% of each side of the crop
 )

@@ -13,6 +13,7 @@ from whales.base.console import log
 from whales.files.dataset import training_reads
 from whales.nets.net import WEIGHTS_SUFFIX, Net
 from whales.stages.job import Job
+from whales.stages.memory import require_memory
 from whales.stages.options import fold_type, parse_arguments
 from whales.stages.training_stage import (
     Given,
@@ -48,7 +49,10 @@ def training_chain(
         add_training_options(parser, "none|FILE", "start from these instead of the warm start")
 
     options, args = parse_arguments(doc, argv, extra=add_options)
-    given = Given(args.weights, args.segments)
+    given = Given(args.weights, args.segments, args.accumulate, options.steps)
+    for chains in (plans, cold_plans):
+        chain = [given.plan(plan) for plan in chains[options.profile]]
+        require_memory(Path(script).stem, net, chain)
     check_folds(options.workspace, net, args.RUN_FOLD)
     with closing(Workbench(options, net)) as bench:
         for fold in args.RUN_FOLD:

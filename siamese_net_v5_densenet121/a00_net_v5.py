@@ -2,7 +2,7 @@
 
 from siamese_net_v5_densenet121.a01_seamese_net_models_v5 import IMAGENET, build_network
 from siamese_net_v5_densenet121.a02_augmentation_v5 import transforms
-from whales.nets.net import BestOf, Net
+from whales.nets.net import BestOf, Net, TrainingMemory
 
 NET = Net(
     name="v5",
@@ -16,5 +16,6 @@ NET = Net(
     threshold=0.85,
     build=build_network,
     transforms=transforms,
+    memory=TrainingMemory(base=1.2, a_pixel=6050, frozen=1500),
     first_weights=IMAGENET,
 )

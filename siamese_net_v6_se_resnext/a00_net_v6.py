@@ -2,7 +2,7 @@
 
 from siamese_net_v6_se_resnext.a01_seamese_net_models_v6 import IMAGENET, build_network
 from siamese_net_v6_se_resnext.a02_augmentation_v6 import transforms
-from whales.nets.net import BestOf, Net
+from whales.nets.net import BestOf, Net, TrainingMemory
 
 NET = Net(
     name="v6",
@@ -16,5 +16,6 @@ NET = Net(
     threshold=0.85,
     build=build_network,
     transforms=transforms,
+    memory=TrainingMemory(base=2.0, a_pixel=5500, frozen=1500),
     first_weights=IMAGENET,
 )

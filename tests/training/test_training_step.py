@@ -253,6 +253,41 @@ def test_frozen_inference_normalizes_by_the_moving_statistics() -> None:
     assert step(learner, batch) != pytest.approx(expected, rel=1e-3)
 
 
+def test_two_half_batches_are_one_step_of_adam() -> None:
+    """With a branch whose statistics rest, so that a photo does not depend on its batch."""
+    (batch,) = batches(6)
+    (left, right), labels = batch
+    halves = [((left[part], right[part]), labels[part]) for part in (slice(3), slice(3, 6))]
+    learners = []
+    for parts in (1, 2, 2):
+        keras.utils.set_random_seed(5)
+        learners.append(Learner(small_network(), frozen_inference=True, accumulate=parts))
+    whole, halved, other = learners
+    start = values(whole.network.head.trainable_weights)
+    for learner in learners:
+        learner.begin(frozen=True, learning_rate=0.01, new_adam=True)
+    for _ in range(3):
+        step(whole, batch)
+        step(halved, halves[0])
+        step(halved, halves[1])
+    trained = values(whole.network.head.trainable_weights)
+    for ours, expected in zip(values(halved.network.head.trainable_weights), trained, strict=True):
+        np.testing.assert_allclose(ours, expected, rtol=1e-5, atol=1e-7)
+    assert any(not np.allclose(a, b, atol=0.02) for a, b in zip(start, trained, strict=True))
+    step(halved, halves[0])  # gathered, and no step yet
+    for ours, expected in zip(values(halved.network.head.trainable_weights), trained, strict=True):
+        np.testing.assert_allclose(ours, expected, rtol=1e-5, atol=1e-7)
+    # A checkpoint between the two halves has what the first one left.
+    for mine, kept in ((other.weights, halved.weights),
+                       (other.optimizer.variables, halved.optimizer.variables)):  # fmt: skip
+        for variable, value in zip(mine, values(kept), strict=True):
+            variable.assign(value)
+    for learner in (halved, other):
+        step(learner, halves[1])
+    for ours, theirs in zip(values(other.weights), values(halved.weights), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
 def test_a_restart_counts_anew() -> None:
     """As a fold in a process of its own, in which each average starts from nothing."""
     learners, taken = Learners(lambda size, weights: small_network()), batches(6, 6)

@@ -43,7 +43,8 @@ class _Lines(tqdm):
         """Log how many are done, unless none are."""
         if self.n:
             share = f" ({self.n / self.total:.0%})" if self.total else ""
-            log(f"{self.desc}: {self.n:,} of {self.total:,} {self.unit}s{share}")
+            more = f"; {self.postfix}" if self.postfix else ""
+            log(f"{self.desc}: {self.n:,} of {self.total:,} {self.unit}s{share}{more}")
         return True
 
     def close(self) -> None:

@@ -47,6 +47,27 @@ class BestOf:
         return max(scored)[2]
 
 
+@dataclass(frozen=True)
+class TrainingMemory:
+    """The memory of a training's process on a CPU, as measured.
+
+    base: gigabytes whatever the batch; a_pixel: bytes for each pixel of a pair's square crop; frozen: the
+    same with a frozen branch, which keeps nothing for a pass back.
+    """
+
+    base: float
+    a_pixel: float
+    frozen: float
+
+    def gigabytes(self, size: int, pairs: int, frozen: bool = False) -> float:
+        """Of steps of so many pairs of `size` pixels a side.
+
+        >>> TrainingMemory(base=1.0, a_pixel=5000, frozen=1000).gigabytes(200, 10)
+        3.0
+        """
+        return self.base + (self.frozen if frozen else self.a_pixel) * pairs * size**2 / 1e9
+
+
 @dataclass(frozen=True, eq=False)
 class Net:
     """A net's card.
@@ -58,6 +79,7 @@ class Net:
     share: its weight in the ensemble's blend
     build: (size in pixels, weights, profile) -> a new network, see its a01
     transforms: makes its augmentation, see its a02
+    memory: that its training takes on a CPU
     extra_crop: whether training cuts a random window out of half of the crops
     threshold: pair scores above it are summed in this net's submission; None where it writes none
     first_weights: loaded by `--weights imagenet`; None where there are none
@@ -70,6 +92,7 @@ class Net:
     share: float
     build: Callable[[int, Path | str | None, str], SiameseNetwork]
     transforms: Callable[[], Transforms]
+    memory: TrainingMemory
     extra_crop: bool = False
     threshold: float | None = None
     first_weights: FirstWeights | None = None

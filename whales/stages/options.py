@@ -15,6 +15,7 @@ from whales.files.trained import PROFILE_CHOICES, profile_of
 from whales.files.workspace import Workspace
 from whales.photos.limits import MOST_MEGAPIXELS, VARIABLE, megapixels
 from whales.stages.backends import prepare_backend
+from whales.stages.rehearsal import rehearsal_root
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -35,7 +36,8 @@ class RunOptions:
     that is random; workers: threads and processes that read photos (default: one a core); force: do
     again what is up to date;
     skip_broken_photos: leave out and count photos that cannot be read, instead of stopping;
-    precision: of the branch, a Keras policy (None: float32); tensorboard: write its logs as well.
+    precision: of the branch, a Keras policy (None: float32); tensorboard: write its logs as well;
+    steps: rehearse a training, with so many steps an epoch at most (None: train).
     Raises `UserError` for another profile or precision, one that is not that of the root's nets, or workers
     below 1.
     """
@@ -48,6 +50,7 @@ class RunOptions:
     skip_broken_photos: bool = False
     precision: str | None = None
     tensorboard: bool = False
+    steps: int | None = None
 
     def __post_init__(self) -> None:
         if self.profile not in ("", *PROFILE_CHOICES):
@@ -91,8 +94,12 @@ def parse_arguments(
         args.fold = None
     choose_device(args.device)
     configure(args.quiet)
+    workspace, steps = Workspace().existing(), getattr(args, "steps", None)
+    if steps:
+        args.profile = args.profile or profile_of(workspace, "")
+        workspace = rehearsal_root(workspace, args.profile)
     options = RunOptions(
-        Workspace().existing(),
+        workspace,
         args.profile,
         args.seed,
         args.workers,
@@ -100,6 +107,7 @@ def parse_arguments(
         args.skip_broken_photos,
         getattr(args, "precision", None),
         args.tensorboard,
+        steps,
     )
     prepare_backend(options.workspace, threads if options.profile == "smoke" else None)
     return options, args
@@ -143,6 +151,17 @@ class _PhotoLimit(argparse.Action):
     ) -> None:
         megapixels(str(values), "--max-megapixels")
         os.environ[VARIABLE] = str(values)
+
+
+def add_rehearsal(parser: argparse.ArgumentParser) -> None:
+    """Add the option of every training stage that cuts it to a rehearsal."""
+    parser.add_argument(
+        "--steps",
+        type=positive,
+        metavar="N",
+        help="rehearse: at most N steps an epoch, two epochs a round, one round a block, few photos; "
+        "written to rehearsal/ in the work root, never to the real files",
+    )
 
 
 def add_precision(parser: argparse.ArgumentParser) -> None:

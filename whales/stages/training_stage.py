@@ -21,7 +21,15 @@ from whales.files.trained import remember_training, require_trained_shape
 from whales.files.workspace import Workspace, require
 from whales.nets.net import WEIGHTS_SUFFIX, BestOf, Net
 from whales.stages.job import Job
-from whales.stages.options import RunOptions, add_precision, parse_arguments, positive
+from whales.stages.memory import require_memory
+from whales.stages.options import (
+    RunOptions,
+    add_precision,
+    add_rehearsal,
+    parse_arguments,
+    positive,
+)
+from whales.stages.rehearsal import log_rehearsed, most_photos
 from whales.training.devices import device_scope
 from whales.training.learner import Learners
 from whales.training.plan import Plan
@@ -58,8 +66,9 @@ def training_stage(
     options, args = parse_arguments(
         doc, argv, fold=(0, 3) if folds else None, many=True, extra=extra
     )
-    given = Given(args.weights, args.segments)
+    given = Given(args.weights, args.segments, args.accumulate, options.steps)
     plan = given.plan(plans[options.profile])
+    require_memory(Path(script).stem, net, [plan])
     # Every fold's start is looked up before the first trains: nothing fails after hours.
     starts = {
         fold: _first_weights(options.workspace, net, plan, given, start, fold)
@@ -73,17 +82,26 @@ def training_stage(
 
 @dataclass(frozen=True)
 class Given:
-    """Options of a training stage's own, None where not given: first weights, parts of mining."""
+    """Options of a training stage's own, None where not given.
+
+    weights: first weights; segments: parts of mining; accumulate: parts of a step; steps: of a rehearsal.
+    """
 
     weights: str | None
     segments: int | None
+    accumulate: int | None = None
+    steps: int | None = None
 
     def plan(self, plan: Plan) -> Plan:
-        """The plan, mined in other parts where that was asked for."""
-        return plan if self.segments is None else replace(plan, segments=self.segments)
+        """The plan with what was asked for; `UserError` where its batches cannot be cut so."""
+        if self.segments is not None:
+            plan = replace(plan, segments=self.segments)
+        if self.accumulate is not None:
+            plan = plan.accumulating(self.accumulate)
+        return plan if self.steps is None else plan.rehearsed(self.steps)
 
     def for_stamp(self) -> dict[str, object]:
-        """As `Job` takes them; a weight file as a path."""
+        """Those that the plan's numbers do not tell, as `Job` takes them; a weight file as a path."""
         files = file_of(self.weights)
         return {"weights": files[0] if files else self.weights, "segments": self.segments}
 
@@ -97,6 +115,13 @@ def add_training_options(parser: argparse.ArgumentParser, weights: str, meaning:
         metavar="S",
         help="mine in so many parts (default: the method's)",
     )
+    parser.add_argument(
+        "--accumulate",
+        type=positive,
+        metavar="N",
+        help="compute each step in N parts, for less memory; batch normalization sees each part alone",
+    )
+    add_rehearsal(parser)
     add_precision(parser)
 
 
@@ -219,6 +244,8 @@ def train(
 
     boxes = load_boxes(ws)
     data = training_data(ws, bench.net.folds, fold, boxes)
+    if options.steps:
+        data = data.few(most_photos(options.steps, plan.largest_batch))
     check_boxes(boxes, [*data.train, *data.rows, *data.columns])
     feed = bench.feed(plan.size, boxes)
     if options.skip_broken_photos:
@@ -248,7 +275,10 @@ def train(
             trainer.set_aside("--force")
         if options.force or not trainer.resume():
             _set_aside(save_as("", 0).parent, earlier)
-        return trainer.run(save_as)
+        saved = trainer.run(save_as)
+        if options.steps:
+            log_rehearsed(job.name, trainer.forecast)
+        return saved
 
 
 def _of_plan(job: Job, plan: Plan, part: str, start: Start) -> Description:

@@ -42,14 +42,16 @@ class Learner:
         network: SiameseNetwork,
         momentum: float | None = None,
         frozen_inference: bool = False,
+        accumulate: int = 1,
     ) -> None:
         """`network`: with its first weights; it is trained in place.
 
-        momentum, frozen_inference: of its batch normalization, as in `Plan`.
+        momentum, frozen_inference: of its batch normalization, as in `Plan`; accumulate: as there, so
+        many batches of `fit` are one step of Adam.
         """
         from whales.nets.batch_norm import BatchNormalization, MovingStatistics
 
-        self.network = network
+        self.network, self._accumulate = network, accumulate
         self._statistics = MovingStatistics(
             network.branch, MOMENTUM if momentum is None else momentum
         )
@@ -86,7 +88,7 @@ class Learner:
             self.network.set_branch_trainable(not frozen)
             self._frozen, new_adam = frozen, True
             if frozen not in self._models:
-                self._models[frozen] = _compiled(self.network, self._statistics)
+                self._models[frozen] = _compiled(self.network, self._statistics, self._accumulate)
         if new_adam:
             for variable in self.optimizer.variables:
                 variable.assign(np.zeros(variable.shape, variable.dtype))
@@ -167,7 +169,7 @@ class Learners:
     def __init__(self, build: Callable[[int, Path | str | None], SiameseNetwork]) -> None:
         """`build`: photo size in pixels and first weights -> a new network."""
         self._build = build
-        self._kept: dict[tuple[int, float | None, bool, str], Learner] = {}
+        self._kept: dict[tuple[object, ...], Learner] = {}
 
     def start(
         self, plan: Plan, weights: Path | str | None, seed: int, devices: str = ""
@@ -181,19 +183,21 @@ class Learners:
 
         keras.utils.set_random_seed(seed)
         network = self._build(plan.size, weights)
-        key = (plan.size, plan.momentum, plan.frozen_inference, devices)
+        numbers = plan.momentum, plan.frozen_inference, plan.accumulate
+        key = (plan.size, *numbers, devices)
         if key in self._kept:
             self._kept[key].restart(network)
             return self._kept[key]
-        learner = Learner(network, plan.momentum, plan.frozen_inference)
-        return self._kept.setdefault(key, learner)
+        return self._kept.setdefault(key, Learner(network, *numbers))
 
 
 def _variables(network: SiameseNetwork) -> list[keras.Variable]:
     return [*network.branch.variables, *network.head.variables]
 
 
-def _compiled(network: SiameseNetwork, statistics: MovingStatistics) -> keras.Model:
+def _compiled(
+    network: SiameseNetwork, statistics: MovingStatistics, accumulate: int
+) -> keras.Model:
     """A model over the same layers, compiled so that a step is traced once.
 
     The moving statistics follow the right side alone: in Keras 2.2.4 each side kept averages of its own,
@@ -205,7 +209,9 @@ def _compiled(network: SiameseNetwork, statistics: MovingStatistics) -> keras.Mo
     features = [network.branch(left), statistics(right)]
     model = keras.Model([left, right], network.head(features))
     model.compile(
-        optimizer=keras.optimizers.Adam(),
+        optimizer=keras.optimizers.Adam(
+            gradient_accumulation_steps=accumulate if accumulate > 1 else None
+        ),
         loss="binary_crossentropy",
         metrics=[keras.metrics.BinaryAccuracy(name="accuracy")],
         # XLA compiles for minutes on a CPU; elsewhere Keras decides.

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
+
+from whales.base.errors import UserError
 
 Schedule = float | Callable[[int], float]
 
@@ -51,6 +54,8 @@ class Plan:
     momentum: of batch normalization's moving statistics (None: the method's)
     frozen_inference: a frozen branch normalizes by its moving statistics in training, not by the batch's
     steps: of an epoch at most, to bound the time on many photos (None: all pairs)
+    accumulate: a step's gradients are the mean of so many parts of its batch, computed in turn, for a
+        device whose memory holds no whole batch; batch normalization sees each part alone
     validate_first: log the MAP@5 of the first weights
     data_parallel: split each step over all devices
 
@@ -67,18 +72,57 @@ class Plan:
     momentum: float | None = None
     frozen_inference: bool = False
     steps: int | None = None
+    accumulate: int = 1
     validate_first: bool = False
     data_parallel: bool = False
 
     def numbers(self) -> dict[str, object]:
         """Every number of the plan as plain values; a setting that depends on the round, as a list.
 
-        `frozen_inference` is left out where it is False, so that stamps made before it was there stay good.
+        Those that are younger than the first stamps are left out at their defaults, so that these stay good.
         """
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        if not self.frozen_inference:
-            del values["frozen_inference"]
+        for name, default in (("frozen_inference", False), ("accumulate", 1)):
+            if values[name] == default:
+                del values[name]
         return {**values, "blocks": [_block_numbers(block) for block in self.blocks]}
+
+    def pairs_at_once(self, block: Block) -> int:
+        """Pairs that a block's net takes at once: a step's batch, or a part of it."""
+        return (block.batch or self.batch) // self.accumulate
+
+    @property
+    def largest_batch(self) -> int:
+        """Pairs of its largest step."""
+        return max(block.batch or self.batch for block in self.blocks)
+
+    def accumulating(self, parts: int) -> Plan:
+        """The plan with each step's batch in so many parts; `UserError` where they would not be equal."""
+        batches = sorted({block.batch or self.batch for block in self.blocks})
+        if any(batch % parts for batch in batches):
+            common = math.gcd(*batches)
+            fitting = [n for n in range(1, common + 1) if not common % n]
+            raise UserError(
+                f"--accumulate {parts} does not divide the plan's batches ({_listed(batches)} pairs a step) "
+                f"into equal parts; {_listed(fitting)} would"
+            )
+        return replace(self, accumulate=parts)
+
+    def rehearsed(self, steps: int) -> Plan:
+        """The plan cut to one round a block, two epochs a round and `steps` steps an epoch, at most.
+
+        Two epochs, since the second one's pairs are mined while the first one trains.
+        """
+        blocks = (
+            replace(block, rounds=1, epochs=min(2, int(in_round(block.epochs, 0))))
+            for block in self.blocks
+        )
+        fewest = steps if self.steps is None else min(steps, self.steps)
+        return replace(self, steps=fewest, blocks=tuple(blocks))
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    return ", ".join(map(str, numbers))
 
 
 def _block_numbers(block: Block) -> dict[str, object]:

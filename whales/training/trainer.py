@@ -31,6 +31,7 @@ from whales.scores.head import head_weights
 from whales.scores.pair_scores import score_matrix
 from whales.scores.ranking import validation_map
 from whales.training.checkpoints import CheckpointClock
+from whales.training.forecast import Forecast
 from whales.training.learner import Batch, Learner
 from whales.training.mining import (
     HardPairs,
@@ -104,6 +105,9 @@ class Trainer:
         self._before_epoch = self.rng.bit_generator.state
         self._validates = bool(data.rows and data.columns)
         self._pairs_came_back = False
+        validated = len({*data.rows, *data.columns}) if self._validates else 0
+        self.forecast = Forecast(plan, len(self.photos), validated)
+        self._has_forecast = False
 
     def resume(self) -> bool:
         """Resume from the checkpoint of the same training, if there is one, and log so.
@@ -159,13 +163,15 @@ class Trainer:
 
     def validate(self) -> float:
         """MAP@5 on the validation photos with the present weights."""
-        data = self.data
+        data, begin = self.data, time.monotonic()
         rows = branch_features(self.network, self.feed, data.rows, "valid features")
         columns = branch_features(self.network, self.feed, data.columns, "features")
         scores = score_matrix(
             head_weights(self.network.head), rows, columns, progress="valid scores"
         )
-        return validation_map(scores, data.rows, data.columns, data.identity_of)
+        map5 = validation_map(scores, data.rows, data.columns, data.identity_of)
+        self.forecast.has_validated(time.monotonic() - begin)
+        return map5
 
     def _due(self, block: Block, i: int) -> bool:
         """Whether weights are validated and saved after round i of the present block.
@@ -231,14 +237,19 @@ class Trainer:
         order = np.asarray(self.progress.order)
         matched = matches(self.codes[order], self.rng)
         pairs, labels = epoch_pairs(matched, self.progress.mates[-1], self.rng)
-        batch = block.batch or self.plan.batch
         if self.plan.steps:
-            pairs, labels = pairs[: self.plan.steps * batch], labels[: self.plan.steps * batch]
-        seeds = self.rng.integers(2**31, size=pairs.shape)
+            most = self.plan.steps * (block.batch or self.plan.batch)
+            pairs, labels = pairs[:most], labels[:most]
+        seeds, batch = self.rng.integers(2**31, size=pairs.shape), self.plan.pairs_at_once(block)
         steps, first, sums = -(-len(labels) // batch), self.progress.step, self.progress.sums
+        ended = time.monotonic()
 
         def after_step(done: int) -> None:
+            nonlocal ended
             hold.begin()
+            ended, before = time.monotonic(), ended
+            self.forecast.stepped(block, ended - before)
+            self._say_left(bar, first + done)
             if first + done < steps and self._clock.due():
                 self.progress.step, self.progress.sums = first + done, self.learner.sums()
                 self.progress.seconds = time.monotonic() - begin
@@ -252,6 +263,16 @@ class Trainer:
             batches = self._batches(crops, labels[rest], batch, bar)
             measured = self.learner.fit(lambda: batches, steps - first, sums, after_step)
         return measured, len(labels)
+
+    def _say_left(self, bar: tqdm, step: int) -> None:
+        """Write on the bar how long the training still takes, and in the log once it is known."""
+        progress = self.progress
+        left = self.forecast.left(progress.block, progress.round, progress.epoch, step)
+        if left:
+            bar.set_postfix_str(str(left), refresh=False)
+            if not self._has_forecast:
+                log(str(left))
+            self._has_forecast = True
 
     def _batches(
         self,
@@ -269,6 +290,7 @@ class Trainer:
 
     def _mine(self, amplitude: float) -> None:
         """Shuffle the photos, score them with the present net, and keep the round's costs in their file."""
+        begin = time.monotonic()
         order = self.rng.permutation(len(self.photos))
         self.progress.order = order.tolist()
         names = [self.photos[index] for index in order]
@@ -278,6 +300,7 @@ class Trainer:
         scores = [score_matrix(head, features[group], progress="mining") for group in slices]
         keep_costs(self._costs, HardPairs(scores, self.codes[order], amplitude, self.rng))
         self.progress.mined = True
+        self.forecast.mined(time.monotonic() - begin)
         if self._clock.due():
             self._checkpoint()
 
@@ -291,10 +314,11 @@ class Trainer:
             "seconds": round(time.monotonic() - begin, 1), "map5": "",
         }  # fmt: skip
         progress.history.append(row)
+        left = self.forecast.left(progress.block, i, progress.epoch, 0)
         log(
             f"block {progress.block} ({block.tag}) round {i} epoch {progress.epoch}: "
             f"loss {row['loss']:.4f}, accuracy {row['accuracy']:.4f}, {pairs} pairs, "
-            f"{row['seconds']:.1f} s"
+            f"{row['seconds']:.1f} s" + (f"; {left}" if left else "")
         )
         self._write_history()
         if self._tensorboard:

@@ -1,0 +1,105 @@
+"""The memory that a training takes on a CPU, told before it begins."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from whales.base.errors import UserError
+from whales.nets.net import Net
+from whales.training.plan import Plan
+
+VARIABLE = "WHALES_MEMORY_GB"
+_CGROUPS = (  # limit, use, statistics; version 2, then 1
+    ("memory.max", "memory.current", "memory.stat"),
+    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat"),
+)
+
+
+def require_memory(name: str, net: Net, plans: Sequence[Plan]) -> None:
+    """`UserError` where a training's largest step takes more memory than is free, naming what would fit.
+
+    name: of the stage. Says nothing where a GPU holds the net, or where the free memory is not known.
+    """
+    free = None if _has_gpu() else free_gigabytes()
+    if free is None:
+        return
+    needed = _needed(net, plans)
+    if needed <= free:
+        return
+    plan = max(plans, key=lambda plan: _needed(net, [plan]))
+    fitting = [parts for parts in range(2, 65) if _fits(net, plans, parts, free)]
+    if fitting:
+        smaller = _needed(net, [plan.accumulating(fitting[0]) for plan in plans])
+        advice = f"--accumulate {fitting[0]} takes {smaller:.1f} GB"
+    else:
+        advice = f"free some, or use a machine that has them ({VARIABLE} overrides what is free)"
+    raise UserError(
+        f"{name}: a step at {plan.size} px takes about {needed:.1f} GB of memory, {free:.1f} GB are free; "
+        f"{advice}"
+    )
+
+
+def _needed(net: Net, plans: Sequence[Plan]) -> float:
+    """Gigabytes of the plans' largest step."""
+    return max(
+        net.memory.gigabytes(plan.size, plan.pairs_at_once(block), block.frozen)
+        for plan in plans
+        for block in plan.blocks
+    )
+
+
+def _fits(net: Net, plans: Sequence[Plan], parts: int, free: float) -> bool:
+    try:
+        return _needed(net, [plan.accumulating(parts) for plan in plans]) <= free
+    except UserError:  # batches that so many parts do not divide
+        return False
+
+
+def _has_gpu() -> bool:
+    """Whether a GPU is there and not hidden; asked of no framework, since that takes seconds."""
+    return Path("/dev/nvidia0").exists() and os.environ.get("CUDA_VISIBLE_DEVICES") != ""
+
+
+def free_gigabytes(system: Path = Path("/")) -> float | None:
+    """Memory that a process could take: of the machine, or of the container where that has less.
+
+    None where the system does not say. `WHALES_MEMORY_GB` replaces it; `UserError` where that is no number.
+    system: the root of the file system.
+    """
+    given = os.environ.get(VARIABLE)
+    if given:
+        try:
+            return float(given)
+        except ValueError:
+            raise UserError(f"{VARIABLE} is a number of gigabytes, received {given!r}") from None
+    free = [_of_machine(system / "proc/meminfo")]
+    free += [_of_container(system / "sys/fs/cgroup", *names) for names in _CGROUPS]
+    known = [value for value in free if value is not None]
+    return min(known) / 1e9 if known else None
+
+
+def _of_machine(meminfo: Path) -> float | None:
+    """Bytes that the kernel says are available."""
+    for line in _lines(meminfo):
+        name, _, value = line.partition(":")
+        if name == "MemAvailable":
+            return 1024.0 * int(value.split()[0])
+    return None
+
+
+def _of_container(folder: Path, limit: str, used: str, stat: str) -> float | None:
+    """Bytes that a control group leaves; what it holds of files is given up when it is needed."""
+    bounds, uses = _lines(folder / limit), _lines(folder / used)
+    if not bounds or not uses or not bounds[0].isdigit():
+        return None
+    files = [line.split()[1] for line in _lines(folder / stat) if line.startswith("inactive_file ")]
+    return int(bounds[0]) - int(uses[0]) + int(files[0] if files else 0)
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text().splitlines()
+    except OSError:
+        return []
