@@ -15,7 +15,7 @@ import numpy as np
 
 from retinanet.detector.evaluation import evaluate_detector
 from retinanet.detector.first_boxes import Annotation, read_annotations
-from retinanet.detector.first_weights import load_first_weights
+from retinanet.detector.first_weights import first_weights_file, load_first_weights
 from retinanet.detector.geometry import DETECTORS, Detector, DetectorPlan
 from retinanet.detector.legacy_keras import legacy_keras
 from retinanet.detector.model_files import (
@@ -106,23 +106,23 @@ class DetectorRun:
 
     def start(self) -> tuple[tf_keras.Model, DetectorProgress]:
         """The model, compiled, and the progress: of the checkpoint, of the snapshot, or new."""
-        if self.checkpoint.exists():
-            note = read_note(self.checkpoint)
-            differences = self._differences(note)
-            if not differences and not self.options.force:
-                model, progress = self._loaded(self.checkpoint)
-                log(f"resuming after {progress} of an interrupted run")
-                would_keep(f"the training is kept after {progress}")
-                return model, progress
-            reason = (
-                f"it is of another training: {in_words(differences)}" if differences else "--force"
-            )
-            set_aside(self.checkpoint, reason)
+        former = self.checkpoint.exists()
+        differences = self._differences(read_note(self.checkpoint)) if former else []
+        if former and not differences and not self.options.force:
+            model, progress = self._loaded(self.checkpoint)
+            log(f"resuming after {progress} of an interrupted run")
+            would_keep(f"the training is kept after {progress}")
+            return model, progress
+        # Found before a framework is loaded, which takes half a minute, and before anything is moved.
+        first = None if self.snapshot else first_weights_file(self.plan.weights)
+        if former:
+            reason = f"it is of another training: {in_words(differences)}"
+            set_aside(self.checkpoint, reason if differences else "--force")
         if self.snapshot:
             return self._start_from_snapshot(self.snapshot)
         legacy_keras().utils.set_random_seed(self.options.seed)
         model = build(self.detector)
-        load_first_weights(model, self.plan.weights)
+        load_first_weights(model, first)
         _compile(model, self.plan)
         return model, DetectorProgress()
 
@@ -210,8 +210,8 @@ def train_detector(run: DetectorRun) -> None:
     The checkpoint goes at the end.
     """
     plan, skip = run.plan, run.options.skip_broken_photos
-    remember_training(run.options.workspace, run.options.profile)
     model, progress = run.start()
+    remember_training(run.options.workspace, run.options.profile)
     plateau = _plateau(model, plan, progress)
     predict = predictor(with_detections(model, run.detector))
     photos = TrainingPhotos(
