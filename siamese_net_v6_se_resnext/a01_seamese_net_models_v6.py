@@ -65,9 +65,9 @@ def build_network(
 ) -> SiameseNetwork:
     """Siamese net for RGB photos of `size` pixels a side.
 
-    weights: None or "none" (random), "imagenet" (branch only), or a weight file, see `start_from`. Raises `UserError`
-    for a size below 32, ImageNet weights with another profile than full, or a file that does not
-    fit.
+    weights: None or "none" (random), "imagenet" (branch only), or a weight file, see `start_from`.
+    Raises `UserError` for a size below 32, ImageNet weights with another profile than full, or a file
+    that does not fit.
     """
     check_size(size, SMALLEST, "the v6 net", "SE-ResNeXt halves them five times")
     check_profile(profile, weights, PROFILES)

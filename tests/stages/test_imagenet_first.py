@@ -35,7 +35,7 @@ every_stage = pytest.mark.parametrize(
 def start(work_root, repository, run_python, tmp_path):
     """Start a page on a root whose tables are sound: the one line that it is refused with."""
     photos = {f"p{i}": f"w_{i // 3}" for i in range(9)}
-    boxes = {name: (0, 0, 9, 9) for name in (*photos, *(f"g{name}" for name in photos))}
+    boxes = dict.fromkeys((*photos, *(f"g{name}" for name in photos)), (0, 0, 9, 9))
     rows = [f"{name}.jpg,{who}" for name, who in photos.items()]
     write_lines(work_root / "data/train.csv", "Image,Id", *rows)
     playground = [f"g{name}.jpg,g{who}" for name, who in photos.items()]
