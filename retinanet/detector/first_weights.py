@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from retinanet.detector.geometry import Detector
 from retinanet.detector.model_files import load_matching_layers
 from whales.base.console import log
 from whales.base.errors import UserError
@@ -21,12 +22,18 @@ IMAGENET = FirstWeights(
 )
 
 
-def first_weights_file(weights: str) -> Path | None:
+def first_weights_file(weights: str, detector: Detector) -> Path | None:
     """The file that 'imagenet' (downloaded if need be) or a path stands for; None for 'none'.
 
-    No framework is loaded. `UserError` as of `FirstWeights.fetch`.
+    No framework is loaded. `UserError` as of `FirstWeights.fetch`, and for 'none' where batch
+    normalization is frozen: it would keep the statistics of no training, and nothing is ever found.
     """
     if weights == "none":
+        if detector.freeze_bn:
+            raise UserError(
+                f"--weights none: {detector.backbone} of random weights learns nothing, since its batch "
+                "normalization is frozen; leave --weights out for ImageNet's, or give --weights FILE"
+            )
         return None
     return IMAGENET.fetch() if weights == "imagenet" else Path(weights)
 

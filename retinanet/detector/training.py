@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
 import shutil
@@ -52,6 +53,8 @@ if TYPE_CHECKING:
 PLATEAU_STATE = ("best", "wait", "cooldown_counter")
 COLUMNS = ("epoch", "loss", "regression_loss", "classification_loss", "learning_rate", "IOU")
 COLUMNS += ("box_iou", "not_found")
+# Snapshots of the best IOU that a training keeps, beside the last: a file of the full detector is 855 MB.
+KEPT_SNAPSHOTS = 3
 
 
 @dataclass
@@ -59,7 +62,8 @@ class DetectorProgress:
     """Where a training stands, as the checkpoint keeps it beside the weights.
 
     epoch: how many are done; step: how many of the next one are; best: highest IOU so far, -1 before the
-    first; plateau: state of the learning rate's rule (PLATEAU_STATE); history: one row (COLUMNS) an epoch.
+    first; plateau: state of the learning rate's rule (PLATEAU_STATE); history: one row (COLUMNS) an epoch;
+    snapshots: names of the files that this training wrote when IOU improved, in order.
     """
 
     epoch: int = 0
@@ -67,6 +71,7 @@ class DetectorProgress:
     best: float = -1.0
     plateau: dict[str, float] = field(default_factory=dict)
     history: list[dict[str, float]] = field(default_factory=list)
+    snapshots: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
         step = f", step {self.step} of the next" if self.step else ""
@@ -114,7 +119,8 @@ class DetectorRun:
             would_keep(f"the training is kept after {progress}")
             return model, progress
         # Found before a framework is loaded, which takes half a minute, and before anything is moved.
-        first = None if self.snapshot else first_weights_file(self.plan.weights)
+        weights = self.plan.weights
+        first = None if self.snapshot else first_weights_file(weights, self.detector)
         if former:
             reason = f"it is of another training: {in_words(differences)}"
             set_aside(self.checkpoint, reason if differences else "--force")
@@ -156,17 +162,29 @@ class DetectorRun:
             raise UserError(
                 f"{snapshot} has all {progress.epoch} epochs behind it; nothing is left to train"
             )
+        progress.snapshots = []  # those of another training stay
         log(f"starting from {snapshot}, after epoch {progress.epoch}")
         return model, progress
 
     def save(self, model: tf_keras.Model, progress: DetectorProgress, improved: bool) -> None:
-        """Write snapshots, history and, last, the checkpoint: killed before, an epoch is redone."""
+        """Write snapshots, history and, last, the checkpoint: killed before, an epoch is redone.
+
+        Then go the snapshots that are no longer among the best, of this training alone.
+        """
+        best = self.best(progress.epoch, progress.best)
+        if improved:
+            progress.snapshots.append(best.name)
         save_model(self.last, model, self._note(progress))
         if improved:
-            _copy(self.last, self.best(progress.epoch, progress.best))
+            _copy(self.last, best)
         write_text(self.history, _table(progress.history))
         _copy(self.last, self.checkpoint)
         would_keep(f"the training is kept after {progress}")
+        gone = progress.snapshots[:-KEPT_SNAPSHOTS]  # each was the best of its time
+        for path in self.options.workspace.found("retinanet_best", fold=self.fold):
+            if path.name in gone:
+                with contextlib.suppress(OSError):  # it only takes room
+                    path.unlink()
 
     def save_within(
         self, model: tf_keras.Model, progress: DetectorProgress, losses: Mapping[str, np.ndarray]

@@ -57,7 +57,8 @@ class CacheRoom:
             self._used, self._since = _bytes_of(self._folder), 0
         disk = shutil.disk_usage(self._folder)
         if self._used + size > self._most * 1e9:
-            self.fault = f"{self._folder} holds {self._used / 1e9:.1f} of at most {self._most:g} GB ({VARIABLE})"
+            held = f"{self._folder} holds {self._used / 1e9:.1f}"
+            self.fault = f"{held} of at most {self._most:g} GB ({VARIABLE})"
         elif disk.free - size < LEAST_FREE * disk.total:
             self.fault = f"less than {LEAST_FREE:.0%} of the disk of {self._folder} would be free"
         self._used, self._since = self._used + size, self._since + size
