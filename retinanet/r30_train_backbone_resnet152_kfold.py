@@ -2,7 +2,7 @@
 
 Reads  modified_data/retinanet/fold_{FOLD}_train.csv, fold_{FOLD}_valid.csv, the photos they name
 Writes models/retinanet2/resnet152_fold_{FOLD}_last.h5 after each epoch and
-       resnet152_fold_{FOLD}_{epoch}_{IOU}.h5 when IOU improves,
+       resnet152_fold_{FOLD}_{epoch}_{IOU}.h5 when IOU improves (the three best are kept),
        cache/history/retinanet.r30_..._fold_{FOLD}.csv
 Run    python3 retinanet/r30_train_backbone_resnet152_kfold.py [FOLD=1]
 """

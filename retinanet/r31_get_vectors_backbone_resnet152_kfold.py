@@ -16,7 +16,6 @@ from retinanet.detector.detections import (
     PARTS,
     FoldDetector,
     PhotosToDetect,
-    agreement,
     collect,
     save_detections,
 )
@@ -24,6 +23,7 @@ from retinanet.detector.geometry import DETECTOR_FOLDS, DETECTORS
 from whales.base.console import log
 from whales.base.locks import in_turn
 from whales.base.pickles import load, save
+from whales.files.boxes import agreement
 from whales.files.workspace import require
 from whales.stages.job import Job
 from whales.stages.options import parse_arguments
@@ -71,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             save(ws.file(key), boxes)
             log(f"{ws.file(key).name}: {len(boxes)} boxes of all folds so far")
             if key == "boxes_retinanet":
-                log(agreement(best, load(first)))
+                log(*agreement(best, load(first)).lines())
     job.done()
 
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from retinanet.detector.first_boxes import read_annotations
 from whales.base.console import log
 from whales.base.pickles import load, save
-from whales.files.boxes import average_boxes, checked_boxes
+from whales.files.boxes import agreement, average_boxes, checked_boxes
 from whales.files.labels import stem
 from whales.stages.job import Job
 from whales.stages.options import parse_arguments
@@ -38,6 +38,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         f"{len(averaged)} boxes, {len(first.keys() & detected.keys())} of them averaged; "
         f"{len(detected.keys() - first.keys())} photos left out that only the detector has"
     )
+    log(*agreement(detected, first).lines())
     save(writes[0], averaged)
     if playground_first.exists():
         playground = average_boxes(

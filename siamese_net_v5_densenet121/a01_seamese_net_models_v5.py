@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from whales.nets.first_weights import FirstWeights
 from whales.nets.network import (
     SiameseNetwork,
     assemble,
@@ -14,7 +15,7 @@ from whales.nets.network import (
     imagenet_preprocess,
     start_from,
 )
-from whales.nets.weight_files import FirstWeights, load_branch
+from whales.nets.weight_files import load_branch
 
 if TYPE_CHECKING:
     import keras
@@ -53,9 +54,9 @@ def build_network(
 ) -> SiameseNetwork:
     """Siamese net for RGB photos of `size` pixels a side.
 
-    weights: None or "none" (random), "imagenet" (branch only), or a weight file. Raises `UserError`
-    for a size below 32, ImageNet weights with another profile than full, or a file that does not
-    fit.
+    weights: None or "none" (random), "imagenet" (branch only), or a weight file, see `start_from`.
+    Raises `UserError` for a size below 32, ImageNet weights with another profile than full, or a file
+    that does not fit.
     """
     check_size(size, SMALLEST, "the v5 net", "DenseNet halves them five times")
     check_profile(profile, weights, PROFILES)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from whales.nets.first_weights import FirstWeights
 from whales.nets.network import (
     SiameseNetwork,
     assemble,
@@ -13,7 +14,7 @@ from whales.nets.network import (
     imagenet_preprocess,
     start_from,
 )
-from whales.nets.weight_files import FirstWeights, load_branch
+from whales.nets.weight_files import load_branch
 
 IMAGENET = FirstWeights(
     name="seresnext50_imagenet_1000_no_top.h5",
@@ -64,9 +65,9 @@ def build_network(
 ) -> SiameseNetwork:
     """Siamese net for RGB photos of `size` pixels a side.
 
-    weights: None or "none" (random), "imagenet" (branch only), or a weight file. Raises `UserError`
-    for a size below 32, ImageNet weights with another profile than full, or a file that does not
-    fit.
+    weights: None or "none" (random), "imagenet" (branch only), or a weight file, see `start_from`.
+    Raises `UserError` for a size below 32, ImageNet weights with another profile than full, or a file
+    that does not fit.
     """
     check_size(size, SMALLEST, "the v6 net", "SE-ResNeXt halves them five times")
     check_profile(profile, weights, PROFILES)

@@ -23,7 +23,7 @@ from whales.base.pickles import load, save
 from whales.base.plain_json import read_json
 from whales.base.progress import progress_bar
 from whales.base.writing import write_text
-from whales.files.boxes import Box, Detection, RawDetections, iou, merge_views, to_pixels
+from whales.files.boxes import Detection, RawDetections, merge_views, to_pixels
 from whales.files.dataset import PHOTO_TABLES, check_apart
 from whales.files.folds import check_split
 from whales.files.labels import read_submission_names, stem
@@ -39,7 +39,6 @@ BOX_FILES = {"boxes_retinanet": MAIN_PARTS, "boxes_retinanet_playground": PLAYGR
 
 CacheEntry = tuple[np.ndarray, np.ndarray, np.ndarray]
 
-LOW_IOU = 0.8
 BATCH = 8  # photos of one size
 
 
@@ -331,18 +330,3 @@ def _usable(cache: Cache) -> bool:
         log(f"{cache.part}: fold {cache.fold}'s detections are of other weights, left out")
         return False
     return True
-
-
-def agreement(detected: Mapping[str, Box | None], reference: Mapping[str, Box]) -> str:
-    """One line: mean IoU of the boxes with the reference's, 0 for a photo without a box (None)."""
-    common = {name: box for name, box in detected.items() if name in reference}
-    overlaps = [
-        iou(np.array(box), np.array(reference[name]))[0, 0] if box else 0.0
-        for name, box in common.items()
-    ]
-    missing = sum(not box for box in common.values())
-    mean = np.mean(overlaps) if overlaps else float("nan")
-    low = sum(overlap < LOW_IOU for overlap in overlaps)
-    return (
-        f"mean IoU {mean:.6f} of {len(overlaps)} photos; {low} under {LOW_IOU}, {missing} not found"
-    )

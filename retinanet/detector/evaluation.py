@@ -12,6 +12,7 @@ from retinanet.detector.geometry import Detector
 from retinanet.detector.network import Predict, by_shape, network_input
 from whales.base.concurrency import read_ahead
 from whales.base.errors import UserError
+from whales.base.progress import progress_bar
 from whales.files.boxes import iou, mean_average_precision
 from whales.photos.photos import read_photo
 from whales.stages.options import RunOptions
@@ -46,10 +47,12 @@ def evaluate_detector(
     truths: list[tuple[float, ...]] = []
     detections: list[tuple[np.ndarray, np.ndarray]] = []
     photos = (photo for photo in read_ahead(read, rows, options.workers) if photo is not None)
-    for true_boxes, images in by_shape(photos, EVALUATION_BATCH):
-        truths += true_boxes
-        for boxes, scores, _ in zip(*predict(images), strict=True):
-            detections.append((boxes[scores > 0], scores[scores > 0]))
+    with progress_bar("evaluation", len(rows)) as bar:
+        for true_boxes, images in by_shape(photos, EVALUATION_BATCH):
+            truths += true_boxes
+            for boxes, scores, _ in zip(*predict(images), strict=True):
+                detections.append((boxes[scores > 0], scores[scores > 0]))
+            bar.update(len(true_boxes))
     if not truths:
         raise UserError("none of the valid photos can be read")
     truth = np.array(truths)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from retinanet.detector.legacy_keras import legacy_keras
+from retinanet.detector.geometry import Detector
 from retinanet.detector.model_files import load_matching_layers
 from whales.base.console import log
 from whales.base.errors import UserError
-from whales.nets.weight_files import FirstWeights
+from whales.nets.first_weights import FirstWeights
 
 if TYPE_CHECKING:
     import tf_keras
@@ -22,32 +22,30 @@ IMAGENET = FirstWeights(
 )
 
 
-def load_first_weights(model: tf_keras.Model, weights: str) -> None:
-    """Load 'imagenet' (downloaded by the library), 'none', or an HDF5 file, by layer name.
+def first_weights_file(weights: str, detector: Detector) -> Path | None:
+    """The file that 'imagenet' (downloaded if need be) or a path stands for; None for 'none'.
 
-    Raises UserError if the file cannot be had, is unsound, or fits no layer.
+    No framework is loaded. `UserError` as of `FirstWeights.fetch`, and for 'none' where batch
+    normalization is frozen: it would keep the statistics of no training, and nothing is ever found.
     """
     if weights == "none":
+        if detector.freeze_bn:
+            raise UserError(
+                f"--weights none: {detector.backbone} of random weights learns nothing, since its batch "
+                "normalization is frozen; leave --weights out for ImageNet's, or give --weights FILE"
+            )
+        return None
+    return IMAGENET.fetch() if weights == "imagenet" else Path(weights)
+
+
+def load_first_weights(model: tf_keras.Model, path: Path | None) -> None:
+    """Load an HDF5 file by layer name; None leaves the model as it is.
+
+    Raises UserError if the file is unsound, or fits no layer.
+    """
+    if path is None:
         return
-    path = imagenet_weights() if weights == "imagenet" else Path(weights)
     taken = load_matching_layers(model, path)
     if not taken:
         raise UserError(f"{path} has no weights for any layer of this network")
     log(f"{taken} of {len(model.weights)} weight arrays come from {path}")
-
-
-def imagenet_weights() -> Path:
-    """The ResNet-152 file of the library's release, downloaded if need be.
-
-    Raises UserError where it cannot be downloaded, with the address and where to put it.
-    """
-    legacy_keras()
-    from keras_retinanet.models import backbone
-
-    try:
-        return Path(backbone("resnet152").download_imagenet())
-    except Exception as reason:  # get_file raises plain Exception
-        raise UserError(
-            f"ImageNet weights {IMAGENET.name} cannot be downloaded ({reason}); get {IMAGENET.url} and put "
-            f"it into {IMAGENET.path.parent}, or give it with --weights FILE"
-        ) from reason

@@ -35,6 +35,11 @@ class Detector:
     long_side: int
     width: int = 256
 
+    @property
+    def freeze_bn(self) -> bool:
+        """Whether batch normalization keeps the statistics that it is given: a batch of one has none."""
+        return self.backbone == "resnet152"
+
     def anchor_parameters(self) -> AnchorParameters:
         """The library's own record of the anchors."""
         legacy_keras()

@@ -73,14 +73,16 @@ def _backbone_stages(detector: Detector, inputs: tf.Tensor) -> list[tf.Tensor]:
     import keras_resnet.models
 
     if detector.backbone == "resnet152":
-        return keras_resnet.models.ResNet152(inputs, include_top=False, freeze_bn=True).outputs
+        return keras_resnet.models.ResNet152(
+            inputs, include_top=False, freeze_bn=detector.freeze_bn
+        ).outputs
     narrow = detector.width
 
     def block(features: int, *args: object, **kwargs: object) -> Callable[[tf.Tensor], tf.Tensor]:
         return keras_resnet.blocks.basic_2d(features * narrow // 128, *args, **kwargs)
 
     net = keras_resnet.models.ResNet2D(
-        inputs, [1, 1, 1, 1], block, include_top=False, freeze_bn=False
+        inputs, [1, 1, 1, 1], block, include_top=False, freeze_bn=detector.freeze_bn
     )
     return net.outputs
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
 import shutil
@@ -15,7 +16,7 @@ import numpy as np
 
 from retinanet.detector.evaluation import evaluate_detector
 from retinanet.detector.first_boxes import Annotation, read_annotations
-from retinanet.detector.first_weights import load_first_weights
+from retinanet.detector.first_weights import first_weights_file, load_first_weights
 from retinanet.detector.geometry import DETECTORS, Detector, DetectorPlan
 from retinanet.detector.legacy_keras import legacy_keras
 from retinanet.detector.model_files import (
@@ -52,6 +53,8 @@ if TYPE_CHECKING:
 PLATEAU_STATE = ("best", "wait", "cooldown_counter")
 COLUMNS = ("epoch", "loss", "regression_loss", "classification_loss", "learning_rate", "IOU")
 COLUMNS += ("box_iou", "not_found")
+# Snapshots of the best IOU that a training keeps, beside the last: a file of the full detector is 855 MB.
+KEPT_SNAPSHOTS = 3
 
 
 @dataclass
@@ -59,7 +62,8 @@ class DetectorProgress:
     """Where a training stands, as the checkpoint keeps it beside the weights.
 
     epoch: how many are done; step: how many of the next one are; best: highest IOU so far, -1 before the
-    first; plateau: state of the learning rate's rule (PLATEAU_STATE); history: one row (COLUMNS) an epoch.
+    first; plateau: state of the learning rate's rule (PLATEAU_STATE); history: one row (COLUMNS) an epoch;
+    snapshots: names of the files that this training wrote when IOU improved, in order.
     """
 
     epoch: int = 0
@@ -67,6 +71,7 @@ class DetectorProgress:
     best: float = -1.0
     plateau: dict[str, float] = field(default_factory=dict)
     history: list[dict[str, float]] = field(default_factory=list)
+    snapshots: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
         step = f", step {self.step} of the next" if self.step else ""
@@ -106,23 +111,24 @@ class DetectorRun:
 
     def start(self) -> tuple[tf_keras.Model, DetectorProgress]:
         """The model, compiled, and the progress: of the checkpoint, of the snapshot, or new."""
-        if self.checkpoint.exists():
-            note = read_note(self.checkpoint)
-            differences = self._differences(note)
-            if not differences and not self.options.force:
-                model, progress = self._loaded(self.checkpoint)
-                log(f"resuming after {progress} of an interrupted run")
-                would_keep(f"the training is kept after {progress}")
-                return model, progress
-            reason = (
-                f"it is of another training: {in_words(differences)}" if differences else "--force"
-            )
-            set_aside(self.checkpoint, reason)
+        former = self.checkpoint.exists()
+        differences = self._differences(read_note(self.checkpoint)) if former else []
+        if former and not differences and not self.options.force:
+            model, progress = self._loaded(self.checkpoint)
+            log(f"resuming after {progress} of an interrupted run")
+            would_keep(f"the training is kept after {progress}")
+            return model, progress
+        # Found before a framework is loaded, which takes half a minute, and before anything is moved.
+        weights = self.plan.weights
+        first = None if self.snapshot else first_weights_file(weights, self.detector)
+        if former:
+            reason = f"it is of another training: {in_words(differences)}"
+            set_aside(self.checkpoint, reason if differences else "--force")
         if self.snapshot:
             return self._start_from_snapshot(self.snapshot)
         legacy_keras().utils.set_random_seed(self.options.seed)
         model = build(self.detector)
-        load_first_weights(model, self.plan.weights)
+        load_first_weights(model, first)
         _compile(model, self.plan)
         return model, DetectorProgress()
 
@@ -156,17 +162,29 @@ class DetectorRun:
             raise UserError(
                 f"{snapshot} has all {progress.epoch} epochs behind it; nothing is left to train"
             )
+        progress.snapshots = []  # those of another training stay
         log(f"starting from {snapshot}, after epoch {progress.epoch}")
         return model, progress
 
     def save(self, model: tf_keras.Model, progress: DetectorProgress, improved: bool) -> None:
-        """Write snapshots, history and, last, the checkpoint: killed before, an epoch is redone."""
+        """Write snapshots, history and, last, the checkpoint: killed before, an epoch is redone.
+
+        Then go the snapshots that are no longer among the best, of this training alone.
+        """
+        best = self.best(progress.epoch, progress.best)
+        if improved:
+            progress.snapshots.append(best.name)
         save_model(self.last, model, self._note(progress))
         if improved:
-            _copy(self.last, self.best(progress.epoch, progress.best))
+            _copy(self.last, best)
         write_text(self.history, _table(progress.history))
         _copy(self.last, self.checkpoint)
         would_keep(f"the training is kept after {progress}")
+        gone = progress.snapshots[:-KEPT_SNAPSHOTS]  # each was the best of its time
+        for path in self.options.workspace.found("retinanet_best", fold=self.fold):
+            if path.name in gone:
+                with contextlib.suppress(OSError):  # it only takes room
+                    path.unlink()
 
     def save_within(
         self, model: tf_keras.Model, progress: DetectorProgress, losses: Mapping[str, np.ndarray]
@@ -210,8 +228,8 @@ def train_detector(run: DetectorRun) -> None:
     The checkpoint goes at the end.
     """
     plan, skip = run.plan, run.options.skip_broken_photos
-    remember_training(run.options.workspace, run.options.profile)
     model, progress = run.start()
+    remember_training(run.options.workspace, run.options.profile)
     plateau = _plateau(model, plan, progress)
     predict = predictor(with_detections(model, run.detector))
     photos = TrainingPhotos(

@@ -11,7 +11,6 @@ from retinanet.detector.detections import (
     BATCH,
     Cache,
     PhotosToDetect,
-    agreement,
     both_views,
     collect,
     photo_file,
@@ -20,7 +19,7 @@ from retinanet.detector.detections import (
 )
 from retinanet.detector.model_files import digest
 from whales.base.pickles import load, save
-from whales.files.boxes import Detection
+from whales.files.boxes import Detection, agreement
 from whales.files.workspace import Workspace
 
 WIDTH, HEIGHT = 120, 66
@@ -266,7 +265,9 @@ def test_agreement_of_boxes():
         "here": whole,
     }
     reference = dict.fromkeys("abcdef", whole)
-    assert agreement(found, reference) == (
+    assert agreement(found, reference).lines() == [
         "mean IoU 0.718000 of 5 photos; 2 under 0.8, 1 not found"
-    )
-    assert agreement({}, reference) == "mean IoU nan of 0 photos; 0 under 0.8, 0 not found"
+    ]
+    assert agreement({}, reference).lines() == [
+        "mean IoU nan of 0 photos; 0 under 0.8, 0 not found"
+    ]

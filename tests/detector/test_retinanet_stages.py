@@ -24,7 +24,6 @@ from retinanet import (
 from retinanet.detector.detections import (
     Cache,
     PhotosToDetect,
-    agreement,
     collect,
     save_detections,
 )
@@ -35,7 +34,7 @@ from retinanet.detector.training import former_key
 from whales.base.concurrency import read_ahead
 from whales.base.errors import UserError
 from whales.base.pickles import load, save
-from whales.files.boxes import Detection
+from whales.files.boxes import Detection, agreement
 from whales.files.workspace import Workspace
 from whales.stages.stage import run
 
@@ -302,9 +301,18 @@ def test_agreement_counts_photos_without_a_box_as_zero():
     # IoU 1, .5 and, for the photo without a box, 0.
     found = {"a": (0, 0, 10, 10), "b": (0, 0, 10, 5), "c": None, "only here": (1, 1, 2, 2)}
     reference = {"a": (0, 0, 10, 10), "b": (0, 0, 10, 10), "c": (0, 0, 1, 1), "d": (0, 0, 1, 1)}
-    assert agreement(found, reference) == (
+    assert agreement(found, reference).lines() == [
         "mean IoU 0.500000 of 3 photos; 2 under 0.8, 1 not found"
-    )
+    ]
+
+
+def test_poor_boxes_are_warned_of():
+    """IoU .4 and, for the photo without a box, 0: .2 is under .5."""
+    reference = {"a": (0, 0, 10, 10), "b": (0, 0, 10, 10)}
+    first, warning = agreement({"a": (0, 0, 10, 4), "b": None}, reference).lines()
+    assert first == "mean IoU 0.200000 of 2 photos; 2 under 0.8, 1 not found"
+    assert warning.startswith("warning: the detector's boxes are poor, ")
+    assert "p2bb_v5 is 0.20" in warning
 
 
 def test_detections_are_written_as_lists_of_plain_numbers(tmp_path):
@@ -363,6 +371,28 @@ def test_reading_ahead_keeps_the_order_and_passes_errors_on():
 
     with pytest.raises(UserError, match="photo 7"):
         list(read_ahead(fail, range(50), 2))
+
+
+@pytest.mark.parametrize(("box", "poor"), [((0, 0, 10, 5), False), ((0, 0, 10, 4), True)])
+def test_r32_names_the_iou_and_warns_of_poor_boxes(root, capsys, box, poor):
+    """Both boxes of 10 x 10 pixels: IoU .5 or .4, over the photos that have both."""
+    modified = average_inputs(root)
+    first = {"a00": (0, 0, 10, 10), "a01": (0, 0, 10, 10), "only first": (0, 0, 5, 5)}
+    save(modified / "p2bb_v5.pkl", first)
+    detected = {"a00": box, "a01": box, "t00": (9, 9, 19, 19)}
+    save(modified / "p2bb_retinanet_resnet152_cropping.pkl", detected)
+    r32_average_boxes.main([])
+    out = capsys.readouterr().out
+    assert f"mean IoU {0.4 if poor else 0.5:.6f} of 2 photos; 2 under 0.8, 0 not found\n" in out
+    assert out.count("warning: the detector's boxes are poor") == poor
+
+
+def test_a_random_backbone_is_refused_in_the_full_profile(root, capsys):
+    r10_create_csv_for_retinanet.main([])
+    line = refusal(r30_train_backbone_resnet152_kfold.main, ["--weights", "none"], capsys)
+    assert line.startswith("error: --weights none: ")
+    assert "batch normalization is frozen" in line
+    assert not (root / "models").exists()
 
 
 def test_r32_with_first_boxes_of_the_playground(root):

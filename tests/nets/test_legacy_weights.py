@@ -295,6 +295,54 @@ def test_branch_file_with_one_group_per_layer(tmp_path):
         load_branch(v5.build_branch(32, v5.SMOKE), tmp_path / "imagenet.h5")
 
 
+def write_branch_alone(path, branch, seed):
+    """ImageNet's layout: a group for each layer, those without weights too. Returns what is in it."""
+    rng, values = np.random.default_rng(seed), {}
+    with h5py.File(path, "w") as file:
+        file.attrs["layer_names"] = [f"x_{i}".encode() for i in range(len(branch.layers))]
+        for i, layer in enumerate(branch.layers):
+            arrays = [rng.uniform(0.5, 1, w.shape).astype(np.float32) for w in layer.get_weights()]
+            groups = getattr(layer, "groups", 1)
+            values[layer.name] = arrays
+            write_group(file, f"x_{i}", np.split(arrays[0], groups, -1) if groups > 1 else arrays)
+    return values
+
+
+@pytest.mark.parametrize("module", [v5, v6])
+def test_a_training_may_start_from_a_file_of_the_branch_alone(module, tmp_path, capsys):
+    """The file that the stage asks for, given by --weights: the head stays as initialised."""
+    path = tmp_path / "downloaded.h5"
+    keras.utils.set_random_seed(5)
+    head = module.build_network(32, profile="smoke").head.get_weights()
+    values = write_branch_alone(path, module.build_network(32, profile="smoke").branch, seed=41)
+    capsys.readouterr()
+    keras.utils.set_random_seed(5)
+    net = module.build_network(32, weights=path, profile="smoke")
+    assert capsys.readouterr().out == (
+        f"{path}: weights of the branch alone; the head stays as initialised\n"
+    )
+    assert sum(map(len, values.values())) > 20
+    for layer in net.branch.layers:
+        for value, stored in zip(layer.get_weights(), values[layer.name], strict=True):
+            np.testing.assert_array_equal(value, stored)
+    for value, drawn in zip(net.head.get_weights(), head, strict=True):
+        np.testing.assert_array_equal(value, drawn)
+
+
+def test_a_branch_alone_is_no_net_to_score_with(tmp_path):
+    net = v5.build_network(32, profile="smoke")
+    write_branch_alone(tmp_path / "branch.h5", net.branch, seed=42)
+    assert_refused(net, tmp_path / "branch.h5", "expected groups of a branch and a head")
+
+
+def test_a_branch_of_another_net_is_refused_at_the_start_too(tmp_path):
+    path = tmp_path / "branch.h5"
+    write_branch_alone(path, v5.build_network(32, profile="smoke").branch, seed=43)
+    with pytest.raises(UserError, match="not ImageNet weights of seresnext_smoke") as refusal:
+        v6.build_network(32, weights=path, profile="smoke")
+    assert str(refusal.value).startswith(f"{path}: ")
+
+
 EXCITE = {(16, 2), (2, 16), (32, 4), (4, 32)}  # of SMALL: the only convolutions with a bias
 
 

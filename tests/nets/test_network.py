@@ -372,22 +372,6 @@ def test_kernel_net_has_no_imagenet_weights():
         kernel.build_network(64, weights="imagenet")
 
 
-@pytest.mark.parametrize("module", [v5, v6])
-def test_imagenet_without_a_network_names_file_and_folder(module, monkeypatch, tmp_path):
-    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-
-    def away(*_args, **_kwargs):
-        raise Exception("URL fetch failure")
-
-    monkeypatch.setattr(keras.utils, "get_file", away)
-    with pytest.raises(UserError) as refusal:
-        module.build_network(64, weights="imagenet")
-    message = str(refusal.value)
-    assert "\n" not in message
-    for part in (module.IMAGENET.name, str(tmp_path / "models"), module.IMAGENET.md5, "--weights"):
-        assert part in message
-
-
 def test_none_means_random_weights_whichever_way_it_is_said():
     for weights in (None, "none"):
         net = v6.build_network(32, weights=weights, profile="smoke")

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from whales.photos import crop_store, feeding
+from whales.photos import cache_room, crop_store, feeding
 from whales.photos.crop_store import CropStore, key_of
 from whales.photos.crops import read_crop
 from whales.photos.feeding import PhotoFeed
@@ -125,16 +125,34 @@ def test_published_on_the_way_and_damage(photos, tmp_path, monkeypatch):
     assert CropStore(store, 8).get("b", key) is not None
 
 
-def test_no_more_is_kept_on_a_full_disk(tmp_path, monkeypatch):
-    monkeypatch.setattr(crop_store, "_PUBLISH", 1)
-    monkeypatch.setattr(crop_store, "_LEAST_FREE", 2.0)
+def test_no_more_is_kept_on_a_full_disk(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(cache_room, "LEAST_FREE", 2.0)
     writer = CropStore(tmp_path, 8)
     for name in "ab":
         writer.put(name, (), np.zeros((8, 8, 3), np.uint8))
     writer.close()
+    assert CropStore(tmp_path, 8).get("a", ()) is None
+    assert capsys.readouterr().out.count("\n") == 1
+
+
+def test_no_more_is_kept_than_the_user_allows(tmp_path, monkeypatch, capsys):
+    """Crops take 8 * 8 * 3 = 192 bytes: five fit into 1000."""
+    monkeypatch.setenv("WHALES_CACHE_GB", "0.000001")
+    writer = CropStore(tmp_path, 8)
+    for name in "abcdefg":
+        writer.put(name, (), np.full((8, 8, 3), ord(name), np.uint8))
+    writer.close()
     reader = CropStore(tmp_path, 8)
-    assert reader.get("a", ()) is not None
-    assert reader.get("b", ()) is None
+    assert [name for name in "abcdefg" if reader.get(name, ()) is not None] == list("abcde")
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line == (
+        f"no more crops of 8 px are kept, which only costs time: {tmp_path} holds 0.0 of at most 1e-06 GB "
+        "(WHALES_CACHE_GB)"
+    )
+    other = CropStore(tmp_path, 16)  # the bound is of the folder, whatever the size
+    other.put("a", (), np.zeros((16, 16, 3), np.uint8))
+    other.close()
+    assert [path.name for path in tmp_path.glob("16px*")] == []
 
 
 def test_a_missing_photo_is_named(photos, tmp_path):

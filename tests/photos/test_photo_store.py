@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from whales.base.errors import UserError
-from whales.photos import photo_store
+from whales.photos import cache_room, photo_store
 from whales.photos.photo_store import PhotoStore
 from whales.photos.photos import read_photo
 
@@ -78,12 +78,29 @@ def test_a_damaged_file_is_replaced(photo, tmp_path, decoded, left):
 
 
 def test_a_full_disk_keeps_nothing_more(photo, tmp_path, decoded, monkeypatch):
-    monkeypatch.setattr(photo_store, "LEAST_FREE", 2.0)
+    monkeypatch.setattr(cache_room, "LEAST_FREE", 2.0)
     store = PhotoStore(tmp_path / "kept")
     for _ in range(2):
         np.testing.assert_array_equal(store.read(photo), read_photo(photo))
     assert decoded == ["a", "a"]
     assert list((tmp_path / "kept").iterdir()) == []
+
+
+def test_no_more_is_kept_than_the_user_allows(tmp_path, decoded, monkeypatch):
+    """Photos of 48 x 96 pixels take 13,824 bytes and a header of 128: two fit into 30,000."""
+    monkeypatch.setenv("WHALES_CACHE_GB", "0.00003")
+    paths = [tmp_path / f"{name}.jpg" for name in "abcd"]
+    for seed, path in enumerate(paths):
+        write(path, seed)
+    store = PhotoStore(tmp_path / "kept")
+    assert store.fault == ""
+    for _ in range(2):
+        for path in paths:
+            np.testing.assert_array_equal(store.read(path), read_photo(path))
+    assert decoded == [*"abcd", *"cd"]
+    assert "of at most 3e-05 GB (WHALES_CACHE_GB)" in store.fault
+    sizes = [path.stat().st_size for path in (tmp_path / "kept").iterdir()]
+    assert sizes == [48 * 96 * 3 + 128] * 2
 
 
 def test_without_a_folder_every_photo_is_decoded(photo, decoded):

@@ -17,7 +17,8 @@ from whales.exchange.published_files import KnownFiles, check_root, place_files
 from whales.files import published
 from whales.files.published import PUBLISHED, ContentIds, PublishedFile, content_ids
 from whales.files.workspace import Workspace
-from whales.nets.weight_files import FirstWeights, fitting_net
+from whales.nets.first_weights import FirstWeights
+from whales.nets.weight_files import fitting_net
 
 
 @pytest.fixture

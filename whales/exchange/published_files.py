@@ -17,8 +17,9 @@ from whales.files.folds import FOLDS
 from whales.files.labels import NEW_WHALE, read_labels, read_submission_names
 from whales.files.published import PUBLISHED, ContentIds, content_ids
 from whales.files.workspace import Workspace, require
+from whales.nets.first_weights import FirstWeights
 from whales.nets.net import Net
-from whales.nets.weight_files import FirstWeights, fitting_net
+from whales.nets.weight_files import fitting_net
 
 _WEIGHT_SUFFIXES = (".model", ".model_weights", ".h5", ".hdf5")
 _TABLES = ("train_csv", "boxes_averaged", "boxes_averaged_playground")

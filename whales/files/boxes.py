@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from numbers import Real
 from typing import NamedTuple
 
@@ -26,6 +27,10 @@ VIEW_WEIGHT = 0.5  # of each of the two views
 MAX_MERGED = 4
 PRECISION_IOUS = tuple(step / 100 for step in range(50, 100, 5))
 MAX_DETECTIONS = 100
+LOW_IOU = 0.8  # of a photo
+POOR_IOU = (
+    0.5  # mean of all photos, below which the detector has learnt too little (published: .927)
+)
 
 
 class Detection(NamedTuple):
@@ -81,6 +86,47 @@ def iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 def _area(boxes: np.ndarray) -> np.ndarray:
     return np.prod(np.maximum(boxes[..., 2:] - boxes[..., :2], 0), axis=-1)
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How well the detector's boxes fit the first boxes, over the photos that have both.
+
+    mean: IoU, NaN without photos; low: photos under LOW_IOU; missing: photos without a detection, IoU 0.
+    """
+
+    mean: float
+    photos: int
+    low: int
+    missing: int
+
+    def lines(self) -> list[str]:
+        """What to log: the numbers, and where the mean is under POOR_IOU a warning."""
+        lines = [
+            f"mean IoU {self.mean:.6f} of {self.photos} photos; {self.low} under {LOW_IOU}, "
+            f"{self.missing} not found"
+        ]
+        if self.mean < POOR_IOU:
+            lines.append(
+                f"warning: the detector's boxes are poor, their mean IoU with p2bb_v5 is {self.mean:.2f} (a "
+                f"trained one has over {POOR_IOU}); train it anew (retinanet/r30) before boxes are averaged"
+            )
+        return lines
+
+
+def agreement(detected: Mapping[str, Box | None], reference: Mapping[str, Box]) -> Agreement:
+    """The detector's boxes against the reference's; None is a photo without a detection."""
+    common = {name: box for name, box in detected.items() if name in reference}
+    overlaps = [
+        iou(np.array(box), np.array(reference[name]))[0, 0] if box is not None else 0.0
+        for name, box in common.items()
+    ]
+    return Agreement(
+        float(np.mean(overlaps)) if overlaps else math.nan,
+        len(overlaps),
+        sum(overlap < LOW_IOU for overlap in overlaps),
+        sum(box is None for box in common.values()),
+    )
 
 
 def mirror(boxes: np.ndarray) -> np.ndarray:

@@ -12,8 +12,8 @@ from whales.base.errors import UserError
 from whales.files.settings import ANISOTROPY
 
 if TYPE_CHECKING:
+    from whales.nets.first_weights import FirstWeights
     from whales.nets.network import SiameseNetwork
-    from whales.nets.weight_files import FirstWeights
     from whales.photos.augment import Augmenter, Transforms
 
 WEIGHTS_SUFFIX = ".model_weights"
@@ -108,6 +108,17 @@ class Net:
 
         with computing_in(precision or "float32"):
             return self.build(size, weights, profile)
+
+    def fetch_first_weights(self, weights: Path | str | None, profile: str) -> None:
+        """Have ImageNet's file at hand if `weights` asks for it: loading a framework takes half a minute.
+
+        `UserError` where it cannot be had, or fits no net of this profile.
+        """
+        from whales.nets.network import check_profile
+
+        if weights == "imagenet" and self.first_weights:
+            check_profile(profile, weights, self.sizes)
+            self.first_weights.fetch()
 
     def augmenter(self, anisotropy: float = ANISOTROPY) -> Augmenter:
         """A new augmenter with the net's transforms; `anisotropy`: width : height of crops."""

@@ -15,9 +15,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from whales.base.console import log
 from whales.base.errors import UserError
 from whales.nets.inference import inference_function
-from whales.nets.weight_files import load_weights, save_weights
+from whales.nets.weight_files import (
+    is_of_branch_alone,
+    load_branch,
+    load_weights,
+    save_weights,
+)
 
 if TYPE_CHECKING:
     import keras
@@ -162,7 +168,15 @@ def check_profile(profile: str, weights: Path | str | None, profiles: Iterable[s
 
 
 def start_from(network: SiameseNetwork, weights: Path | str | None) -> SiameseNetwork:
-    """Give `network` its first weights: random (None or "none") or those of a file; return it."""
-    if weights is not None and str(weights) != "none":
+    """Give `network` its first weights and return it: random (None or "none"), or those of a file.
+
+    A file of the branch alone, such as ImageNet's, leaves the head as it is; the log says so.
+    """
+    if weights is None or str(weights) == "none":
+        return network
+    if is_of_branch_alone(weights):
+        load_branch(network.branch, weights)
+        log(f"{weights}: weights of the branch alone; the head stays as initialised")
+    else:
         network.load_weights(weights)
     return network

@@ -5,7 +5,6 @@ They are read in saved order, never by name: the published files name the branch
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -169,6 +168,15 @@ def load_branch(branch: keras.Model, path: Path | str) -> None:
         entry.variable.assign(value)
 
 
+def is_of_branch_alone(path: Path | str) -> bool:
+    """Whether a weight file has one group per layer, as `load_branch` reads it, and so no head.
+
+    `UserError` where it is missing or damaged.
+    """
+    with open_hdf5(Path(path), "weight file") as file:
+        return sum(bool(group) for group in _stored_groups(file)) > 2
+
+
 def fitting_net(path: Path | str) -> str:
     """The known net that a weight file fits, in words; every array is read.
 
@@ -288,35 +296,3 @@ def _write_group(group: h5py.Group, model: keras.Model | None) -> None:
             group.create_dataset(name, data=piece, track_times=False)
             names.append(name)
     _write_names(group, "weight_names", names)
-
-
-@dataclass(frozen=True)
-class FirstWeights:
-    """A branch's published ImageNet weights: file name, address and md5 digest."""
-
-    name: str
-    url: str
-    md5: str
-
-    @property
-    def path(self) -> Path:
-        """Where the file lies: Keras's model folder."""
-        return Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "models" / self.name
-
-    def fetch(self) -> Path:
-        """Path of the file in Keras's model folder, downloaded into it if need be.
-
-        Raises `UserError` where the folder has no file of this digest and it cannot be downloaded.
-        """
-        import keras
-
-        try:
-            return Path(
-                keras.utils.get_file(self.name, self.url, file_hash=self.md5, cache_subdir="models")
-            )
-        except Exception as reason:  # get_file raises plain Exception where there is no network
-            raise UserError(
-                f"ImageNet weights {self.name} are not in {self.path.parent} and cannot be downloaded "
-                f"({' '.join(str(reason).split())}): put the file (md5 {self.md5}) of {self.url} there, "
-                "or start with --weights none or --weights FILE"
-            ) from reason

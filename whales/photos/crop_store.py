@@ -3,7 +3,7 @@
 Every process appends its crops to one shard, a file of raw uint8 that other processes map into memory;
 the shard's index, a pickle, appears only once the crops are written, and keeps a checksum of each. A crop
 counts only while its photo's size and modification time, its box and the crops' anisotropy are the same.
-A disk that is full or cannot be written to costs the time to make crops again.
+A cache that is full, or cannot be written to, costs the time to make crops again.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import contextlib
 import os
 import re
 import secrets
-import shutil
 import threading
 import zlib
 from collections.abc import Sequence
@@ -20,15 +19,15 @@ from pathlib import Path
 
 import numpy as np
 
+from whales.base.console import log
 from whales.base.errors import UserError
 from whales.base.pickles import load, save
 from whales.base.writing import HOST, for_speed_alone, is_abandoned, sweep
+from whales.photos.cache_room import CacheRoom
 from whales.photos.photos import DECODING, require_file
 
 # Crops between two writes of the index.
 _PUBLISH = 2000
-# No more crops are kept once less than this share of the disk is free.
-_LEAST_FREE = 0.1
 
 # Versions before 0.3 named no host.
 _SHARD = re.compile(r"\d+px_(?:([\w-]+)_)?(\d+)_[0-9a-f]{8}")
@@ -59,7 +58,7 @@ class CropStore:
         self._written: dict[tuple[str, Key], Entry] = {}
         self._rows = self._published = 0
         self._file = None
-        self._full = False
+        self._room, self._full = CacheRoom(folder), False
         self._lock = threading.Lock()
         sweep(folder)
         for data in sorted(folder.glob(f"{size}px_*.u8")):
@@ -79,6 +78,12 @@ class CropStore:
                 return
             with for_speed_alone("crops", self._stop):
                 crop = np.ascontiguousarray(crop)
+                self._folder.mkdir(parents=True, exist_ok=True)
+                if not self._room.allows(crop.nbytes):
+                    self._stop()
+                    size, fault = self._shape[0], self._room.fault
+                    log(f"no more crops of {size} px are kept, which only costs time: {fault}")
+                    return
                 self._append(crop)
                 self._written[name, key] = self._rows - 1, zlib.crc32(crop)
                 if self._rows - self._published >= _PUBLISH:
@@ -89,7 +94,6 @@ class CropStore:
 
     def _append(self, crop: np.ndarray) -> None:
         if self._file is None:
-            self._folder.mkdir(parents=True, exist_ok=True)
             # Without a buffer: what is written is known to be written.
             self._file = open(self._folder / f"{self._name}.u8", "wb", buffering=0)
         content = memoryview(crop).cast("B")
@@ -109,8 +113,6 @@ class CropStore:
     def _publish(self) -> None:
         save(self._folder / f"{self._name}.pkl", self._written, durable=False)
         self._published = self._rows
-        disk = shutil.disk_usage(self._folder)
-        self._full = self._full or disk.free < _LEAST_FREE * disk.total
 
     def _read(self, index: Path, data: Path) -> bool:
         """Take over the crops of another process's shard; whether it has any."""

@@ -76,6 +76,7 @@ class PhotoFeed:
         with for_speed_alone("decoded photos", photos.stop):  # said here, not by every worker
             require_writable_folder(decoded)
         self._source = _Source(path_of, boxes, size, augmenter, photos, is_quiet())
+        self._told = False
         self._made: ProcessPoolExecutor | None = None
         self._kept: dict[str, np.ndarray] = {}
 
@@ -123,9 +124,17 @@ class PhotoFeed:
         ]
         chunks = [tasks[start : start + _CHUNK] for start in range(0, len(tasks), _CHUNK)]
         limit = 2 * self._workers + 4 * batch // _CHUNK
-        crops = chain.from_iterable(map_ahead(self._processes, _augmented, chunks, limit))
+        made = map_ahead(self._processes, _augmented, chunks, limit)
+        crops = chain.from_iterable(self._without_fault(*result) for result in made)
         for sides in _stacked(crops, 2 * batch):
             yield sides[0::2], sides[1::2]
+
+    def _without_fault(self, crops: list[np.ndarray], fault: str) -> list[np.ndarray]:
+        """The crops; what keeps workers from keeping photos is said here, once for all of them."""
+        if fault and not self._told:
+            self._told = True
+            log(f"no more decoded photos are kept, which only costs time: {fault}")
+        return crops
 
     def submit(self, function: Callable[..., Result], *args: object) -> Future[Result]:
         """Call a function in one of the worker processes, between their crops."""
@@ -193,8 +202,11 @@ def _begin(source: _Source) -> None:
     follow_parent()
 
 
-def _augmented(tasks: Sequence[tuple[str, int]]) -> list[np.ndarray]:
-    """Augmented crops of (stem, seed): (size, size, 3) uint8 each, the same for the same seed."""
+def _augmented(tasks: Sequence[tuple[str, int]]) -> tuple[list[np.ndarray], str]:
+    """Augmented crops of (stem, seed): (size, size, 3) uint8 each, the same for the same seed.
+
+    With them, why no more decoded photos are kept; empty while there is room.
+    """
     if _source.augmenter is None:
         _source.augmenter = _source.make_augmenter()
     crops = []
@@ -202,7 +214,7 @@ def _augmented(tasks: Sequence[tuple[str, int]]) -> list[np.ndarray]:
         pixels = _source.photos.read(_source.path_of(name))
         box = _source.boxes.get(name)
         crops.append(_source.augmenter.crop(pixels, box, _source.size, seed))
-    return crops
+    return crops, _source.photos.fault
 
 
 def _stacked(items: Iterable[np.ndarray], batch: int) -> Iterator[np.ndarray]:

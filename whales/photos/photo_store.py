@@ -1,23 +1,20 @@
 """Decoded photos kept on disk, so that training decodes a photo once, not four times an epoch.
 
 Each photo's pixels are one file that the workers of every stage map into memory: only the rows that a
-crop needs are read. A file counts only while its photo's size and modification time are the same. A disk
-that is full or cannot be written to costs the time to decode again.
+crop needs are read. A file counts only while its photo's size and modification time are the same. A cache
+that is full, or cannot be written to, costs the time to decode again.
 """
 
 from __future__ import annotations
 
 import hashlib
-import shutil
 from pathlib import Path
 
 import numpy as np
 
 from whales.base.writing import atomic_path, for_speed_alone, shortened
+from whales.photos.cache_room import CacheRoom
 from whales.photos.photos import DECODING, read_photo, require_file
-
-# No more photos are kept once less than this share of the disk is free.
-LEAST_FREE = 0.1
 
 
 class PhotoStore:
@@ -26,6 +23,12 @@ class PhotoStore:
     def __init__(self, folder: Path | None) -> None:
         """`folder`: keeps the decoded photos; None: nothing is kept, every photo is decoded."""
         self._folder, self._full = folder, False
+        self._room = CacheRoom(folder) if folder else None
+
+    @property
+    def fault(self) -> str:
+        """Why no more photos are kept for want of room, in words; empty while there is some."""
+        return self._room.fault if self._room else ""
 
     def stop(self) -> None:
         """Keep no more photos; those that are there are read."""
@@ -49,8 +52,7 @@ class PhotoStore:
             return pixels
         with for_speed_alone("decoded photos", self.stop):
             self._folder.mkdir(parents=True, exist_ok=True)
-            disk = shutil.disk_usage(self._folder)
-            if disk.free - pixels.nbytes > LEAST_FREE * disk.total:
+            if self._room.allows(pixels.nbytes):
                 with atomic_path(kept) as temporary, open(temporary, "wb") as out:
                     np.save(out, pixels)
         return pixels

@@ -12,10 +12,13 @@ from whales.base.console import drop_output, log_error
 from whales.base.errors import UserError
 from whales.base.stopping import Heeded, requested
 from whales.base.writing import environment_fault
+from whales.stages.own_project import require_own_project
 
 
 def run(main: Callable[[], object]) -> None:
     """Call a stage's `main`; a `UserError` becomes one line on stderr and exit code 2.
+
+    The script must be of the project whose library it imports.
 
     So do faults of the disk and of rights, which can come from anywhere. A reader of the output that
     has gone, such as `head`, ends the program without a word. SIGINT, SIGTERM and SIGHUP end it with one
@@ -26,6 +29,7 @@ def run(main: Callable[[], object]) -> None:
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
     try:
+        require_own_project()
         with Heeded():
             main()
     except UserError as error:

@@ -239,6 +239,7 @@ def train(
     if not options.force:
         require_trained_shape(ws)
     require_writable(save_as("", 0), ws.file("checkpoint", stage=key) / "state.pkl")
+    bench.net.fetch_first_weights(start, options.profile)
     from whales.photos.crops import check_boxes
     from whales.training.trainer import Trainer
 
