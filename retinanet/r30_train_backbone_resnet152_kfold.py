@@ -14,7 +14,7 @@ from pathlib import Path
 
 from retinanet.detector.geometry import DETECTOR_FOLDS, DETECTORS, DetectorPlan
 from whales.stages.job import Job
-from whales.stages.options import existing_file, parse_arguments
+from whales.stages.options import add_rehearsal, existing_file, parse_arguments
 from whales.stages.stage import run
 
 # Anchors and photo sizes stand in detector/geometry.py: conversion and detection need the same.
@@ -51,12 +51,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     weights = "imagenet, none, or an HDF5 file of backbone weights"
     parser.add_argument("--weights", type=first_weights, help=weights)
     parser.add_argument("--snapshot", type=existing_file, help="resume from this snapshot")
+    add_rehearsal(parser)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     folds = (1, DETECTOR_FOLDS)
     options, args = parse_arguments(__doc__, argv, folds, default_fold=1, extra=add_options)
-    ws, fold, plan = options.workspace, args.fold, PROFILES[options.profile]
+    ws, fold = options.workspace, args.fold
+    plan = PROFILES[options.profile].rehearsed(options.steps)
     given = {"weights": args.weights, "snapshot": args.snapshot}
     reads = [ws.file("retinanet_fold_csv", fold=fold, part=part) for part in ("train", "valid")]
     reads += [path for path in given.values() if isinstance(path, Path)]

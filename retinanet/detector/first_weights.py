@@ -22,14 +22,15 @@ IMAGENET = FirstWeights(
 )
 
 
-def first_weights_file(weights: str, detector: Detector) -> Path | None:
+def first_weights_file(weights: str, detector: Detector, rehearsal: bool = False) -> Path | None:
     """The file that 'imagenet' (downloaded if need be) or a path stands for; None for 'none'.
 
     No framework is loaded. `UserError` as of `FirstWeights.fetch`, and for 'none' where batch
     normalization is frozen: it would keep the statistics of no training, and nothing is ever found.
+    A rehearsal need not find anything.
     """
     if weights == "none":
-        if detector.freeze_bn:
+        if detector.freeze_bn and not rehearsal:
             raise UserError(
                 f"--weights none: {detector.backbone} of random weights learns nothing, since its batch "
                 "normalization is frozen; leave --weights out for ImageNet's, or give --weights FILE"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from retinanet.detector.legacy_keras import legacy_keras
+from whales.training.plan import Block, Plan
 
 if TYPE_CHECKING:
     from keras_retinanet.utils.anchors import AnchorParameters
@@ -97,3 +98,14 @@ class DetectorPlan:
     weights: str
     epoch_rate: float = 1.0
     small_photos: bool = False
+
+    def rehearsed(self, steps: int | None) -> DetectorPlan:
+        """The plan cut to two epochs of `steps` steps, at most; as it is without a number."""
+        if steps is None:
+            return self
+        return replace(self, epochs=min(2, self.epochs), steps=min(steps, self.steps))
+
+    def as_blocks(self, size: int) -> Plan:
+        """The training as a Siamese net's plan, to tell how long it takes: each epoch is a round."""
+        epochs = Block("epoch", self.learning_rate, self.epochs, 1, 0, each_round=True)
+        return Plan(size, self.batch, 1, (epochs,), steps=self.steps)

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import importlib.util
 import shutil
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
@@ -42,7 +43,9 @@ from whales.files.trained import remember_training
 from whales.files.workspace import Workspace
 from whales.stages.job import Job
 from whales.stages.options import RunOptions
+from whales.stages.rehearsal import log_rehearsed, most_photos
 from whales.training.checkpoints import CheckpointClock
+from whales.training.forecast import Forecast
 from whales.training.learner import require_finite
 from whales.training.tensorboard import write_scalars
 
@@ -95,15 +98,19 @@ class DetectorRun:
         ws = options.workspace
         self.options, self.plan, self.detector = options, plan, DETECTORS[options.profile]
         self.fold, self.snapshot, self.description = fold, snapshot, job.description
+        self.name = job.name
         self.checkpoint = ws.file("checkpoint", stage=f"{job.key}.h5")
         self.history = ws.file("history", stage=job.key)
         self.logs = ws.file("tensorboard", stage=job.key)
         self.last = ws.file("retinanet_last", fold=fold)
         require_writable(self.checkpoint)
+        most = most_photos(options.steps, plan.batch) if options.steps else None
         self.train, self.valid = (
-            _rows(ws, ws.file("retinanet_fold_csv", fold=fold, part=part))
+            _rows(ws, ws.file("retinanet_fold_csv", fold=fold, part=part))[:most]
             for part in ("train", "valid")
         )
+        as_blocks = plan.as_blocks(self.detector.short_side)
+        self.forecast = Forecast(as_blocks, plan.steps * plan.batch, len(self.valid))
 
     def best(self, epoch: int, iou: float) -> Path:
         """Path of the snapshot of an epoch (from 1) that has the best IOU so far."""
@@ -120,7 +127,10 @@ class DetectorRun:
             return model, progress
         # Found before a framework is loaded, which takes half a minute, and before anything is moved.
         weights = self.plan.weights
-        first = None if self.snapshot else first_weights_file(weights, self.detector)
+        rehearsal = self.options.steps is not None
+        first = None
+        if not self.snapshot:
+            first = first_weights_file(weights, self.detector, rehearsal)
         if former:
             reason = f"it is of another training: {in_words(differences)}"
             set_aside(self.checkpoint, reason if differences else "--force")
@@ -186,6 +196,11 @@ class DetectorRun:
                 with contextlib.suppress(OSError):  # it only takes room
                     path.unlink()
 
+    def left(self, epoch: int, step: int = 0) -> str:
+        """How long the training still takes after so many epochs and steps, "" before that is known."""
+        left = self.forecast.left(0, epoch, 0, step) if epoch < self.plan.epochs else None
+        return f"; {left.of_epochs()}" if left else ""
+
     def save_within(
         self, model: tf_keras.Model, progress: DetectorProgress, losses: Mapping[str, np.ndarray]
     ) -> None:
@@ -241,11 +256,13 @@ def train_detector(run: DetectorRun) -> None:
         with Hold() as hold:
             losses = _train_epoch(model, photos, run, progress, clock, hold)
         rate = float(model.optimizer.learning_rate)
+        begin = time.monotonic()
         measured = evaluate_detector(predict, run.valid, run.detector, run.options, photos.broken)
+        run.forecast.has_validated(time.monotonic() - begin)
         progress.epoch, progress.step = progress.epoch + 1, 0
         row = {"epoch": progress.epoch, **losses, "learning_rate": rate, **measured}
         progress.history.append(row)
-        log(_line(row, plan.epochs))
+        log(_line(row, plan.epochs) + run.left(progress.epoch))
         plateau.on_epoch_end(progress.epoch, dict(losses))
         model.optimizer.learning_rate.assign(float(model.optimizer.learning_rate) * plan.epoch_rate)
         progress.plateau = {name: float(getattr(plateau, name)) for name in PLATEAU_STATE}
@@ -259,6 +276,8 @@ def train_detector(run: DetectorRun) -> None:
         log(f"left out: {reason}")
     if photos.broken:
         log(f"{len(photos.broken)} photos left out because they cannot be read")
+    if run.options.steps:
+        log_rehearsed(run.name, run.forecast)
     run.checkpoint.unlink(missing_ok=True)
 
 
@@ -280,11 +299,15 @@ def _train_epoch(
     # Not Keras's fit: it would turn a broken photo's UserError into a TensorFlow error.
     with closing(batches), progress_bar(f"epoch {progress.epoch + 1}", steps, "step") as bar:
         bar.update(first)
+        ended, block = time.monotonic(), run.forecast.plan.blocks[0]
         for step, (images, targets) in enumerate(batches, first + 1):
             measured = dict(model.train_on_batch(images, targets, return_dict=True))
             for name, loss in measured.items():
                 losses.setdefault(name, []).append(float(loss))
             require_finite(losses["loss"][-1])
+            ended, before = time.monotonic(), ended
+            run.forecast.stepped(block, ended - before)
+            bar.set_postfix_str(run.left(progress.epoch, step).lstrip("; "), refresh=False)
             bar.update()
             hold.begin()
             if clock.due():

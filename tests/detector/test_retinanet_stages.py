@@ -450,6 +450,24 @@ def weights_of(path):
     return arrays
 
 
+@pytest.mark.slow
+def test_a_rehearsal_trains_beside_the_real_files(root, monkeypatch):
+    make_folds(root, monkeypatch)
+    before = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    python(root, training([*SMOKE, "--steps", "2"], epochs=5, steps=9))
+    after = {path: path.read_bytes() for path in root.rglob("*")
+             if path.is_file() and "rehearsal" not in path.parts}  # fmt: skip
+    assert after == before
+    rehearsal = root / "rehearsal/smoke"
+    assert (rehearsal / "models/retinanet2/resnet152_fold_1_last.h5").is_file()
+    rows = next((rehearsal / "cache/history").glob("*.csv")).read_text().splitlines()
+    assert len(rows) == 1 + 2  # two epochs
+    said = next((rehearsal / "logs").glob("*r30*")).read_text()
+    assert "px, batch 4, whole net: " in said
+    assert "; left: epoch " in said
+    assert "peak memory of the process " in said
+
+
 # A signal within the second epoch, as its second step of three begins.
 STOP = """
 import os, signal

@@ -51,7 +51,7 @@ def _link(path: Path, link: Path) -> None:
 
 
 def most_photos(steps: int, batch: int) -> int:
-    """Photos to train on that are enough for so many steps an epoch."""
+    """Photos that are enough for so many steps of so many photos or pairs."""
     return max(FEWEST_PHOTOS, steps * batch)
 
 
@@ -64,7 +64,7 @@ def log_rehearsed(name: str, forecast: Forecast) -> None:
         if seconds is not None and (block.frozen, pairs) not in said:
             said.add((block.frozen, pairs))
             branch = "frozen branch" if block.frozen else "whole net"
-            log(f"{name}: {plan.size} px, {pairs} pairs, {branch}: {seconds:.2f} s a step")
+            log(f"{name}: {plan.size} px, batch {pairs}, {branch}: {seconds:.2f} s a step")
     log(f"{name}: peak memory of the process {_peak_gigabytes():.1f} GB")
 
 

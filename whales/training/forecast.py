@@ -28,10 +28,12 @@ class TimeLeft:
         >>> str(TimeLeft(40, 130, 4000, 200_000))
         'left: epoch 40 s, round 2 min, block 1 h 7 min, plan 2 d 8 h'
         """
-        return "left: " + ", ".join(
-            f"{name} {duration(getattr(self, name))}"
-            for name in ("epoch", "round", "block", "plan")
-        )
+        names = ("epoch", "round", "block", "plan")
+        return "left: " + ", ".join(f"{name} {duration(getattr(self, name))}" for name in names)
+
+    def of_epochs(self) -> str:
+        """The same for a plan of epochs alone."""
+        return f"left: epoch {duration(self.epoch)}, plan {duration(self.plan)}"
 
 
 def duration(seconds: float) -> str:
