@@ -242,10 +242,15 @@ class Reader:
         state = f'"{self.environment}"'
         paths = [str(Path(sys.executable).parent), os.environ.get("PATH", "")]
         outside = {key: value for key, value in os.environ.items() if key != "WHALES_ROOT"}
+        python_path = filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")])
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", f"source {state}\n{text}\nexport -p > {state}"],
             cwd=self.project,
-            env={**outside, "PATH": os.pathsep.join(paths), "PYTHONPATH": str(REPOSITORY)},
+            env={
+                **outside,
+                "PATH": os.pathsep.join(paths),
+                "PYTHONPATH": os.pathsep.join(python_path),
+            },
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

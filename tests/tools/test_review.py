@@ -803,10 +803,11 @@ def test_bad_input_is_one_line(review, root, capsys):
 
 def test_program_keeps_decisions_when_killed(root, repository, tmp_path):
     """review.py in a process of its own, started from elsewhere."""
+    paths = os.pathsep.join(filter(None, [str(repository), os.environ.get("PYTHONPATH")]))
     program = subprocess.Popen(
         [sys.executable, str(repository / "tools/review.py"), *OPTIONS],
         cwd=tmp_path, stdout=subprocess.PIPE, text=True,
-        env={**os.environ, "PYTHONPATH": str(repository), "WHALES_ROOT": str(root.root)},
+        env={**os.environ, "PYTHONPATH": paths, "WHALES_ROOT": str(root.root)},
     )  # fmt: skip
     try:
         address = re.search(r"http://127\.0\.0\.1:\d+/", program.stdout.readline())[0]
