@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from whales_tools.nets import NETS
+from whales_tools.nets import nets_named
 
 from whales.files.workspace import Workspace
 from whales.identifying.request import Request, add_request_options
@@ -28,27 +28,30 @@ if TYPE_CHECKING:
     from whales.identifying.identifier import Identifier
 
 
-def open_identifier(root: Path | str, profile: str = "", **options: object) -> Identifier:
+def open_identifier(
+    root: Path | str, profile: str = "", nets: Sequence[str] = (), **options: object
+) -> Identifier:
     """A work root's nets, ready to say who is on photos; `options`: further fields of `RunOptions`.
 
-    `UserError` where no net has weights. The known photos are loaded at the first question.
+    nets: names of those to ask, all that have weights where there are none. `UserError` where none has
+    weights, or a name is unknown. The known photos are loaded at the first question.
     """
-    return _opened(RunOptions(Workspace(root).existing(), profile, **options))
+    return _opened(RunOptions(Workspace(root).existing(), profile, **options), nets)
 
 
-def _opened(options: RunOptions) -> Identifier:
+def _opened(options: RunOptions, names: Sequence[str]) -> Identifier:
     from retinanet.detector.find_flukes import boxes_of
     from whales.identifying.catalogue import trained
     from whales.identifying.identifier import Identifier
 
-    return Identifier(options, trained(options.workspace, NETS), boxes_of)
+    return Identifier(options, trained(options.workspace, nets_named(names)), boxes_of)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     options, args = parse_arguments(__doc__, argv, extra=add_request_options)
     from whales.identifying.answering import answer_request
 
-    answer_request(record_of(Request, vars(args)), lambda: _opened(options))
+    answer_request(record_of(Request, vars(args)), lambda: _opened(options, args.nets))
 
 
 def command() -> None:

@@ -15,6 +15,7 @@ import pytest
 import pyvips
 from rich.console import Console
 from small_root import IDENTITY_OF, SIZE, V5, draw
+from whales_tools.nets import NETS, nets_named
 
 from retinanet.detector import find_flukes
 from retinanet.detector.find_flukes import boxes_of, converted_detector, fluke_boxes
@@ -642,6 +643,12 @@ def test_refusals_are_one_line(root, script, tmp_path, capsys):
         "--box takes": [tmp_path / "a.jpg", "--box", "x"],
         "expected a whole number from 1": [tmp_path / "a.jpg", "--top", "0"],
         "required: PHOTO": [],
+        "there is no net 'v7'; choose among v5, v6, kernel": [
+            tmp_path / "a.jpg",
+            "--nets",
+            "v5,v7",
+        ],
+        "no net has weights": [tmp_path / "a.jpg", "--nets", "kernel"],
     }
     for text, arguments in cases.items():
         lines = refusal(main, arguments, capsys)
@@ -673,5 +680,7 @@ def test_help_is_there_before_any_framework(run_python):
     assert done.stdout.splitlines()[-1] == "[]"
 
 
-def test_the_nets_of_the_ensemble_in_its_order(script):
-    assert [net.name for net in script("tools/identify.py").NETS] == ["v5", "v6", "kernel"]
+def test_nets_are_those_of_the_ensemble_in_its_order_or_those_named():
+    assert [net.name for net in NETS] == ["v5", "v6", "kernel"]
+    assert [net.name for net in nets_named(())] == ["v5", "v6", "kernel"]
+    assert [net.name for net in nets_named(("kernel", "v5"))] == ["v5", "kernel"]

@@ -32,12 +32,19 @@ class Request:
 
 
 def add_request_options(parser: argparse.ArgumentParser) -> None:
-    """Add an option for each field of `Request`."""
+    """Add an option for each field of `Request`, and the choice of nets."""
     add = parser.add_argument
     add("photos", nargs="+", type=Path, metavar="PHOTO", help="files or folders")
     add("--top", type=positive, default=5, metavar="K", help="identities (5)")
     add("--all-flukes", action="store_true", help="all flukes of a photo")
     add("--box", metavar="x1,y1,x2,y2", help="the fluke of a single photo, pixels")
+    add(
+        "--nets",
+        type=lambda text: tuple(filter(None, text.split(","))),
+        default=(),
+        metavar="NAME,..",
+        help="ask these alone, which is faster (default: all that have weights)",
+    )
     add("--csv", type=Path, metavar="FILE", help="write the rows here as well")
     add("--html", type=Path, metavar="FILE", help="write a page with pictures")
     add("--why", type=Path, metavar="FOLDER", help="draw where both flukes agree")
