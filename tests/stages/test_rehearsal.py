@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from tiny_training import finish, history, refused, start, tiny_root, weights
 
+from whales.files.dataset import TrainingData
 from whales.files.workspace import Workspace
-from whales.stages.rehearsal import rehearsal_root
+from whales.stages.rehearsal import most_photos, rehearsal_root
 
 
 def contents(root: Path) -> dict[str, bytes]:
@@ -65,3 +66,19 @@ def test_a_root_that_cannot_be_written_to_is_one_line(tmp_path: Path, sample: Pa
     assert "rehearsal" in said.splitlines()[-1]
     assert "Traceback" not in said
     assert os.path.isfile(root / "rehearsal")
+
+
+def test_few_photos_are_whole_identities() -> None:
+    names = {"a": 2, "b": 5, "c": 4, "d": 3}
+    train = {f"{who}{i}": who for who, count in names.items() for i in range(count)}
+    data = TrainingData(train, ["x1", "x2", "x3"], ["y1"], {}, Path("train.csv"))
+    few = data.few(2)
+    # Two identities at least, though they have more photos than were asked for; then whole ones that fit.
+    assert few.train == {name: who for name, who in train.items() if who in "ab"}
+    assert (few.rows, few.columns) == (["x1", "x2"], ["y1"])
+    assert {*data.few(10).train.values()} == {"a", "b", "d"}
+    assert data.few(99) == data
+
+
+def test_enough_photos_for_the_steps() -> None:
+    assert (most_photos(1, 4), most_photos(2, 64)) == (32, 128)
