@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -24,7 +25,11 @@ from whales.files.matrices import load_tuple
 pytestmark = pytest.mark.slow
 
 PROJECT = Path(__file__).resolve().parents[1]
-ORACLES = PROJECT / "tests/nets/test_legacy_weights.py"
+LAYERS = PROJECT / "tests/nets/test_legacy_weights.py"
+# Batch normalization and whole steps, those of v5 included where the shared data are.
+STEPS = [
+    PROJECT / f"tests/{name}.py" for name in ("nets/test_batch_norm", "training/test_training_step")
+]
 INFERENCE = "siamese_net_v5_densenet121/r26_seamese_net_inference_v5_512px.py"
 MATRICES = "modified_data/seamese_net_v5_rgb_densenet121_512px"
 SMOKE = ("--profile", "smoke", "--workers", "1")
@@ -123,9 +128,10 @@ def test_whales_are_those_that_tensorflow_names(backend, answers_of):
         assert abs(float(row["score"]) - float(other["score"])) <= 1e-5
 
 
-def test_nets_have_the_values_of_numpy(backend):
-    output = run(backend, "-m", "pytest", "-q", ORACLES, "-k", "values_of_numpy or channels")
-    assert "5 passed" in output
+def test_nets_and_training_steps_have_the_values_of_numpy_and_keras_2(backend):
+    for chosen in ([LAYERS, "-k", "values_of_numpy or channels"], STEPS):
+        output = run(backend, "-m", "pytest", "-p", "no:cacheprovider", "--tb=short", *chosen)
+        assert re.search(r"^\d+ passed", output, re.MULTILINE), output
 
 
 @pytest.mark.parametrize(("backend", "features"), [("tensorflow", 2), ("jax", 4)])

@@ -59,7 +59,9 @@ class BatchNormalization(keras.layers.BatchNormalization):
                 inputs, self.gamma.value, self.beta.value, epsilon=self.epsilon, is_training=True
             )[:3]
         exact = ops.cast(inputs, "float32")
-        mean, variance = ops.moments(exact, axes=[0, 1, 2])
+        mean = ops.mean(exact, axis=[0, 1, 2])
+        # Keras's `moments` subtracts squares here, which loses digits where the mean is large.
+        variance = ops.mean(ops.square(exact - mean), axis=[0, 1, 2])
         outputs = ops.batch_normalization(
             exact, mean, variance, -1, self.beta, self.gamma, self.epsilon
         )
