@@ -117,7 +117,8 @@ def test_scores_are_those_of_tensorflow(backend, answers_of):
     assert [matrix.shape for matrix in matrices] == [(2, 7), (3, 7)]
     for scores, others in zip(matrices, expected, strict=True):
         assert others.max() - others.min() > 1e-3  # the photos matter
-        np.testing.assert_allclose(scores, others, rtol=0, atol=1e-6)
+        # Matrices keep six digits: the last one may be rounded the other way.
+        np.testing.assert_allclose(scores, others, rtol=0, atol=1.5e-6)
 
 
 def test_whales_are_those_that_tensorflow_names(backend, answers_of):
