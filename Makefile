@@ -36,7 +36,8 @@ soak: $(VENV)/installed-dev
 mutants: $(VENV)/installed-proof
 	$(BIN)/python tests/proof/mutants.py $(ARGS)
 
-# JAX and PyTorch, some 500 MB, stay out of the other commands' environment.
+# JAX and PyTorch, some 500 MB, stay out of the other commands' environment. They come last and alone: where
+# the second index that their file names cannot be reached, pip asks it twice for these few, not for everything.
 test-backends: $(VENV)-backends/installed
 	$(VENV)-backends/bin/python -m pytest tests/test_backends.py $(ARGS)
 
@@ -66,7 +67,8 @@ $(VENV)/installed-dev: requirements-dev.txt $(VENV)/installed
 
 $(VENV)-backends/installed: requirements-backends.txt requirements-dev.txt requirements.txt pyproject.toml \
 		packaging/opencv-python/pyproject.toml | $(VENV)-backends/bin/pip
-	$(VENV)-backends/bin/$(INSTALL) -r requirements-dev.txt -r requirements-backends.txt
+	$(VENV)-backends/bin/$(INSTALL) -r requirements-dev.txt
+	$(VENV)-backends/bin/$(INSTALL) --retries 1 -r requirements-backends.txt
 	touch $@
 
 $(VENV)/installed-proof: requirements-proof.txt $(VENV)/installed-dev

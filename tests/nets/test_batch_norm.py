@@ -32,6 +32,14 @@ def test_training_by_hand():
     np.testing.assert_array_equal(array(layer.moving_mean), [0, 0])  # not asked to follow
 
 
+def test_a_large_mean_costs_the_variance_no_digits():
+    values = np.array([4095.0, 4097.0] * 2, np.float32)  # mean 4096, variance 1
+    photos = np.stack([values, values], axis=-1).reshape(4, 1, 1, 2)
+    outputs = array(built(BatchNormalization)(photos, training=True))
+    expected = (values - 4096) / np.sqrt(1.01) * 2 + 1
+    np.testing.assert_allclose(outputs[:, 0, 0, 0], expected, atol=1e-3)
+
+
 def test_moving_statistics_by_hand():
     photo = keras.Input((1, 1, 2))
     layer = BatchNormalization(epsilon=0.01)

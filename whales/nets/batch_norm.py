@@ -59,10 +59,11 @@ class BatchNormalization(keras.layers.BatchNormalization):
                 inputs, self.gamma.value, self.beta.value, epsilon=self.epsilon, is_training=True
             )[:3]
         exact = ops.cast(inputs, "float32")
-        mean, variance = ops.moments(exact, axes=[0, 1, 2])
-        outputs = ops.batch_normalization(
-            exact, mean, variance, -1, self.beta, self.gamma, self.epsilon
-        )
+        # Keras's own operations subtract squares on PyTorch and products on JAX: digits are lost.
+        mean = ops.mean(exact, axis=[0, 1, 2])
+        centred = exact - mean
+        variance = ops.mean(ops.square(centred), axis=[0, 1, 2])
+        outputs = centred * (ops.rsqrt(variance + self.epsilon) * self.gamma) + self.beta
         count = ops.cast(ops.size(inputs) // inputs.shape[-1], "float32")
         unbiased = variance * (count / ops.maximum(count - 1.0, 1.0))
         return ops.cast(outputs, self.compute_dtype), mean, unbiased
