@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers import refused, write_lines
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from openpyxl import load_workbook
 from rich.console import Console
@@ -66,6 +66,10 @@ def test_numbers_and_words_stay(value):
 
 
 @given(TEXT | ODD)
+@example("'\r")
+@example('"\t')
+@example('"\t0')
+@example(" '\t;\t'")
 def test_marked_text_is_read_back(text):
     assert from_text(as_text(text)) == text
     assert not runs(as_text(text))

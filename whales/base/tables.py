@@ -25,8 +25,8 @@ _LONGEST = 100_000  # characters of a field
 _BEGIN = re.compile(r"\A|(?<=[;\t\r\n])")
 _IGNORED = re.compile(r"""[\s"']*""")  # before a formula
 _FORMULA = "=+-@\uff1d\uff0b\uff0d\uff20"
-_BREAKS = "\t\r"
-_NUMBER = re.compile(r"""[\s"']*[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\s*""")
+_BREAKS = "\t\r"  # as dangerous, behind quotes and blanks too
+_NUMBER = re.compile(r"""\s*[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\s*""")
 _QUOTED = re.compile(r'[,"\r\n]')
 
 
@@ -70,10 +70,13 @@ def _formulas(text: str, begins: Sequence[int]) -> list[int]:
     """Those of the ascending indices `begins` at which a formula begins, ascending."""
     found = []
     first, end = len(text), len(text)  # of what is not ignored, from the index looked at last
+    breaks = False  # whether what is ignored there holds one
     for begin in reversed(begins):
         stop = _ignored(text, begin, end)
-        first, end = first if stop == end else stop, begin
-        if text.startswith(tuple(_FORMULA), first) or text.startswith(tuple(_BREAKS), begin):
+        goes_on, ignored = stop == end, text[begin:stop]
+        breaks = any(mark in ignored for mark in _BREAKS) or (goes_on and breaks)
+        first, end = first if goes_on else stop, begin
+        if breaks or text.startswith(tuple(_FORMULA), first):
             found.append(begin)
     return found[::-1]
 
