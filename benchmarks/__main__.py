@@ -20,9 +20,9 @@ from whales.base.console import log
 from whales.base.writing import write_text
 from whales.stages.stage import run
 
-# The default; `growth` takes a quarter of an hour and has to be asked for.
+# The default; `growth` and `steps` take a quarter of an hour and more, and have to be asked for.
 DEFAULT = ("pair_scores", "mining", "crops", "networks", "matrices")
-NAMES = (*DEFAULT, "growth")
+NAMES = (*DEFAULT, "growth", "steps")
 HEADER = ("what", "unit", "ours", "plain", "ratio", "bar", "limit", "peak MB", "plain's peak", "")
 
 
@@ -30,7 +30,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Print a line for each measurement, and write all of them as JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        "names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; default all but the last"
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help=f"of {', '.join(NAMES)}; default all but the last two",
     )
     parser.add_argument("--quick", action="store_true", help="small amounts, to see that all works")
     parser.add_argument(

@@ -39,7 +39,7 @@ def test_plain_scripts_and_stages_write_the_same(work_root, script):
 
 def test_quick_run_writes_table_and_json(tmp_path, capsys):
     path = tmp_path / "results.json"
-    bench.main(["--quick", "mining", "crops", "networks", "growth", "--json", str(path)])
+    bench.main(["--quick", "mining", "crops", "networks", "growth", "steps", "--json", str(path)])
     content = json.loads(path.read_text())
     assert content["quick"]
     printed = capsys.readouterr().out
@@ -52,3 +52,15 @@ def test_ratio_of_seconds_and_of_rates():
     assert measure.Line("a", "s", ours=2, plain=6).ratio == 3
     assert measure.Line("a", "crops/s", ours=6, plain=2).ratio == 3
     assert measure.Line("a", "s", ours=6).ratio is None
+
+
+def test_operations_of_convolutions_by_hand():
+    """A 3x3 convolution of 8 channels in 2 groups to 6, 5x4 pixels: 36 taps for each of 120 values."""
+    import keras
+
+    from benchmarks.steps import operations_of
+
+    photo = keras.Input((5, 4, 8))
+    x = keras.layers.Conv2D(6, 3, padding="same", groups=2)(photo)
+    branch = keras.Model(photo, keras.layers.Conv2D(1, 1)(x))
+    assert operations_of(branch) == 2 * 36 * 120 + 2 * 6 * 20

@@ -16,7 +16,6 @@ from whales.files.dataset import training_identities
 from whales.files.import_table import IMPORT_COLUMNS, imported
 from whales.files.labels import checked_labels, read_labels, read_submission_names
 from whales.files.names import identity_fault, means_new_whale, photo_fault
-from whales.files.submissions import read_answers, write_submission
 from whales.files.workspace import Workspace
 
 NEW = "new_whale"
@@ -147,52 +146,6 @@ def test_the_real_competition_is_taken(shared):
         assert len(training_identities(workspace)) > 800
         assert len(photos_of_the_test(workspace)) > 180
         assert len(read_labels(workspace.file("playground_train_csv"))) > 400
-
-
-# --- submissions ----------------------------------------------------------------------------------
-
-FIVE = ["w_1", "w_2", NEW, "w_3", "w_4"]
-KNOWN = ["w_1", "w_2", "w_3", "w_4", "w_5"]
-
-
-@pytest.mark.parametrize(
-    ("names", "answers", "known", "said"),
-    [
-        ([], {}, KNOWN, "there is no test photo"),
-        (["a", "a"], {"a": FIVE}, KNOWN, "test photo a is there twice"),
-        (["a"], {"b": FIVE}, KNOWN, "photo b has answers and is no test photo"),
-        (["a"], {"a": FIVE[:4]}, KNOWN, "photo a: expected 5 different answers"),
-        (["a"], {"a": [*FIVE, "w_5"]}, KNOWN, "photo a: expected 5 different answers"),
-        (["a"], {"a": [*FIVE[:4], "w_1"]}, KNOWN, "photo a: expected 5 different answers"),
-        (["a"], {"a": [*FIVE[:4], "w_9"]}, KNOWN, "photo a: w_9 is no known identity"),
-        (["a"], {"a": [*FIVE[:4], "w 9"]}, [*KNOWN, "w 9"], "identity w 9 has a blank inside"),
-        (["a"], {"a": [*FIVE[:4], "w,9"]}, [*KNOWN, "w,9"], "identity w,9 has a comma"),
-        (["a,b"], {}, KNOWN, "photo a,b has a comma"),
-        (["a.b"], {}, KNOWN, "photo a.b has a dot"),
-    ],
-)
-def test_a_submission_that_would_be_refused_is_not_written(tmp_path, names, answers, known, said):
-    path = write_lines(tmp_path / "s.csv", "old")
-    refused(lambda: write_submission(path, names, answers, known), str(path), said)
-    assert path.read_text() == "old\n"
-    assert list(tmp_path.iterdir()) == [path]
-
-
-@pytest.mark.parametrize(
-    ("answers", "said"),
-    [
-        ("w_1  w_2", "an empty answer"),
-        ("w_1 ", "an empty answer"),
-        ("", "an empty answer"),
-        ("w_1 w_2 w_3 w_4 w_5 w_6", "6 answers, more than 5"),
-        ("w_1 w_2 w_1", "answer w_1, which stands twice"),
-        ("w_1\u00a0w_2", "which has a blank inside"),
-        ("w_1 New_Whale", "which looks like new_whale"),
-    ],
-)
-def test_odd_answers_are_refused_by_line(tmp_path, answers, said):
-    path = table(tmp_path / "s.csv", ("a.jpg", " ".join(FIVE)), ("b.jpg", answers))
-    refused(lambda: read_answers(path), f"{path}, line 3", said, "of photo b.jpg")
 
 
 # --- import ---------------------------------------------------------------------------------------

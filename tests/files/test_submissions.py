@@ -3,7 +3,7 @@
 import csv
 
 import pytest
-from helpers import refused
+from helpers import refused, write_lines
 
 from whales.base.errors import UserError
 from whales.files.submissions import (
@@ -16,6 +16,10 @@ from whales.files.submissions import (
 )
 
 NEW = "new_whale"
+
+
+FIVE = ["w_1", "w_2", NEW, "w_3", "w_4"]
+KNOWN = ["w_1", "w_2", "w_3", "w_4", "w_5"]
 
 
 def table(path, rows, header="Image,Id"):
@@ -111,3 +115,61 @@ def test_held_against_the_photos_that_it_answers(tmp_path):
         "1 photos without a line: e"
     ]
     assert read_submission_of_any(path, (None, [])).refusals == []
+
+
+# --- proven before they are written, and when they are read -----------------------------------
+
+
+@pytest.mark.parametrize(
+    ("names", "answers", "known", "said"),
+    [
+        ([], {}, KNOWN, "there is no test photo"),
+        (["a", "a"], {"a": FIVE}, KNOWN, "test photo a is there twice"),
+        (["a", "b", "c", "b", "c"], {"a": FIVE}, KNOWN, "test photo b is there twice"),
+        (["a"], {"b": FIVE}, KNOWN, "photo b has answers and is no test photo"),
+        (["a"], {"a": FIVE[:4]}, KNOWN, "photo a: expected 5 different answers"),
+        (["a"], {"a": [*FIVE, "w_5"]}, KNOWN, "photo a: expected 5 different answers"),
+        (["a"], {"a": [*FIVE[:4], "w_1"]}, KNOWN, "photo a: expected 5 different answers"),
+        (["a"], {"a": [*FIVE[:4], "w_9"]}, KNOWN, "photo a: w_9 is no known identity"),
+        (["a"], {"a": [*FIVE[:4], "w 9"]}, [*KNOWN, "w 9"], "identity w 9 has a blank inside"),
+        (["a"], {"a": [*FIVE[:4], "w,9"]}, [*KNOWN, "w,9"], "identity w,9 has a comma"),
+        (
+            ["a"],
+            {"a": FIVE},
+            ["w_4", *KNOWN, "w;5 "],
+            "identity 'w;5 ' begins or ends with a blank",
+        ),
+        (["a", "b"], {"a": FIVE, "b": FIVE[:2]}, KNOWN, "photo b: expected 5 different answers"),
+        (["a"], {"a": ["w_1"]}, ["w_1"], "photo a: expected 2 different answers"),
+        (["a,b"], {}, KNOWN, "photo a,b has a comma"),
+        (["a.b"], {}, KNOWN, "photo a.b has a dot"),
+    ],
+)
+def test_a_submission_that_would_be_refused_is_not_written(tmp_path, names, answers, known, said):
+    path = write_lines(tmp_path / "s.csv", "old")
+    refused(lambda: write_submission(path, names, answers, known), str(path), said)
+    assert path.read_text() == "old\n"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("answers", "said"),
+    [
+        ("w_1  w_2", "an empty answer"),
+        ("w_1 ", "an empty answer"),
+        ("", "an empty answer"),
+        ("w_1 w_2 w_3 w_4 w_5 w_6", "6 answers, more than 5"),
+        ("w_1 w_2 w_1", "answer w_1, which stands twice"),
+        ("w_1\u00a0w_2", "which has a blank inside"),
+        ("w_1 New_Whale", "which looks like new_whale"),
+    ],
+)
+def test_odd_answers_are_refused_by_line(tmp_path, answers, said):
+    path = table(tmp_path / "s.csv", ["a.jpg," + " ".join(FIVE), f"b.jpg,{answers}"])
+    refused(lambda: read_answers(path), f"{path}, line 3", said, "of photo b.jpg")
+
+
+@pytest.mark.parametrize("answers", [[NEW] * 5, [NEW], [NEW, NEW], FIVE, ["w_1"]])
+def test_sound_answers_are_read(tmp_path, answers):
+    path = table(tmp_path / "s.csv", [f"a.jpg,{' '.join(answers)}"])
+    assert read_answers(path) == {"a": answers}
