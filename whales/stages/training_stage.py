@@ -15,7 +15,7 @@ from whales.base.console import log
 from whales.base.folders import move_to_earlier
 from whales.base.writing import require_writable
 from whales.files.boxes import Box
-from whales.files.dataset import load_boxes, training_data, training_reads
+from whales.files.dataset import TrainingData, load_boxes, training_data, training_reads
 from whales.files.stamps import Description
 from whales.files.trained import remember_training, require_trained_shape
 from whales.files.workspace import Workspace, require
@@ -244,9 +244,7 @@ def train(
     from whales.training.trainer import Trainer
 
     boxes = load_boxes(ws)
-    data = training_data(ws, bench.net.folds, fold, boxes)
-    if options.steps:
-        data = data.few(most_photos(options.steps, plan.largest_batch))
+    data = _data(bench, plan, fold, boxes)
     check_boxes(boxes, [*data.train, *data.rows, *data.columns])
     feed = bench.feed(plan.size, boxes)
     if options.skip_broken_photos:
@@ -280,6 +278,13 @@ def train(
         if options.steps:
             log_rehearsed(job.name, trainer.forecast)
         return saved
+
+
+def _data(bench: Workbench, plan: Plan, fold: int | None, boxes: dict[str, Box]) -> TrainingData:
+    """The photos of a fold, or of the playground; few of them for a rehearsal."""
+    options = bench.options
+    data = training_data(options.workspace, bench.net.folds, fold, boxes)
+    return data.few(most_photos(options.steps, plan.largest_batch)) if options.steps else data
 
 
 def _of_plan(job: Job, plan: Plan, part: str, start: Start) -> Description:
