@@ -185,8 +185,8 @@ def fold_finetune(last_epochs: Schedule) -> tuple[Block, ...]:
     )
 
 
-# The same for the smoke profile: easier negatives, since the nets know little, and larger rates. They fall at the
-# end, so that batch normalization's moving statistics catch up with the weights.
+# The same for the smoke profile: easier negatives, since the nets know little, and larger rates. They fall
+# at the end, so that batch normalization's moving statistics catch up with the weights.
 SMOKE_FOLD = (
     Block("temp0", 1e-3, rounds=1, epochs=1, amplitude=1000, frozen=True),
     Block("temp1", 1e-3, rounds=2, epochs=8, amplitude=3, new_adam=True),
