@@ -16,6 +16,6 @@ NET = Net(
     threshold=0.85,
     build=build_network,
     transforms=transforms,
-    memory=TrainingMemory(base=1.2, a_pixel=6050, frozen=1500),
+    memory=TrainingMemory(base=1.2, a_pixel=6050, frozen=500),
     first_weights=IMAGENET,
 )
