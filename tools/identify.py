@@ -1,14 +1,12 @@
 """Who is on a photo? The best identities of each fluke, from a work root whose nets are trained.
 
-Reads  PHOTO (files, or folders of photos); of the work root the tables, boxes, folds and photos, the
-       detector, and the weights of every net and fold that has some
+Reads  PHOTO (files or folders); the work root's tables, boxes, folds, photos, detector and weights
 Writes cache/features/ (of the known photos); what --csv, --html and --why name
 Run    python3 tools/identify.py PHOTO ..
 
 Each row is an identity, with the known photo most like the query. "probability" is that of being this
-whale, learnt from photos that the nets had not seen; each row answers its own question, so that the
-rows of one photo need not add up to 1. Photos are held upright as their EXIF notes say.
-From Python `open_identifier(root).identify(photos)` gives the same answers.
+whale, learnt from photos that the nets had not seen; the rows of one photo need not add up to 1.
+Photos are held upright as their EXIF notes say. From Python: `open_identifier(root).identify(photos)`.
 """
 
 from __future__ import annotations
@@ -31,10 +29,9 @@ if TYPE_CHECKING:
 def open_identifier(
     root: Path | str, profile: str = "", nets: Sequence[str] = (), **options: object
 ) -> Identifier:
-    """A work root's nets, ready to say who is on photos; `options`: further fields of `RunOptions`.
+    """A work root's nets, ready to say who is on photos; known photos are loaded at the first question.
 
-    nets: names of those to ask, all that have weights where there are none. `UserError` where none has
-    weights, or a name is unknown. The known photos are loaded at the first question.
+    nets: names of those to ask, else all; options: of `RunOptions`. `UserError` for unknown or absent nets.
     """
     return _opened(RunOptions(Workspace(root).existing(), profile, **options), nets)
 
