@@ -155,7 +155,9 @@ def written(root):
     digests of inputs, which are remembered once these are two seconds old.
     """
     files = {path: path.stat().st_mtime_ns for path in root.rglob("*") if path.is_file()}
-    aside = (root / "logs", root / "cache/locks", root / "cache/digests.json")
+    aside = tuple(
+        root / name for name in ("logs", "cache/locks", "cache/digests.json", "cache/digests.lock")
+    )
     return {path: at for path, at in files.items() if not {path, *path.parents} & {*aside}}
 
 
