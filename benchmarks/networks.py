@@ -55,7 +55,7 @@ def _against_keras(net: Net, size: int, pairs: int, profile: str, steps: int, re
     network = net.build(size, None, profile)
     plain = keras.Model(network.model.inputs, network.model.outputs)
     plain.compile("adam", "binary_crossentropy")
-    sides, labels = _pairs(size, pairs)
+    sides, labels = random_pairs(size, pairs)
 
     def keras_loop() -> None:
         for _ in range(steps):
@@ -74,10 +74,11 @@ def _step(shape: Shape, size: int, pairs: int, groups: int, narrow: int) -> Call
     branch = build_se_resnext(
         size, shape.stem, shape.blocks, shape.channels, groups, shape.reduction, "branch", narrow
     )
-    return _epoch(assemble(branch, imagenet_preprocess, size), *_pairs(size, pairs), steps=1)
+    return _epoch(assemble(branch, imagenet_preprocess, size), *random_pairs(size, pairs), steps=1)
 
 
-def _pairs(size: int, pairs: int) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
+def random_pairs(size: int, pairs: int) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
+    """Both sides' photos, (pairs, size, size, 3) float32 each, and labels (pairs, 1) float32."""
     rng = np.random.default_rng(0)
     sides = tuple(rng.random((pairs, size, size, 3), dtype=np.float32) for _ in range(2))
     return sides, rng.integers(0, 2, (pairs, 1)).astype(np.float32)

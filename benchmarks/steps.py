@@ -15,6 +15,7 @@ import numpy as np
 
 from benchmarks.measure import Line, matrix_product_rate, process
 from benchmarks.networks import NETS as LARGEST
+from benchmarks.networks import random_pairs
 
 if TYPE_CHECKING:
     import keras
@@ -56,9 +57,7 @@ def measure(name: str, size: int, pairs: int, frozen: bool, profile: str) -> tup
     network = NETS[name].network(size, None, profile)
     learner = Learner(network)
     learner.begin(frozen=frozen, learning_rate=1e-4, new_adam=True)
-    rng = np.random.default_rng(0)
-    sides = tuple(rng.random((pairs, size, size, 3), dtype=np.float32) for _ in range(2))
-    labels = rng.integers(0, 2, (pairs, 1)).astype(np.float32)
+    sides, labels = random_pairs(size, pairs)
     ends = [time.perf_counter()]
 
     def batches() -> Iterator[object]:

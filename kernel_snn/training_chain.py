@@ -17,6 +17,7 @@ from whales.stages.memory import require_memory
 from whales.stages.options import fold_type, parse_arguments
 from whales.stages.training_stage import (
     Given,
+    Start,
     Workbench,
     add_training_options,
     check_folds,
@@ -50,28 +51,27 @@ def training_chain(
 
     options, args = parse_arguments(doc, argv, extra=add_options)
     given = Given(args.weights, args.segments, args.accumulate, options.steps)
-    for chains in (plans, cold_plans):
-        chain = [given.plan(plan) for plan in chains[options.profile]]
-        require_memory(Path(script).stem, net, chain)
+    warm_start = options.workspace.file("kernel_warm_start")
+    start = given.weights or (warm_start if warm_start.exists() else None)
+    chosen = cold_plans if start in (None, "none") else plans
+    chain = [given.plan(plan) for plan in numbered(chosen[options.profile])]
+    require_memory(Path(script).stem, net, chain)
     check_folds(options.workspace, net, args.RUN_FOLD)
     with closing(Workbench(options, net)) as bench:
         for fold in args.RUN_FOLD:
-            _train_fold(bench, script, (plans, cold_plans), given, fold)
+            _train_fold(bench, script, chain, start, given, fold)
 
 
 def _train_fold(
     bench: Workbench,
     script: str,
-    plans: Sequence[dict[str, PlanChain]],
+    chain: Sequence[Plan],
+    start: Start,
     given: Given,
     fold: int,
 ) -> None:
-    """One fold through its chain of plans; plans: those with the warm start, and without it."""
+    """One fold through its chain of plans, from first weights."""
     ws = bench.options.workspace
-    warm_start = ws.file("kernel_warm_start")
-    start = given.weights or (warm_start if warm_start.exists() else None)
-    cold = start in (None, "none")
-    chain = [given.plan(plan) for plan in numbered(plans[cold][bench.options.profile])]
     suffixes = [f"_plan_{number}" for number in range(1, len(chain) + 1)]
     job = Job(
         bench.options,
@@ -85,9 +85,8 @@ def _train_fold(
     if job.up_to_date():
         return
     if start is None:
-        log(
-            f"{warm_start} is not there: the net starts from nothing (docs/pipeline.md, 'The data')"
-        )
+        missing = ws.file("kernel_warm_start")
+        log(f"{missing} is not there: the net starts from nothing (docs/pipeline.md, 'The data')")
     names = Names(ws.file("models_kernel"), fold)
     for suffix, plan in zip(suffixes, chain, strict=True):
         first = suffix == suffixes[0]

@@ -199,7 +199,7 @@ class DetectorRun:
     def left(self, epoch: int, step: int = 0) -> str:
         """How long the training still takes after so many epochs and steps, "" before that is known."""
         left = self.forecast.left(0, epoch, 0, step) if epoch < self.plan.epochs else None
-        return f"; {left.of_epochs()}" if left else ""
+        return left.of_epochs() if left else ""
 
     def save_within(
         self, model: tf_keras.Model, progress: DetectorProgress, losses: Mapping[str, np.ndarray]
@@ -262,7 +262,7 @@ def train_detector(run: DetectorRun) -> None:
         progress.epoch, progress.step = progress.epoch + 1, 0
         row = {"epoch": progress.epoch, **losses, "learning_rate": rate, **measured}
         progress.history.append(row)
-        log(_line(row, plan.epochs) + run.left(progress.epoch))
+        log("; ".join(filter(None, (_line(row, plan.epochs), run.left(progress.epoch)))))
         plateau.on_epoch_end(progress.epoch, dict(losses))
         model.optimizer.learning_rate.assign(float(model.optimizer.learning_rate) * plan.epoch_rate)
         progress.plateau = {name: float(getattr(plateau, name)) for name in PLATEAU_STATE}
@@ -307,7 +307,7 @@ def _train_epoch(
             require_finite(losses["loss"][-1])
             ended, before = time.monotonic(), ended
             run.forecast.stepped(block, ended - before)
-            bar.set_postfix_str(run.left(progress.epoch, step).lstrip("; "), refresh=False)
+            bar.set_postfix_str(run.left(progress.epoch, step), refresh=False)
             bar.update()
             hold.begin()
             if clock.due():

@@ -142,7 +142,7 @@ def follow_parent() -> None:
 
     def obey() -> None:
         while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent.pid:
-            pass
+            pass  # another process's signal is for the stage, which decides
         os._exit(1)
 
     if sys.platform == "linux":

@@ -28,9 +28,8 @@ MAX_MERGED = 4
 PRECISION_IOUS = tuple(step / 100 for step in range(50, 100, 5))
 MAX_DETECTIONS = 100
 LOW_IOU = 0.8  # of a photo
-POOR_IOU = (
-    0.5  # mean of all photos, below which the detector has learnt too little (published: .927)
-)
+# Mean of all photos, below which the detector has learnt too little (published: .927).
+POOR_IOU = 0.5
 
 
 class Detection(NamedTuple):

@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 
 from whales.base.errors import UserError
+from whales.base.numbers import as_number
 
 # Gigabytes (1e9 bytes) that each of the folders may take unless the user says otherwise.
 MOST_GB = 50.0
@@ -25,10 +26,7 @@ def most_gb() -> float:
     text = os.environ.get(VARIABLE)
     if not text:
         return MOST_GB
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
+    number = as_number(text)
     if not 0 <= number < math.inf:
         raise UserError(f"{VARIABLE} takes a number of gigabytes, 0 for none; received {text}")
     return number
@@ -43,10 +41,8 @@ class CacheRoom:
     def __init__(self, folder: Path) -> None:
         """`UserError` as `most_gb`."""
         self._folder, self._most = folder, most_gb()
-        self._used, self._since = (
-            0,
-            math.inf,
-        )  # bytes in the folder, and written since it was measured
+        self._used = 0  # bytes in the folder
+        self._since = math.inf  # bytes written since it was measured
         self.fault = ""
 
     def allows(self, size: int) -> bool:

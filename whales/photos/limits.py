@@ -6,6 +6,7 @@ import math
 import os
 
 from whales.base.errors import UserError
+from whales.base.numbers import as_number
 
 # Megapixels that a photo may have unless the user says otherwise; cameras make up to 150.
 MOST_MEGAPIXELS = 200.0
@@ -31,10 +32,7 @@ def megapixels(text: str, name: str) -> float:
     >>> megapixels("12.5", "--max-megapixels")
     12.5
     """
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
+    number = as_number(text)
     if not 0 < number < math.inf:
         raise UserError(f"{name} takes a number of megapixels above 0, received {text}")
     return number

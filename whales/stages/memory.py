@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from whales.base.errors import UserError
+from whales.base.numbers import as_number
 from whales.nets.net import Net
 from whales.training.plan import Plan
 
@@ -29,12 +31,12 @@ def require_memory(name: str, net: Net, plans: Sequence[Plan]) -> None:
     if needed <= free:
         return
     plan = max(plans, key=lambda plan: _needed(net, [plan]))
-    fitting = [parts for parts in range(2, 65) if _fits(net, plans, parts, free)]
-    if fitting:
-        smaller = _needed(net, [plan.accumulating(fitting[0]) for plan in plans])
-        advice = f"--accumulate {fitting[0]} takes {smaller:.1f} GB"
-    else:
-        advice = f"free some, or use a machine that has them ({VARIABLE} overrides what is free)"
+    advice = f"free some, or use a machine that has them ({VARIABLE} overrides what is free)"
+    for parts in sorted(set.intersection(*({*plan.possible_parts()} for plan in plans))):
+        smaller = _needed(net, [plan.accumulating(parts) for plan in plans])
+        if smaller <= free:
+            advice = f"--accumulate {parts} takes {smaller:.1f} GB"
+            break
     raise UserError(
         f"{name}: a step at {plan.size} px takes about {needed:.1f} GB of memory, {free:.1f} GB are free; "
         f"{advice}"
@@ -50,13 +52,6 @@ def _needed(net: Net, plans: Sequence[Plan]) -> float:
     )
 
 
-def _fits(net: Net, plans: Sequence[Plan], parts: int, free: float) -> bool:
-    try:
-        return _needed(net, [plan.accumulating(parts) for plan in plans]) <= free
-    except UserError:  # batches that so many parts do not divide
-        return False
-
-
 def _has_gpu() -> bool:
     """Whether a GPU is there and not hidden; asked of no framework, since that takes seconds."""
     return Path("/dev/nvidia0").exists() and os.environ.get("CUDA_VISIBLE_DEVICES") != ""
@@ -70,10 +65,10 @@ def free_gigabytes(system: Path = Path("/")) -> float | None:
     """
     given = os.environ.get(VARIABLE)
     if given:
-        try:
-            return float(given)
-        except ValueError:
-            raise UserError(f"{VARIABLE} is a number of gigabytes, received {given!r}") from None
+        number = as_number(given)
+        if math.isnan(number):
+            raise UserError(f"{VARIABLE} is a number of gigabytes, received {given!r}")
+        return number
     free = [_of_machine(system / "proc/meminfo")]
     free += [_of_container(system / "sys/fs/cgroup", *names) for names in _CGROUPS]
     known = [value for value in free if value is not None]

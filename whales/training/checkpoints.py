@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import os
 import time
 
 from whales.base.errors import UserError
+from whales.base.numbers import as_number
 from whales.base.stopping import requested
 
 # Seconds between two checkpoints within an epoch, unless the environment has another value.
@@ -19,10 +19,7 @@ class CheckpointClock:
 
     def __init__(self) -> None:
         text = os.environ.get(VARIABLE) or str(SECONDS)
-        try:
-            self._seconds = float(text)
-        except ValueError:
-            self._seconds = math.nan
+        self._seconds = as_number(text)
         if not self._seconds >= 0:
             raise UserError(f"{VARIABLE} is a number of seconds from 0, received {text!r}")
         self.reset()

@@ -94,17 +94,25 @@ class Plan:
     @property
     def largest_batch(self) -> int:
         """Pairs of its largest step."""
-        return max(block.batch or self.batch for block in self.blocks)
+        return self._batches[-1]
+
+    @property
+    def _batches(self) -> list[int]:
+        """Pairs of its steps, ascending."""
+        return sorted({block.batch or self.batch for block in self.blocks})
+
+    def possible_parts(self) -> list[int]:
+        """Into how many equal parts all its batches can be cut, ascending."""
+        common = math.gcd(*self._batches)
+        return [parts for parts in range(1, common + 1) if not common % parts]
 
     def accumulating(self, parts: int) -> Plan:
         """The plan with each step's batch in so many parts; `UserError` where they would not be equal."""
-        batches = sorted({block.batch or self.batch for block in self.blocks})
-        if any(batch % parts for batch in batches):
-            common = math.gcd(*batches)
-            fitting = [n for n in range(1, common + 1) if not common % n]
+        fitting = self.possible_parts()
+        if parts not in fitting:
             raise UserError(
-                f"--accumulate {parts} does not divide the plan's batches ({_listed(batches)} pairs a step) "
-                f"into equal parts; {_listed(fitting)} would"
+                f"--accumulate {parts} does not divide the plan's batches ({_listed(self._batches)} pairs a "
+                f"step) into equal parts; {_listed(fitting)} would"
             )
         return replace(self, accumulate=parts)
 
