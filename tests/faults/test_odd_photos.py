@@ -33,6 +33,7 @@ from PIL import Image
 
 from retinanet.detector.detections import Cache, PhotosToDetect, collect
 from siamese_net_v5_densenet121.a00_net_v5 import NET
+from whales.base.concurrency import fresh_processes
 from whales.base.errors import UserError, shown
 from whales.base.pickles import load, save
 from whales.exchange import importing
@@ -225,6 +226,7 @@ def test_the_limit_is_the_users(tmp_path, monkeypatch):
 
 
 def test_the_option_sets_the_limit_for_the_workers_too(tmp_path, monkeypatch):
+    fresh_processes([])  # Python's helper that starts workers, before the option is known
     monkeypatch.setenv(limits.VARIABLE, "300")
     parser = ArgumentParser("", reads_photos=True)
     refused(lambda: parser.parse_args(["--max-megapixels", "many"]), "--max-megapixels", "many")

@@ -5,9 +5,10 @@ Plain crops are made by threads and kept in memory; augmentation is mostly Pytho
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -28,6 +29,7 @@ from whales.base.stopping import requested
 from whales.base.writing import for_speed_alone, require_writable_folder
 from whales.files.boxes import Box
 from whales.files.settings import ANISOTROPY
+from whales.photos import limits
 from whales.photos.crop_store import CropStore, key_of
 from whales.photos.crops import read_crop
 from whales.photos.photo_store import PhotoStore
@@ -182,6 +184,8 @@ class _Source:
     photos: PhotoStore
     quiet: bool = False
     augmenter: Augmenter | None = None
+    # As it is here: Python's own helper, which starts workers, may be older than the option.
+    megapixels: float = field(default_factory=limits.most_megapixels)
 
 
 _source: _Source | None = None  # of this worker process
@@ -198,6 +202,7 @@ def _begin(source: _Source) -> None:
     global _source
     _source = source
     configure(source.quiet)
+    os.environ[limits.VARIABLE] = str(source.megapixels)
     cv2.setNumThreads(1)  # the cores are shared out among the processes
     follow_parent()
 
