@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -9,18 +10,23 @@ import numpy as np
 
 if TYPE_CHECKING:
     import keras
+    import tensorflow as tf
 
 
 def inference_function(model: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
     """A function (n, ...) float32 -> (n, d) outputs of `model` with the weights that it has when called.
 
-    TensorFlow and PyTorch: Keras's `predict_on_batch`. Keras's own function for JAX compiles again
-    whenever a layer is frozen or freed, and gives the memory of all weights away to be written over, so
-    that arrays that a variable shares with its owner are lost. The one here does neither.
+    PyTorch, and TensorFlow on a GPU or in half precision: Keras's `predict_on_batch`. TensorFlow on a CPU:
+    `folded`. Keras's own function for JAX compiles again whenever a layer is frozen or freed, and gives
+    the memory of all weights away to be written over, so that arrays that a variable shares with its owner
+    are lost. The one here does neither.
     """
     import keras
 
-    if keras.backend.backend() != "jax":
+    backend = keras.backend.backend()
+    if backend == "tensorflow" and model.compute_dtype == "float32" and _one_processor():
+        return folded(model)
+    if backend != "jax":
         return model.predict_on_batch
     import jax
 
@@ -32,3 +38,77 @@ def inference_function(model: keras.Model) -> Callable[[np.ndarray], np.ndarray]
             return model(inputs, training=False)
 
     return lambda inputs: np.array(compute([variable.value for variable in variables], inputs))
+
+
+def _one_processor() -> bool:
+    import tensorflow as tf
+
+    return [device.device_type for device in tf.config.list_logical_devices()] == ["CPU"]
+
+
+def folded(model: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
+    """`inference_function` on TensorFlow, batch normalization taken into the convolution before it.
+
+    TensorFlow then computes convolution, bias and rectifier in one operation, instead of reading and
+    writing the whole tensor for each: v6 at 384 px takes half the time.
+    model: of one input, and layers that are called once.
+    """
+    import keras
+    import tensorflow as tf
+
+    norm_after = foldable(model)
+    taken_in = {id(layer) for layer in norm_after.values()}
+
+    def output(layer: keras.Layer, inputs: object) -> object:
+        if layer in norm_after:
+            return _normalized_convolution(layer, norm_after[layer], inputs)
+        return inputs if id(layer) in taken_in else layer(inputs, training=False)
+
+    @tf.function(reduce_retracing=True)
+    def compute(photos: tf.Tensor) -> tf.Tensor:
+        values = {id(model.input): photos}
+        for layer in model.layers:  # each after those that it needs
+            if not isinstance(layer, keras.layers.InputLayer):
+                inputs = keras.tree.map_structure(lambda tensor: values[id(tensor)], layer.input)
+                values[id(layer.output)] = output(layer, inputs)
+        return values[id(model.output)]
+
+    return lambda photos: compute(tf.convert_to_tensor(photos, tf.float32)).numpy()
+
+
+def foldable(model: keras.Model) -> dict[keras.Layer, keras.Layer]:
+    """Convolution -> the batch normalization that alone takes what it computes, unchanged."""
+    import keras
+
+    flat = keras.tree.flatten
+    taken = Counter(id(tensor) for layer in model.layers for tensor in flat(layer.input))
+    taken.update(id(tensor) for tensor in model.outputs)
+    of_output = {
+        id(layer.output): layer
+        for layer in model.layers
+        if isinstance(layer, keras.layers.Conv2D)
+        and layer.activation is keras.activations.linear
+        and layer.data_format == "channels_last"
+        and layer.dilation_rate == (1, 1)
+    }
+    return {
+        of_output[id(layer.input)]: layer
+        for layer in model.layers
+        if isinstance(layer, keras.layers.BatchNormalization)
+        and id(layer.input) in of_output
+        and taken[id(layer.input)] == 1
+    }
+
+
+def _normalized_convolution(
+    layer: keras.layers.Conv2D, norm: keras.layers.BatchNormalization, inputs: tf.Tensor
+) -> tf.Tensor:
+    """(n, h, w, c) -> (n, h', w', filters): what `norm` makes of the layer's outputs, moving statistics."""
+    import tensorflow as tf
+
+    scale = norm.gamma * tf.math.rsqrt(norm.moving_variance + norm.epsilon)
+    shift = norm.beta - norm.moving_mean * scale
+    if layer.use_bias:
+        shift += layer.bias * scale
+    strides, padding = list(layer.strides), layer.padding.upper()
+    return tf.nn.bias_add(tf.nn.conv2d(inputs, layer.kernel * scale, strides, padding), shift)
