@@ -18,7 +18,7 @@ NET = Net(
             "from_best_768_weights_PLAN21_martinAsWarmStart_finalTo1024_withFreezing"
             "_fold_{fold}_final",
         ),
-        maker="kernel_snn/snn_train_kernel_384_to_1024.py --RUN_FOLD {fold}",
+        key="weights_kernel",
     ),
     share=0.4,
     build=build_network,

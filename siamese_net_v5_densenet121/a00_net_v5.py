@@ -10,7 +10,7 @@ NET = Net(
     folds="folds_v1",
     weights=BestOf(
         prefixes=("ft_v5_512px_finetune_{fold}_",),
-        maker="siamese_net_v5_densenet121/r15_seamese_net_train_v5_finetune_512px.py {fold}",
+        key="weights_v5_512",
     ),
     share=0.3,
     threshold=0.85,

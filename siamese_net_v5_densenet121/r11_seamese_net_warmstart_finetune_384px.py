@@ -33,7 +33,7 @@ SMOKE = Plan(
 START = BestOf(
     # The published 384 px stage looks for the second name, the 224 px stage writes the first.
     prefixes=("densenet121_224px_warmstart", "densenet_224px_warmstart"),
-    maker="siamese_net_v5_densenet121/r10_seamese_net_warmstart_from_scratch_224px.py",
+    key="weights_v5_224",
 )
 
 

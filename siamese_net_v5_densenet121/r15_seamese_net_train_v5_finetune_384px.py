@@ -20,7 +20,7 @@ SMOKE = Plan(
 )
 START = BestOf(
     prefixes=("densenet121_384px_warmstart",),
-    maker="siamese_net_v5_densenet121/r11_seamese_net_warmstart_finetune_384px.py",
+    key="weights_v5_384_warm",
 )
 
 

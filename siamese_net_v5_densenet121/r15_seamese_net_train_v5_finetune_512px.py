@@ -31,7 +31,7 @@ SMOKE = Plan(
 )
 START = BestOf(
     prefixes=("ft_v5_384px_finetune_{fold}_",),
-    maker="siamese_net_v5_densenet121/r15_seamese_net_train_v5_finetune_384px.py {fold}",
+    key="weights_v5_384",
 )
 
 

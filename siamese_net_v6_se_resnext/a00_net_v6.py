@@ -10,7 +10,7 @@ NET = Net(
     folds="folds_v2",
     weights=BestOf(
         prefixes=("ft_v6_384px_finetune_{fold}_",),
-        maker="siamese_net_v6_se_resnext/r15_seamese_net_train_v6_finetune_384px.py {fold}",
+        key="weights_v6_384",
     ),
     share=0.3,
     threshold=0.85,

@@ -20,7 +20,7 @@ SMOKE_BLOCK = Block("final", 1e-3, rounds=3, epochs=10, amplitude=3, each_round=
 SMOKE = Plan(48, 16, segments=1, momentum=SMOKE_MOMENTUM, steps=14, blocks=(SMOKE_BLOCK,))
 START = BestOf(
     prefixes=("seresnext50_224px_warmstart",),
-    maker="siamese_net_v6_se_resnext/r11_seamese_net_warmstart_from_scratch_224px.py",
+    key="weights_v6_224",
 )
 
 

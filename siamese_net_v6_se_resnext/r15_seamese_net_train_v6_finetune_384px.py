@@ -20,7 +20,7 @@ SMOKE = Plan(
 )
 START = BestOf(
     prefixes=("seresnext50_384px_warmstart",),
-    maker="siamese_net_v6_se_resnext/r12_seamese_net_warmstart_from_scratch_384px.py",
+    key="weights_v6_384_warm",
 )
 
 

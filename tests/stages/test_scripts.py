@@ -320,10 +320,12 @@ def test_the_best_scoring_weights_are_chosen(tmp_path):
         ".ft_v5_384px_finetune_1_final_v2_0.999999.1234.part",
     ):
         (tmp_path / name).write_text("")
-    best = BestOf(("ft_v5_384px_finetune_{fold}_",), "stage.py {fold}")
+    best = BestOf(("ft_v5_384px_finetune_{fold}_",), "weights_v5_384")
     assert best.find(tmp_path, 1).name == "ft_v5_384px_finetune_1_temp3_0.968000"
     assert "finetune_0" in best.find(tmp_path, 0).name
-    with pytest.raises(UserError, match=r"no weights ft_v5_384px_finetune_2_.* run stage\.py 2"):
+    with pytest.raises(
+        UserError, match=r"no weights ft_v5_384px_finetune_2_.* run siam\S*_384px\.py 2$"
+    ):
         best.find(tmp_path, 2)
     with pytest.raises(UserError, match="no weights"):
         best.find(tmp_path / "none", 1)
