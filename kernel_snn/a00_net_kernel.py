@@ -24,5 +24,7 @@ NET = Net(
     build=build_network,
     transforms=transforms,
     memory=TrainingMemory(base=2.4, a_pixel=700, frozen=400),
+    gflop=29.8,
+    weights_mb=11.1,
     extra_crop=True,  # half the time a random 70-90% of each side of the crop
 )

@@ -17,5 +17,7 @@ NET = Net(
     build=build_network,
     transforms=transforms,
     memory=TrainingMemory(base=1.2, a_pixel=6050, frozen=500),
+    gflop=29.6,
+    weights_mb=28.6,
     first_weights=IMAGENET,
 )

@@ -37,7 +37,7 @@ SMOKE = Plan(
     steps=14,
     blocks=(
         Block("temp0", 2e-3, rounds=1, epochs=30, amplitude=1000),
-        Block("final", 1e-3, 2, 10, amplitude=lambda i: (1000, 3)[i], each_round=True),
+        Block("final", 1e-3, 2, 10, amplitude=lambda i: (1000, 10)[i], each_round=True),
     ),
 )
 

@@ -26,7 +26,7 @@ SMOKE = Plan(
     blocks=(
         Block("temp0_{i}", 1e-3, rounds=1, epochs=1, amplitude=1000, frozen=True, each_round=True),
         Block(
-            "final", lambda i: (1e-3, 2e-4)[i], 2, 5, amplitude=3, new_adam=True, each_round=True
+            "final", lambda i: (1e-3, 2e-4)[i], 2, 5, amplitude=1000, new_adam=True, each_round=True
         ),
     ),
 )

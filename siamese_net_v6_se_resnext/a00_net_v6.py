@@ -17,5 +17,7 @@ NET = Net(
     build=build_network,
     transforms=transforms,
     memory=TrainingMemory(base=2.0, a_pixel=5500, frozen=1500),
+    gflop=24.9,
+    weights_mb=103.3,
     first_weights=IMAGENET,
 )

@@ -22,7 +22,7 @@ SMOKE = Plan(
     steps=14,
     blocks=(
         Block("temp04_{i}", 2e-3, rounds=1, epochs=36, amplitude=1000, each_round=True),
-        Block("final", 1e-3, rounds=2, epochs=10, amplitude=3, each_round=True),
+        Block("final", 1e-3, 2, 10, amplitude=lambda i: (1000, 10)[i], each_round=True),
     ),
 )
 

@@ -16,7 +16,7 @@ from whales.stages.training_stage import training_stage
 from whales.training.plan import SMOKE_MOMENTUM, WARM_START, Block, Plan
 
 FULL = Plan(size=384, batch=4, segments=1, blocks=WARM_START)
-SMOKE_BLOCK = Block("final", 1e-3, rounds=3, epochs=10, amplitude=3, each_round=True)
+SMOKE_BLOCK = Block("final", 1e-3, rounds=3, epochs=10, amplitude=1000, each_round=True)
 SMOKE = Plan(48, 16, segments=1, momentum=SMOKE_MOMENTUM, steps=14, blocks=(SMOKE_BLOCK,))
 START = BestOf(
     prefixes=("seresnext50_224px_warmstart",),

@@ -86,6 +86,8 @@ class Net:
     build: (size in pixels, weights, profile) -> a new network, see its a01
     transforms: makes its augmentation, see its a02
     memory: that its training takes on a CPU
+    gflop: 1e9 multiplications and additions of the full net's convolutions for one photo of `sizes["full"]`
+    weights_mb: of one of its weight files, 1e6 bytes
     extra_crop: whether training cuts a random window out of half of the crops
     threshold: pair scores above it are summed in this net's submission; None where it writes none
     first_weights: loaded by `--weights imagenet`; None where there are none
@@ -99,9 +101,15 @@ class Net:
     build: Callable[[int, Path | str | None, str], SiameseNetwork]
     transforms: Callable[[], Transforms]
     memory: TrainingMemory
+    gflop: float
+    weights_mb: float
     extra_crop: bool = False
     threshold: float | None = None
     first_weights: FirstWeights | None = None
+
+    def operations(self, size: int) -> float:
+        """Multiplications and additions of the full net's convolutions for one photo of `size` pixels."""
+        return self.gflop * 1e9 * (size / self.sizes["full"]) ** 2
 
     def network(
         self, size: int, weights: Path | str | None, profile: str, precision: str | None = None

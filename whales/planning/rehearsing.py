@@ -15,7 +15,7 @@ from typing import NamedTuple
 from whales.base.console import log
 from whales.base.errors import UserError
 from whales.base.numbers import as_number
-from whales.base.tables import csv_text, read_csv
+from whales.base.tables import csv_text, read_csv, require_columns
 from whales.base.writing import write_text
 from whales.files.folds import FOLDS
 from whales.files.workspace import Workspace
@@ -112,8 +112,9 @@ def rehearsed_steps(workspace: Workspace, profile: str) -> list[Step]:
 def _rows(path: Path, columns: Sequence[str]) -> list[list[str]]:
     if not path.exists():
         return []
-    frame = read_csv(path, columns)
-    return [list(map(str, row)) for row in frame[list(columns)].itertuples(index=False)]
+    frame, _ = read_csv(path)
+    require_columns(frame, path, columns)
+    return frame[list(columns)].to_numpy().tolist()
 
 
 def _in_order(done: dict[str, Rehearsed], profile: str) -> list[Rehearsed]:
