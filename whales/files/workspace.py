@@ -122,6 +122,10 @@ _FILES: dict[str, tuple[str, str]] = {
     "stamp": ("cache/stages/{stage}.json", "every stage"),
     "lock": ("cache/locks/{name}.lock", "every stage, while it runs"),
     "log": ("logs/{stage}.log", "every stage"),
+    "demo_log": ("logs/demo/{call}.log", "workflow/Snakefile"),
+    "workflow": ("cache/workflow", "workflow/Snakefile"),
+    "marker": ("cache/workflow/{call}.done", "workflow/Snakefile"),
+    "failed_call": ("cache/workflow/{call}.failed", "workflow/Snakefile"),
     # matrices
     "valid_matrix_v5": (_V5 + "/full_valid_vs_full_train_matrix_fold_{fold}.pkl", _STAGE),
     "test_matrix_v5": (_V5 + "/full_test_vs_train_matrix_avg.pkl", _STAGE),

@@ -164,7 +164,7 @@ def _write_mean(options: RunOptions, script: str, net: Net, jobs: Mapping[int, J
         stamped = Job(options, script, [], [target], numbers={}).stamped()
         names = ", ".join(map(str, missing))
         log(f"no mean over folds: fold {names} has no scores of its present weights and photos")
-        if target.exists() and stamped:
+        if target.exists() and stamped and not options.check:
             move_to_earlier(target)
         return
     parts = [ws.file(f"test_matrix_fold_{net.name}", fold=fold) for fold in range(FOLDS)]

@@ -37,7 +37,8 @@ class RunOptions:
     again what is up to date;
     skip_broken_photos: leave out and count photos that cannot be read, instead of stopping;
     precision: of the branch, a Keras policy (None: float32); tensorboard: write its logs as well;
-    steps: rehearse a training, with so many steps an epoch at most (None: train).
+    steps: rehearse a training, with so many steps an epoch at most (None: train); check: end with exit code
+    1 where the stage is not up to date, and run nothing.
     Raises `UserError` for another profile or precision, one that is not that of the root's nets, or workers
     below 1.
     """
@@ -51,6 +52,7 @@ class RunOptions:
     precision: str | None = None
     tensorboard: bool = False
     steps: int | None = None
+    check: bool = False
 
     def __post_init__(self) -> None:
         if self.profile not in ("", *PROFILE_CHOICES):
@@ -108,6 +110,7 @@ def parse_arguments(
         getattr(args, "precision", None),
         args.tensorboard,
         steps,
+        args.check,
     )
     prepare_backend(options.workspace, threads if options.profile == "smoke" else None)
     return options, args
@@ -118,6 +121,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     profile = "default: that of the root's nets, full where there are none"
     add("--profile", choices=PROFILE_CHOICES, default="", help=profile)
     add("--force", action="store_true", help="run even if up to date")
+    add("--check", action="store_true", help="run nothing; exit code 1 if it is not up to date")
     add("--seed", type=int, default=0, help="of all that is random (default 0)")
     add("--device", default="auto", help="auto, cpu, or GPU numbers such as 0 or 0,1")
     workers = "threads that read and augment photos"
