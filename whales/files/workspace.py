@@ -276,6 +276,15 @@ class Workspace:
         return self._photos[name]
 
 
+def pattern(key: str) -> str:
+    """The path of a file of the contract under the root, for readers, the fields of its name in braces.
+
+    >>> pattern("retinanet_best")
+    'models/retinanet2/resnet152_fold_{fold}_{epoch}_{iou}.h5'
+    """
+    return re.sub(r"\{(\w+)[^}]*\}", r"{\1}", _FILES[key][0])
+
+
 def name_makers(maker: Maker) -> None:
     """Say which stage makes which file; whoever holds the list of stages does, once."""
     _maker_of[:] = [maker]

@@ -7,6 +7,7 @@ engine may delete a marker as it likes, and never touches a real file.
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -121,7 +122,9 @@ class Graph:
         except (OSError, UnicodeDecodeError):
             return True
         command = self.command(call, "--check", "--quiet")
-        return bool(subprocess.run(command, capture_output=True, check=False).returncode)
+        environment = {**os.environ, "WHALES_ROOT": str(self.workspace.root)}
+        asked = subprocess.run(command, env=environment, capture_output=True, check=False)
+        return asked.returncode != 0
 
     def _stamps(self, call: Call) -> str | None:
         """What a call's stamps hold, None where one is missing."""
