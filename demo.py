@@ -74,6 +74,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.exit(0 if met else 1)
 
 
+def heed_interrupts() -> None:
+    """Heed SIGINT, which shells have what they start in the background ignore, and all that it starts."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def run_stages(workspace: Workspace, profile: str, jobs: int, python: str = "") -> None:
     """All stages, `jobs` at once; one that fails stops the others, which can be taken up again.
 
@@ -87,7 +92,9 @@ def run_stages(workspace: Workspace, profile: str, jobs: int, python: str = "") 
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(HERE / "workflow/Snakefile")]
     command += ["--workflow-profile", str(HERE / "workflow/profiles/local"), "--cores", str(jobs)]
     command += ["--quiet", "all", "--config", *settings]
-    with open(output, "a", encoding="utf-8") as errors, Engine(command, errors.fileno()) as engine:
+    folder = workspace.file("workflow")
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(output, "a") as errors, Engine(command, folder, errors.fileno()) as engine:
         while engine.runs():
             if workspace.found("failed_call"):
                 engine.end(signal.SIGTERM)
@@ -103,8 +110,8 @@ def run_stages(workspace: Workspace, profile: str, jobs: int, python: str = "") 
 class Engine:
     """Snakemake, and the stages that it runs: when this ends, so do they, after one signal to each."""
 
-    def __init__(self, command: Sequence[str], errors: int) -> None:
-        self._command, self._errors = command, errors
+    def __init__(self, command: Sequence[str], folder: Path, errors: int) -> None:
+        self._command, self._folder, self._errors = command, folder, errors
         self._stages: dict[int, psutil.Process] = {}
         self.code: int | None = None
 
@@ -114,6 +121,7 @@ class Engine:
             self._command,
             stdin=subprocess.DEVNULL,
             stderr=self._errors,
+            cwd=self._folder,
             process_group=0,
         )
         stopping.at_once(self._kill)
@@ -194,6 +202,5 @@ def log_scores(workspace: Workspace) -> tuple[float, float]:
 
 
 if __name__ == "__main__":
-    # Shells start what runs in the background with an interrupt ignored; the demo heeds it wherever it is.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    heed_interrupts()
     run(main)

@@ -20,6 +20,7 @@ from whales.base.errors import UserError
 from whales.base.writing import write_text
 from whales.files.digests import text_digest
 from whales.files.workspace import Workspace, pattern
+from whales.stages.graph import Graph
 from whales.stages.job import Job
 from whales.stages.options import parse_arguments
 from whales.stages.pipeline import STAGES, Stage, calls, stage_of
@@ -49,10 +50,15 @@ def make_root(root: Path) -> Path:
     return root
 
 
-def by_hand(root: Path, profile: str) -> Path:
-    """Every call of a profile in this process, one after the other."""
+def by_hand(root: Path, profile: str, until: str = "", marked: bool = False) -> Path:
+    """Every call of a profile in this process, one after the other, up to a script; marked: as a graph's."""
+    graph = Graph.of(Workspace(root), profile, [sys.executable])
     for call in calls(profile):
         main([str(REPOSITORY / call.stage.script), *call.arguments, "--profile", profile])
+        if marked:
+            graph.mark(call)
+        if call.stage.script == until:
+            break
     return root
 
 
@@ -123,6 +129,8 @@ def _write(job: Job, stage: Stage) -> None:
         hold.begin()
         (ws.root / "quick" / f"{stage.key}.begun").touch()
         while (ws.root / "quick" / f"{stage.key}.wait").exists() and not stopping.requested():
+            time.sleep(0.02)
+        while (ws.root / "quick" / f"{stage.key}.stubborn").exists():
             time.sleep(0.02)
         if stopping.requested():
             time.sleep(0.5)  # longer than what counts as one stop

@@ -29,11 +29,7 @@ def made(profile, root):
     with pytest.MonkeyPatch.context() as patch:
         quick_stage.make_root(root)
         patch.setenv("WHALES_ROOT", str(root))
-        quick_stage.by_hand(root, profile)
-    graph = graph_of(root, profile)
-    for call in graph.calls:
-        graph.mark(call)
-    return root
+        return quick_stage.by_hand(root, profile, marked=True)
 
 
 @pytest.fixture(scope="module")

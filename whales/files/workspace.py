@@ -125,6 +125,8 @@ _FILES: dict[str, tuple[str, str]] = {
     "demo_log": ("logs/demo/{call}.log", "workflow/Snakefile"),
     "workflow": ("cache/workflow", "workflow/Snakefile"),
     "marker": ("cache/workflow/{call}.done", "workflow/Snakefile"),
+    "again": ("cache/workflow/again", "workflow/Snakefile"),
+    "forced_call": ("cache/workflow/{call}.forced", "workflow/Snakefile"),
     "failed_call": ("cache/workflow/{call}.failed", "workflow/Snakefile"),
     # matrices
     "valid_matrix_v5": (_V5 + "/full_valid_vs_full_train_matrix_fold_{fold}.pkl", _STAGE),

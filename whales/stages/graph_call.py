@@ -40,13 +40,23 @@ def main(argv: Sequence[str] | None = None) -> None:
     call = graph.call(args.call)
     failure = graph.workspace.file("failed_call", call=call.key)
     failure.unlink(missing_ok=True)
-    more = ["--force"] if args.force else []
+    more = ["--force"] if args.force and _first_time(graph, call) else []
     with _environment(call, args.profile, args.hand_out_gpus) as environment:
         code, last = _run(graph, call, graph.command(call, *more), environment)
     if code:
         write_text(failure, f"{code}\n{last}\n")
         sys.exit(code)
     graph.mark(call)
+
+
+def _first_time(graph: Graph, call: Call) -> bool:
+    """Whether the engine that runs now has not forced the call yet: a retry goes on from a checkpoint."""
+    again, note = graph.workspace.file("again"), graph.workspace.file("forced_call", call=call.key)
+    run_of_engine = again.read_bytes() if again.exists() else b""
+    if run_of_engine and note.exists() and note.read_bytes() == run_of_engine:
+        return False
+    write_text(note, run_of_engine.decode())
+    return True
 
 
 def _run(
