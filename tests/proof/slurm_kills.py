@@ -3,15 +3,18 @@
     make slurm [ARGS="--root FINISHED_ROOT"]
 
 Training, inference and r20 are each killed with SIGKILL, cancelled with scancel, and lose the node's slurmd,
-in one run of Snakemake that is never started again. Prints a table. Without --root every stage is one that is
-over in a moment (`quick_stage.py`); with a finished root of `small_pipeline.py`, the real stages with few steps.
+in one run of Snakemake that is never started again. Prints a table. Without --root every stage is one that
+is over in a moment (`quick_stage.py`); with a finished root of `small_pipeline.py` they are the real ones.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -42,9 +45,12 @@ PATIENCE = 900.0
 class Kills:
     """One run of Snakemake on the cluster, and what is done to its jobs."""
 
-    def __init__(self, cluster: slurm_cluster.Cluster, root: Path, page: Path, quick: bool) -> None:
+    def __init__(
+        self, cluster: slurm_cluster.Cluster, root: Path, page: Path, quick: bool, one_each: bool
+    ) -> None:
         self._cluster, self._root, self._page, self._quick = cluster, root, page, quick
-        self.rows: list[tuple[str, str, str]] = []
+        self._one_each = one_each
+        self.rows: list[tuple[str, str]] = []
 
     def run(self) -> str:
         """Run it, kill, wait for its end; what it printed."""
@@ -75,12 +81,12 @@ class Kills:
         (call,) = (call for call in calls("smoke") if call.key == key)
         waits = self._root / f"quick/{key}.wait"
         before: set[int] = set()
-        for kill in (self._sigkill, self._scancel, self._slurmd):
+        kinds = (self._sigkill, self._scancel, self._slurmd)
+        for kill in [kinds[KEYS.index(key)]] if self._one_each else kinds:
             stage = self._stage(call, engine, before)
             before.add(stage.pid)
             time.sleep(0 if self._quick or "r20" in key else 15)
-            what = kill(stage)
-            self.rows.append((key, what, "ended by itself" if stage.is_running() else "ended"))
+            self.rows.append((key, kill(stage)))
         waits.unlink(missing_ok=True)
 
     def _stage(self, call: Call, engine: subprocess.Popen, before: set[int]) -> psutil.Process:
@@ -117,18 +123,16 @@ class Kills:
         return "kill -9 of slurmd, started again"
 
 
-def quick_roots(folder: Path) -> tuple[Path, Path]:
-    """A root of moments made by hand, and one to be made."""
-    whole, tried = quick_stage.make_root(folder / "whole"), quick_stage.make_root(folder / "tried")
+def quick_root(folder: Path) -> Path:
+    """A finished root of moments, made by hand."""
+    whole = quick_stage.make_root(folder / "whole")
     os.environ["WHALES_ROOT"] = str(whole)
-    quick_stage.by_hand(whole, "smoke")
-    for key in KEYS:
-        (tried / f"quick/{key}.wait").touch()
-    return whole, tried
+    with contextlib.redirect_stdout(io.StringIO()):
+        return quick_stage.by_hand(whole, "smoke")
 
 
-def real_roots(finished: Path, folder: Path) -> tuple[Path, Path]:
-    """A finished root, and a copy of it that lacks what the killed stages make."""
+def unfinished(finished: Path, folder: Path) -> Path:
+    """A copy of a finished root that lacks what the stages make that are to be killed; they wait."""
     tried = shutil.copytree(finished, folder / "tried", symlinks=True)
     graph = Graph.of(Workspace(tried), "smoke", [sys.executable])
     for call in graph.calls:
@@ -136,35 +140,40 @@ def real_roots(finished: Path, folder: Path) -> tuple[Path, Path]:
             graph.mark(call)
             continue
         graph.marker(call).unlink(missing_ok=True)
+        (tried / "quick").mkdir(exist_ok=True)
+        (tried / f"quick/{call.key}.wait").touch()
         for stamp in call.stamps:
             graph.workspace.file("stamp", stage=stamp).unlink()
         for key in call.stage.writes:
             for path in graph.workspace.found(key):
                 if key != "history" or call.stage.key in path.name:
                     path.unlink()
-    return finished, tried
+    return tried
 
 
 def main() -> None:
     """Kill, compare, print the table; exit code 1 where files differ."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--one-each", action="store_true", help="one kind of kill for each stage")
     parser.add_argument("--root", type=Path, help="a finished root of small_pipeline.py")
     options = parser.parse_args()
     reason = slurm_cluster.missing()
     if reason:
         raise SystemExit(f"not run: {reason}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the daemons end too
     with tempfile.TemporaryDirectory(prefix="kills_") as name, slurm_cluster.slurm() as cluster:
         folder = Path(name)
         quick = options.root is None
-        whole, tried = quick_roots(folder) if quick else real_roots(options.root.resolve(), folder)
+        whole = quick_root(folder) if quick else options.root.resolve()
+        tried = unfinished(whole, folder)
         page = HERE / ("quick_stage.py" if quick else "small_pipeline.py")
-        kills = Kills(cluster, tried, page, quick)
+        kills = Kills(cluster, tried, page, quick, options.one_each)
         begin = time.monotonic()
         kills.run()
-        shutil.rmtree(tried / "quick", ignore_errors=True)
-        different = [n for n in soak.differences(whole, tried, False) if not n.startswith("quick/")]
+        names = soak.differences(whole, tried, False)
+        different = [name for name in names if not name.startswith(("quick/", ".snakemake/"))]
         print("| stage | what was done to it |\n|---|---|")
-        for key, what, _ in kills.rows:
+        for key, what in kills.rows:
             print(f"| {key} | {what} |")
         print(
             f"{time.monotonic() - begin:.0f} s; files that differ from stages run by hand: {len(different)}"
