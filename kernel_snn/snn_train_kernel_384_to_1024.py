@@ -1,11 +1,6 @@
 """Train the kernel net on one fold: 384 px, then 768 px, then 1024 px.
 
-Reads  data/train.csv, the photos, boxes, modified_data/new_4_folds_split_train_val.pkl,
-       modified_data/mpiotte-standard.model (optional one-channel warm start)
-Writes in saved_models/PLAN21/:
-       mpiotte-standard_PLAN21_martinAsWarmStart_384to1024_fold_F_tempK.model_weights
-       PLAN21_martinAsWarmStart_384to1024_fold_F_final_SCORE.model_weights
-Run    python3 kernel_snn/snn_train_kernel_384_to_1024.py --RUN_FOLD F --CUDA_VISIBLE_DEVICES 0,1
+GPUs are chosen by --CUDA_VISIBLE_DEVICES 0,1. Without the warm start the net starts from nothing.
 """
 
 from collections.abc import Sequence

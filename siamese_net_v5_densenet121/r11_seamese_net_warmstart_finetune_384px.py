@@ -1,10 +1,6 @@
 """Net v5, second warm start: 384 px on the playground's whales, from the best 224 px weights.
 
-Reads  data/playground/train.csv, data/train.csv, the photos, boxes,
-       the v1 folds (validated on fold 0),
-       models/Res_v5_densenet121/densenet121_224px_warmstart_* (the best)
-Writes models/Res_v5_densenet121/densenet121_384px_warmstart_TAG_SCORE
-Run    python3 siamese_net_v5_densenet121/r11_seamese_net_warmstart_finetune_384px.py
+Validated on fold 0.
 """
 
 from collections.abc import Sequence

@@ -1,9 +1,6 @@
 """Net v6, first warm start: 224 px on the playground's whales, from ImageNet.
 
-Reads  data/playground/train.csv, data/train.csv, the photos, boxes,
-       the v2 folds (validated on fold 0)
-Writes models/Res_v6_seresnext50/seresnext50_224px_warmstart_TAG_SCORE
-Run    python3 siamese_net_v6_se_resnext/r11_seamese_net_warmstart_from_scratch_224px.py
+Validated on fold 0.
 """
 
 from collections.abc import Sequence

@@ -1,10 +1,6 @@
 """Net v6, second warm start: 384 px on the playground's whales, from the best 224 px weights.
 
-Reads  data/playground/train.csv, data/train.csv, the photos, boxes,
-       the v2 folds (validated on fold 0),
-       models/Res_v6_seresnext50/seresnext50_224px_warmstart_* (the best)
-Writes models/Res_v6_seresnext50/seresnext50_384px_warmstart_TAG_SCORE
-Run    python3 siamese_net_v6_se_resnext/r12_seamese_net_warmstart_from_scratch_384px.py
+Validated on fold 0.
 """
 
 from collections.abc import Sequence

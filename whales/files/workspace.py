@@ -122,6 +122,12 @@ _FILES: dict[str, tuple[str, str]] = {
     "stamp": ("cache/stages/{stage}.json", "every stage"),
     "lock": ("cache/locks/{name}.lock", "every stage, while it runs"),
     "log": ("logs/{stage}.log", "every stage"),
+    "demo_log": ("logs/demo/{call}.log", "workflow/Snakefile"),
+    "workflow": ("cache/workflow", "workflow/Snakefile"),
+    "marker": ("cache/workflow/{call}.done", "workflow/Snakefile"),
+    "again": ("cache/workflow/again", "workflow/Snakefile"),
+    "forced_call": ("cache/workflow/{call}.forced", "workflow/Snakefile"),
+    "failed_call": ("cache/workflow/{call}.failed", "workflow/Snakefile"),
     # matrices
     "valid_matrix_v5": (_V5 + "/full_valid_vs_full_train_matrix_fold_{fold}.pkl", _STAGE),
     "test_matrix_v5": (_V5 + "/full_test_vs_train_matrix_avg.pkl", _STAGE),
@@ -270,6 +276,15 @@ class Workspace:
                     "put it there or take it out of the tables"
                 )
         return self._photos[name]
+
+
+def pattern(key: str) -> str:
+    """The path of a file of the contract under the root, for readers, the fields of its name in braces.
+
+    >>> pattern("retinanet_best")
+    'models/retinanet2/resnet152_fold_{fold}_{epoch}_{iou}.h5'
+    """
+    return re.sub(r"\{(\w+)[^}]*\}", r"{\1}", _FILES[key][0])
 
 
 def name_makers(maker: Maker) -> None:

@@ -267,10 +267,8 @@ STAGES = (
     ),
     Stage(
         "r20_prepare_matrices_for_ensemble.py",
-        reads=(
-            *(*TABLES, "valid_matrix_v5", "test_matrix_v5", "valid_matrix_v6", "test_matrix_v6"),
-            *(*BOXES, "folds_v1", "folds_v2"),
-        ),
+        reads=(*TABLES, "valid_matrix_v5", "test_matrix_v5", "valid_matrix_v6", "test_matrix_v6"),
+        optional=(*BOXES, "folds_v1", "folds_v2"),
         writes=("features_v5", "features_test_v5", "features_v6", "features_test_v6"),
         takes=_takes(0.2, memory=32),
         makes="sparse matrices",
