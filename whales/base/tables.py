@@ -238,6 +238,12 @@ def _no_table(path: Path | str, fault: object) -> UserError:
     )
 
 
+def separator_tip(header: str) -> str:
+    """What to do about a header whose fields are separated by another mark, in words that follow; else ""."""
+    separated = ";" in header or "\t" in header
+    return '; separate fields with commas ("CSV UTF-8 (comma delimited)")' if separated else ""
+
+
 def require_columns(
     frame: pd.DataFrame, source: Path | str, names: Iterable[str], expected: str = ""
 ) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from whales.base.console import log
 from whales.base.errors import UserError
 from whales.photos.photos import PHOTO_SUFFIXES
 
@@ -205,12 +206,13 @@ def columns_of(
                 f"{source}: no column of the {name}; name it with --{name}-column (received "
                 f"{', '.join(finder.columns)}){'' if form.columns else finder.headless()}"
             )
+    log(*finder.unread(photos, dates := finder.dates(form)))
     boxes = finder.boxes(form.box)
     usual = "xyxy" if boxes == _CORNERS else "xywh-shares" if boxes == _WIDTHS else "xywh"
     return Columns(
         photos,
         identity,
-        finder.dates(form),
+        dates,
         finder.one("split", form.split),
         finder.one("encounter", form.encounter),
         finder.one("category", form.category),
@@ -294,6 +296,24 @@ class _Finder:
                 return tuple(parts[: parts.index("")] if "" in parts else parts)
         return ()
 
+    def unread(self, photos: Sequence[str], dates: Sequence[str]) -> list[str]:
+        """Lines on columns that belong to those that were named, and are not read."""
+        notes = []
+        for family in _PHOTO_FAMILIES:
+            numbered = [column for column in self.columns if family.fullmatch(column)]
+            left = [column for column in numbered if column not in photos]
+            if left and len(left) < len(numbered):
+                named = " ".join(numbered)
+                notes.append(
+                    f"{self.source}: {', '.join(left)} may name photos too and is not read; "
+                    f"--photo-column takes several: {named}"
+                )
+        for family in _DATE_FAMILIES:
+            parts = [name for name in family if name in self.columns]
+            if len(dates) == 1 and dates[0] == family[0] and len(parts) > 1:
+                notes.append(f"{self.source}: --date-column takes several: {' '.join(parts)}")
+        return notes
+
     def boxes(self, given: tuple[str, ...] | None) -> tuple[str, ...]:
         if given is None:
             known = (*_BOX_NAMES, _WIDTHS)
@@ -316,13 +336,13 @@ class _Finder:
     def headless(self) -> str:
         if not any(map(_names_a_photo, self.columns)):
             return ""
-        names = " ".join(
-            "photo" if _names_a_photo(column) else f"name{place}"
-            for place, column in enumerate(self.columns, 1)
+        others = iter(
+            ["identity", *(f"column{place}" for place in range(3, len(self.columns) + 2))]
         )
+        names = ["photo" if _names_a_photo(column) else next(others) for column in self.columns]
         return (
-            f"; if that line is no header, name all columns in their order, such as --columns {names}, "
-            "the identity's identity"
+            "; if that line is no header, name all columns in their order, such as "
+            f"--columns {' '.join(names)}"
         )
 
 

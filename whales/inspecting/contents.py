@@ -17,6 +17,7 @@ from whales.base.tables import csv_rows
 from whales.files import folds
 from whales.files.boxes import Box
 from whales.files.decisions import DECISION_COLUMNS, FORMER_COLUMNS, DecisionLog
+from whales.files.import_table import IMPORT_COLUMNS, read_import_table
 from whales.files.labels import stem
 from whales.files.matrices import ScoreMatrix
 from whales.files.submissions import COLUMNS
@@ -29,6 +30,7 @@ DETECTOR_FOLDS = "detector's folds"
 MATRIX = "score matrix"
 SUBMISSION = "submission"
 LABELS = "label table"
+IMPORTED = "import table"
 HISTORY = "training history"
 DECISIONS = "people's decisions"
 OTHER = "not a file of the pipeline"
@@ -178,6 +180,9 @@ def _of_table(path: Path) -> Content:
     header = next(rows, [])
     if header == COLUMNS and any(" " in row[1] for row in rows if len(row) > 1):
         return Content(path, SUBMISSION, None)
+    if set(IMPORT_COLUMNS) <= set(header):  # its identities may be empty
+        read_import_table(path)
+        return Content(path, IMPORTED, None)
     if set(COLUMNS) <= set(header):
         return Content(path, LABELS, None)
     if tuple(header) in (DECISION_COLUMNS, FORMER_COLUMNS):

@@ -16,6 +16,7 @@ from whales.photos.photos import PHOTO_SUFFIXES, RAW_SUFFIXES
 # Endings of photos that nothing here reads; a film's frames are photos once they are taken out of it.
 _OTHER_PHOTOS = (".jp2", ".jxl", ".psd", ".svg", ".pdf", ".gpr", ".x3f", ".3fr", ".iiq", ".heics")
 _FILMS = (".mp4", ".mov", ".avi", ".mts", ".m4v", ".mkv")
+_COMMON = (".jpg", ".png", ".tif", ".heic", ".dng")
 _MOST_NAMED = 8  # endings in a message
 
 
@@ -86,7 +87,7 @@ def no_photo_in(folder: Path, found: FolderPhotos) -> str:
     reasons = "; ".join(found.notes())
     return (
         f"folder {shown(folder)} holds no photo"
-        f"{f' ({reasons})' if reasons else ''}; endings are {', '.join(PHOTO_SUFFIXES)}"
+        f"{f' ({reasons})' if reasons else ''}; photos end in {', '.join(_COMMON)} and the like"
     )
 
 
