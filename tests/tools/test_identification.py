@@ -234,7 +234,7 @@ def test_files_and_folders_of_photos(tmp_path):
     photos, faults = photo_files(
         [tmp_path, tmp_path / "b.jpg", tmp_path / "empty", tmp_path / "none.jpg"]
     )
-    assert [photo.name for photo in photos] == ["a.PNG", "b.jpg"]
+    assert [photo.name for photo in photos] == ["a.PNG", "b.jpg", "c.jpg"]
     assert len(faults) == 3
     assert "empty holds no photo" in faults[0]
     assert "none.jpg does not exist" in faults[1]

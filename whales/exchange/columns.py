@@ -202,10 +202,9 @@ def columns_of(
         identity = else_identity
     for name, found in (("photo", photos), ("identity", identity)):
         if not found and (name == "photo" or need_identity):
-            raise UserError(
-                f"{source}: no column of the {name}; name it with --{name}-column (received "
-                f"{', '.join(finder.columns)}){'' if form.columns else finder.headless()}"
-            )
+            headless = "" if form.columns else finder.headless()
+            name_it = f"name it with --{name}-column (received {', '.join(finder.columns)})"
+            raise UserError(f"{source}: no column of the {name}; {headless or name_it}")
     log(*finder.unread(photos, dates := finder.dates(form)))
     boxes = finder.boxes(form.box)
     usual = "xyxy" if boxes == _CORNERS else "xywh-shares" if boxes == _WIDTHS else "xywh"
@@ -329,20 +328,20 @@ class _Finder:
         """Refuse a first line that is a photo's, taken for a header: its photo would be lost."""
         first = [column for column in photos if _names_a_photo(column)]
         if first and not form.columns:
-            raise UserError(
-                f"{self.source}: the first line names photo {first[0]}{self.headless()}"
-            )
+            raise UserError(f"{self.source}: {self.headless()}")
 
     def headless(self) -> str:
-        if not any(map(_names_a_photo, self.columns)):
+        """What to do about a first line that is a photo's, "" where it is not."""
+        photos = [column for column in self.columns if _names_a_photo(column)]
+        if not photos:
             return ""
         others = iter(
             ["identity", *(f"column{place}" for place in range(3, len(self.columns) + 2))]
         )
         names = ["photo" if _names_a_photo(column) else next(others) for column in self.columns]
         return (
-            "; if that line is no header, name all columns in their order, such as "
-            f"--columns {' '.join(names)}"
+            f"its first line names photo {photos[0]}, so that it has no header; name all columns in their "
+            f"order, such as --columns {' '.join(names)}"
         )
 
 
