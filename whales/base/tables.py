@@ -273,6 +273,15 @@ def csv_text(
     return "".join(f"{_line(row, contract)}\n" for row in lines)
 
 
+def for_spreadsheets(text: str) -> str:
+    """CSV with the mark by which spreadsheets know UTF-8, where letters beyond ASCII need it.
+
+    >>> for_spreadsheets("photo,identity"), for_spreadsheets("Zoë")
+    ('photo,identity', '\\ufeffZoë')
+    """
+    return text if text.isascii() else f"\ufeff{text}"
+
+
 def _line(row: Sequence[object], contract: bool) -> str:
     """A row without its end. Python's own writer leaves a carriage return without quotes, and so two rows."""
     cells = ["" if cell is None else str(cell if contract else as_text(cell)) for cell in row]

@@ -54,6 +54,15 @@ def carried(workspace: Workspace) -> dict[str, dict[str, str]]:
     }
 
 
+def written_names(workspace: Workspace) -> dict[str, str]:
+    """Identity in the work root -> the name that people gave the animal, of those that differ."""
+    return {
+        row["Id"]: row["identity"]
+        for row in imported(workspace).values()
+        if row["identity"] and row["identity"] != row["Id"]
+    }
+
+
 def imported_identities(workspace: Workspace) -> set[str]:
     """Identities that the import table names: in the work root and in the imported data set.
 
