@@ -1,12 +1,13 @@
 """Lay other people's data out as a work root: photos turned upright, tables, boxes.
 
 Reads  SOURCE: a folder per identity (photos beside the folders are not labelled), a table (.csv, .tsv,
-       .xlsx; also the metadata of wildlife-datasets), or COCO JSON (categories are the identities)
-Writes ROOT/data, ROOT/modified_data; data/import.csv says what became of each photo and identity,
-       data/settings.json keeps --anisotropy;
+       .xlsx; Wildbook's too), COCO, VIA or Camtrap DP (.json), CVAT (.xml, .json)
+Writes ROOT/data, ROOT/modified_data; data/import.csv says what became of each photo and identity, and
+       carries all other columns; data/settings.json keeps --anisotropy;
        test_labels.csv, never read by a stage, where all test photos are labelled
 Run    python3 tools/import_dataset.py SOURCE ROOT --test-share .2 --whole-frame-boxes
 
+What looks odd in the identities is said before anything is written (docs/catalogue.md); --strict refuses it.
 Boxes are in pixels of the upright photo. The stages need, besides train and test photos:
 - Boxes of all photos: from the table; found by the detector of another work root (--detector ROOT, the
   whole frame where it finds nothing); or --whole-frame-boxes. With boxes that can stay as they are no
@@ -24,7 +25,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from whales.base.console import configure, log
+from whales.base.console import configure
 from whales.exchange.import_plan import add_import_options, import_dataset, plan_of
 from whales.files.boxes import Box
 from whales.files.workspace import Workspace
@@ -41,7 +42,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     detector = RunOptions(root, args.profile, workers=args.workers) if root else None
     plan = plan_of(vars(args), detector)
     import_dataset(plan, find_boxes)
-    log(f"wrote {plan.root}; run the stages with WHALES_ROOT={plan.root.resolve()}")
 
 
 def find_boxes(photos: Sequence[Path], options: RunOptions) -> Mapping[Path, Sequence[Box]]:

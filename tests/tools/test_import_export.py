@@ -12,9 +12,9 @@ from helpers import refused, write_lines
 
 from retinanet.detector import find_flukes
 from whales.base.pickles import load, save
+from whales.exchange.drawing import draw_playground, draw_test
 from whales.exchange.exporting import capture_histories, read_decisions, read_sightings
 from whales.exchange.forms import Form, Record, records_of
-from whales.exchange.importing import draw_playground, draw_test
 from whales.files.dataset import crop_tables, training_data, training_reads
 from whales.files.workspace import Workspace
 from whales.reviewing.review_results import results_of_table
@@ -198,8 +198,9 @@ def test_coco_with_two_animals_in_a_photo(photos, import_dataset):
         "p2": (0, 0, 9, 9),
         "p1": (0, 0, WIDTH, HEIGHT),
     }
-    assert [row[5:] for row in rows(root / "data/import.csv")[1:]] == [
-        ["2019-05-01", "train"], ["2019-05-01", "train"], ["", "train"], ["", "test"],
+    assert [row[5:] for row in rows(root / "data/import.csv")] == [
+        ["date", "split", "name"], ["2019-05-01", "train", "x"], ["2019-05-01", "train", "y"],
+        ["", "train", "z"], ["", "test", ""],
     ]  # fmt: skip
     other = import_dataset(
         photos / "coco.json", "--whole-frame-boxes", "--identity-column", "name", root="other"
@@ -512,7 +513,8 @@ HEADER = "photo,identity,date,split,bbox"
         (",a,,train,", "photo is empty"),
         ("p1.jpg,a,yesterday,train,", "date is yesterday"),
         ("p1.jpg,a,2019-02-30,train,", "date is 2019-02-30"),
-        ("p1.jpg,a,2019-5-1,train,", "date is 2019-5-1"),
+        ("p1.jpg,a,2019-13-1,train,", "date is 2019-13-1"),
+        ("p1.jpg,a,1/5/2019,train,", "--date-format %d/%m/%Y or --date-format %m/%d/%Y"),
         ("p1.jpg,a,,val,", "split is val"),
         ("p1.jpg,a,,,", "split is empty"),
         ('p1.jpg,a,,train,"[1, 2, 3]"', "expected four numbers"),
@@ -537,20 +539,20 @@ def test_a_bad_row_is_named_and_nothing_written(photos, import_dataset, tmp_path
 
 
 def test_bad_sources(photos, import_dataset, tmp_path):
-    table = write_lines(photos / "t.csv", "file,who", "p0.jpg,a")
-    refused(lambda: import_dataset(table), "no column of the photo", "received file,who")
-    named = ["--photo-column", "file"]
+    table = write_lines(photos / "t.csv", "bild,wer", "p0.jpg,a")
+    refused(lambda: import_dataset(table), "no column of the photo", "received bild, wer")
+    named = ["--photo-column", "bild"]
     refused(lambda: import_dataset(table, *named), "no column of the identity")
     refused(lambda: import_dataset(table, "--photo-column", "image"), "column image is missing")
-    named += ["--identity-column", "who"]
+    named += ["--identity-column", "wer"]
     refused(lambda: import_dataset(table, *named, "--box-columns", "x", "y"), "one column or four")
-    refused(
-        lambda: import_dataset(table, *named, "--whole-frame-boxes"), "no photo is a test photo"
-    )
+    first = write_lines(photos / "first.csv", "0,p0.jpg", "1,p1.jpg")
+    for options in ((), ("--photo-column", "p0.jpg", "--identity-column", "0")):
+        refused(lambda o=options: import_dataset(first, *o), "--columns identity photo")
     refused(lambda: import_dataset(tmp_path / "none.csv"), "none.csv is missing")
     refused(lambda: import_dataset(tmp_path / "none.json"), "none.json is missing")
     refused(lambda: import_dataset(write_lines(tmp_path / "w.xlsx", "text")), "is not a table")
-    refused(lambda: import_dataset(write_lines(tmp_path / "w.json", "{}")), "is not COCO JSON")
+    refused(lambda: import_dataset(write_lines(tmp_path / "w.json", "{}")), "none of the JSON")
     refused(
         lambda: import_dataset(write_lines(tmp_path / "e.csv", "photo,identity")), "has no photos"
     )

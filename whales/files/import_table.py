@@ -1,6 +1,9 @@
-"""`data/import.csv`: where each photo of an imported work root came from, and its original name."""
+"""`data/import.csv`: where each photo of an imported work root came from, its original name, and what else
+its source said of it (place, photographer, side, ..): the carried columns."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 from whales.base.errors import UserError
 from whales.base.tables import read_table
@@ -20,8 +23,11 @@ def imported(workspace: Workspace) -> dict[str, dict[str, str]]:
     the line, for a photo that is listed twice or whose name no table may have.
     """
     path = workspace.file("import_table")
-    if not path.exists():
-        return {}
+    return read_import_table(path) if path.exists() else {}
+
+
+def read_import_table(path: Path) -> dict[str, dict[str, str]]:
+    """`imported` of the file at `path`, which must be there."""
     table, positions = read_table(path)
     missing = [column for column in IMPORT_COLUMNS if column not in table]
     if missing:
@@ -34,6 +40,27 @@ def imported(workspace: Workspace) -> dict[str, dict[str, str]]:
             raise UserError(f"{where}: photo {quoted(name)} {fault}")
         rows[stem(name)] = row
     return rows
+
+
+def carried(workspace: Workspace) -> dict[str, dict[str, str]]:
+    """The carried columns, column -> text, by the photo's stem in the work root.
+
+    All photos have the same columns, in the order of the table; "" where a source said nothing. Empty
+    where nothing was imported. `UserError` as `imported`.
+    """
+    return {
+        name: {column: text for column, text in row.items() if column not in IMPORT_COLUMNS}
+        for name, row in imported(workspace).items()
+    }
+
+
+def written_names(workspace: Workspace) -> dict[str, str]:
+    """Identity in the work root -> the name that people gave the animal, of those that differ."""
+    return {
+        row["Id"]: row["identity"]
+        for row in imported(workspace).values()
+        if row["identity"] and row["identity"] != row["Id"]
+    }
 
 
 def imported_identities(workspace: Workspace) -> set[str]:

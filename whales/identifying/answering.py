@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from whales.base.console import is_quiet, log
 from whales.base.errors import UserError
+from whales.files.import_table import written_names
 from whales.identifying import agreement, identification, result_page
 from whales.identifying.identifier import Identifier
 from whales.identifying.request import Request
@@ -27,14 +28,15 @@ def answer_request(request: Request, open_identifier: Callable[[], Identifier]) 
     boxes = identification.box_by_hand(request.box, photos)
     boxes = boxes or identifier.find_boxes(photos, identifier.options, request.all_flukes)
     catalogue = identifier.catalogue  # loaded before the clock starts
+    names = written_names(workspace)
     answers, begin = [], time.monotonic()
     for answer in identifier.answers(photos, boxes, request.top, faults):
         if not is_quiet():
-            result_page.show(answer)
+            result_page.show(answer, names=names)
         answers.append(answer)
     log(f"flukes compared: {len(answers)}, in {time.monotonic() - begin:.1f} s after loading")
     if request.csv:
-        result_page.write_csv(request.csv, answers)
+        result_page.write_csv(request.csv, answers, names)
     if request.html:
         result_page.write_html(request.html, answers, workspace, catalogue.boxes)
     if request.why:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from whales.files.boxes import Box
+from whales.files.import_table import written_names
 from whales.identifying import identification, result_page
 from whales.identifying.catalogue import Catalogue, TrainedNet, open_catalogue
 from whales.identifying.identification import Answer
@@ -77,8 +78,8 @@ class Identifier:
 
     def rows(self, answers: Iterable[Answer]) -> list[Row]:
         """A row for each query, fluke and rank, as the command writes them, numbers not rounded."""
-        return result_page.rows(answers)
+        return result_page.rows(answers, written_names(self.options.workspace))
 
     def table(self, answers: Iterable[Answer]) -> pd.DataFrame:
         """`rows` as a table; the corners of the box are NaN where the whole frame was used."""
-        return result_page.table(answers)
+        return result_page.table(answers, written_names(self.options.workspace))
