@@ -316,7 +316,7 @@ def page(work_root):
     """The page's client on one photo, and how to post to it."""
     from whales.base.pickles import save
     from whales.reviewing.review_app import review_app
-    from whales.reviewing.review_results import results_of_table
+    from whales.scores.query_results import results_of_table
 
     ws = Workspace(work_root)
     names = {"k1": "ann", "k#2 ?%41": "bob"}

@@ -26,7 +26,7 @@ from whales.files.labels import identities_of, read_labels
 from whales.files.workspace import Workspace
 from whales.reviewing.relabelling import apply_decisions
 from whales.reviewing.review_app import Desk, Filter, review_app
-from whales.reviewing.review_results import decided_photos, results_of_table
+from whales.scores.query_results import decided_photos, results_of_table
 
 FORMER = ",".join(FORMER_COLUMNS)
 KNOWN = {"k1": "ann", "k2": "bob"}

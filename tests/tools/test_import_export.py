@@ -17,7 +17,7 @@ from whales.exchange.forms import Form, Record, records_of
 from whales.exchange.importing import draw_playground, draw_test
 from whales.files.dataset import crop_tables, training_data, training_reads
 from whales.files.workspace import Workspace
-from whales.reviewing.review_results import results_of_table
+from whales.scores.query_results import results_of_table
 
 WIDTH, HEIGHT = 60, 40
 RED, BLUE = (200, 30, 30), (20, 20, 200)

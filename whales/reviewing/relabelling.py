@@ -17,7 +17,7 @@ from whales.files.decisions import SKIP, UNDO, Decision, DecisionLog, last_of_ea
 from whales.files.import_table import imported_identities
 from whales.files.labels import NEW_WHALE, checked_labels, identities_of, read_labels, stem
 from whales.files.workspace import Workspace
-from whales.reviewing.review_results import Results, ReviewQuery, decided_photos
+from whales.scores.query_results import Results, ReviewQuery, decided_photos
 
 NEW_IDENTITY = "new_{:04}"
 
