@@ -1,4 +1,5 @@
-"""`data/import.csv`: where each photo of an imported work root came from, and its original name."""
+"""`data/import.csv`: where each photo of an imported work root came from, its original name, and what else
+its source said of it (place, photographer, side, ..): the carried columns."""
 
 from __future__ import annotations
 
@@ -34,6 +35,18 @@ def imported(workspace: Workspace) -> dict[str, dict[str, str]]:
             raise UserError(f"{where}: photo {quoted(name)} {fault}")
         rows[stem(name)] = row
     return rows
+
+
+def carried(workspace: Workspace) -> dict[str, dict[str, str]]:
+    """The carried columns, column -> text, by the photo's stem in the work root.
+
+    All photos have the same columns, in the order of the table; "" where a source said nothing. Empty
+    where nothing was imported. `UserError` as `imported`.
+    """
+    return {
+        name: {column: text for column, text in row.items() if column not in IMPORT_COLUMNS}
+        for name, row in imported(workspace).items()
+    }
 
 
 def imported_identities(workspace: Workspace) -> set[str]:
