@@ -22,7 +22,8 @@ from whales.base import console
 from whales.base.progress import progress_bar
 from whales.base.tables import as_text, csv_text, from_text, read_table
 from whales.base.workbooks import write_workbook
-from whales.exchange.exporting import Sighting, write_folders, write_histories, write_table
+from whales.exchange.exporting import write_folders, write_histories, write_table
+from whales.exchange.sightings import Sighting
 from whales.files.decisions import Decision, DecisionLog
 from whales.files.workspace import Workspace
 from whales.identifying.agreement import drawing_paths

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from whales.base.pickles import save
-from whales.exchange.exporting import read_decisions
+from whales.exchange.sightings import read_decisions
 from whales.files.decided_photos import DecidedPhotos
 from whales.files.decisions import (
     DECISION_COLUMNS,

@@ -20,7 +20,7 @@ from scipy import sparse
 from werkzeug.serving import make_server
 
 from whales.base.pickles import save
-from whales.exchange.exporting import read_decisions
+from whales.exchange.sightings import read_decisions
 from whales.files import decisions as decisions_module
 from whales.files.decisions import (
     DECISION_COLUMNS,

@@ -172,6 +172,8 @@ _FILES: dict[str, tuple[str, str]] = {
         "final_ensemble_with_post_proc.py",
     ),
     "decisions": ("review/decisions.csv", "tools/review.py"),
+    "changes": ("review/changes.csv", "tools/catalogue.py"),
+    "change": ("review/changes/{number}", "tools/catalogue.py"),
     "test_labels": ("test_labels.csv", _OPTIONAL),
     "report_page": ("report/report.html", "tools/report.py"),
 }
