@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple
 
 from whales.base.console import log
 from whales.base.errors import UserError
@@ -13,8 +12,8 @@ from whales.base.pickles import load
 from whales.files.boxes import Box, checked_boxes
 from whales.files.changes import deciders, stems_of_contents
 from whales.files.dataset import test_photos, training_identities
-from whales.files.decided_photos import DecidedPhotos
-from whales.files.decisions import SKIP, DecisionLog, last_of_each, words_of
+from whales.files.decided_photos import DecidedPhotos, Settled, settled_photos
+from whales.files.decisions import DecisionLog
 from whales.files.import_table import PLAYGROUND, TEST, TRAIN, UNMATCHED, carried, imported
 from whales.files.labels import NEW_WHALE, stem, with_jpg
 from whales.files.submissions import read_known_answers
@@ -55,13 +54,6 @@ class Sighting:
     def path(self, workspace: Workspace) -> Path:
         """The photo's file; `UserError` where the work root has none of the name."""
         return self.file or workspace.photo(stem(self.image))
-
-
-class Settled(NamedTuple):
-    """What people settled on: an identity, the name of a new one or `new_whale`, and who they are."""
-
-    identity: str
-    decided_by: str
 
 
 def read_sightings(
@@ -275,38 +267,6 @@ def settled_queries(
     names = list(queries)
     settled = settled_photos(path, _decided_photos(names, workspace), names, labels)
     return {names[index]: verdict for index, verdict in settled.items()}
-
-
-def settled_photos(
-    path: Path | str, photos: DecidedPhotos, names: Sequence[str], labels: Mapping[str, str]
-) -> dict[int, Settled]:
-    """Index of a photo -> what people settled on; as `settled_queries`. names: of the photos, to show."""
-    verdicts = photos.verdicts(DecisionLog(path).rows())
-    known = {*labels.values()} - {NEW_WHALE}
-    settled: dict[int, Settled] = {}
-    differing = []
-    for index, stack in verdicts.of_photo.items():
-        words = words_of(stack, labels, known, path)
-        if len({*words.values()}) > 1:
-            differing.append(names[index])
-        elif stack[-1].decision != SKIP:
-            settled[index] = Settled(words[stack[-1].who], decided_by(stack))
-    if differing:
-        log(f"{path}: people differ on {', '.join(differing)}: no decision there")
-    elsewhere = [name for name in verdicts.elsewhere if stem(name) not in labels]
-    if elsewhere:
-        log(
-            f"{path}: decisions on photos that are not among the queries are left out: "
-            f"{', '.join(elsewhere)}; name the tables that they were identified in with --results"
-        )
-    for note in verdicts.notes():
-        log(f"{path}: {note}")
-    return settled
-
-
-def decided_by(stack: Iterable) -> str:
-    """The people whose last decision on one photo is no skip, as a table shows them."""
-    return ", ".join(who for who, row in last_of_each([*stack]).items() if row.decision != SKIP)
 
 
 def _decided_photos(names: Sequence[str], workspace: Workspace | None) -> DecidedPhotos:

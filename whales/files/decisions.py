@@ -129,7 +129,7 @@ def last_of_each(stack: Sequence[Decision]) -> dict[str, Decision]:
 def words_of(
     stack: Sequence[Decision], labels: Mapping[str, str], known: Collection[str], source: Path | str
 ) -> dict[str, str]:
-    """Person -> identity, new individual's name, or `new_whale` that their last decision on one photo gives it.
+    """Person -> identity, new individual's name, or `new_whale` that their last decision gives one photo.
 
     A person whose last decision is a skip is left out; two different values mean that people disagree.
     stack: the photo's decisions, as in `standing`; labels: stem -> identity of the training photos;
