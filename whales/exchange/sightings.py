@@ -258,8 +258,9 @@ def settled_queries(
     stem; labels: stem -> identity of the training photos; workspace: where the photos are (None: only
     decisions that know no content are taken). Raises `UserError` naming the line.
     """
+    listed = {*queries, *labels}
     for row in DecisionLog(path).rows():
-        if stem(row.query) not in {*queries, *labels} and not row.query_content:
+        if stem(row.query) not in listed and not row.query_content:
             raise UserError(
                 f"{path}, line {row.line}: query {row.query} is no test photo of this work root; "
                 "name the table that it was identified in with --results, or take the row out"

@@ -182,7 +182,7 @@ def settled_photos(
     if differing:
         log(f"{path}: people differ on {', '.join(differing)}: no decision there")
     elsewhere = [name for name in verdicts.elsewhere if stem(name) not in labels]
-    if elsewhere:
+    if elsewhere:  # those in the catalogue need no decision any more
         log(
             f"{path}: decisions on photos that are not among the queries are left out: "
             f"{', '.join(elsewhere)}; name the tables that they were identified in with --results"

@@ -150,8 +150,8 @@ def extended_folds(
     """Folds that go on as the catalogue grows: photos that are in them keep their part.
 
     A photo that is in none is held out by one fold, that which holds out the fewest photos of its identity,
-    if two stay there to train on; else all folds train on it. An identity of one photo is in no fold, as in the
-    recipe, and neither are photos that are of no identity any more.
+    if two stay there to train on; else all folds train on it. An identity of one photo is in no fold, as in
+    the recipe, and neither are photos that are of no identity any more.
     folds: as the recipe makes them; photos: identity -> stems of its boxed photos, in file order; ending: of
     the names in the folds. Names in train are sorted, in val new ones stand at the end.
 

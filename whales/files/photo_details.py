@@ -16,9 +16,9 @@ _ISO = re.compile(r"\d{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01]))?)?")
 def details_of(table: Path, photos: Sequence[Path]) -> dict[Path, dict[str, str]]:
     """Photo -> column -> text, of the photos that the table names, without the column `photo`.
 
-    table: with a column `photo`: a path from the table's folder or the current one, or a file name that is one
-    photo's alone; photos: their absolute paths. Rows on other photos are left out. `UserError` naming the row
-    of a name that may mean several photos, of a photo that has two rows, or of a date that is not ISO.
+    table: with a column `photo`: a path from the table's folder or the current one, or a file name that is
+    one photo's alone; photos: their absolute paths. Rows on other photos are left out. `UserError` naming the
+    row of a name that may mean several photos, of a photo that has two rows, or of a date that is not ISO.
     """
     frame, positions = read_table(table)
     require_columns(frame, table, [DETAIL_PHOTO], f"{DETAIL_PHOTO},{DETAIL_DATE},..")

@@ -22,7 +22,7 @@ from whales.base.writing import require_space, require_writable, write_bytes, wr
 from whales.files.digests import file_digest
 from whales.files.workspace import Workspace
 
-BEGUN, DONE, UNDONE = "begun", "done", "undone"
+BEGUN, DONE, UNDOING, UNDONE = "begun", "done", "undoing", "undone"
 _RECORD, _BEFORE = "change.json", "before"
 
 
@@ -132,6 +132,9 @@ def editing(workspace: Workspace) -> Iterator[None]:
                 _take_back(workspace, record_file.parent, record)
                 shutil.rmtree(record_file.parent)
                 log(f"change {record_file.parent.name} was left half-made; it is taken back")
+            elif record["state"] == UNDOING:
+                _end_undo(workspace, record_file.parent)
+                log(f"the undo of change {record_file.parent.name} was left half-made; it is ended")
         yield
 
 
@@ -143,6 +146,8 @@ def require_unchanged(workspace: Workspace, number: int) -> None:
         raise UserError(f"{folder} does not hold change {number}; it cannot be taken back")
     for name, digest in {**record["tables"], **record["copies"]}.items():
         path = workspace.root / name
+        if path == workspace.file("changes"):  # it grows by every change and every undo
+            continue
         if not path.exists() or file_digest(path) != digest:
             raise UserError(
                 f"{path} has been changed since change {number} was made, which an undo would lose; merge, "
@@ -153,10 +158,19 @@ def require_unchanged(workspace: Workspace, number: int) -> None:
             raise UserError(f"{workspace.root / name} is gone; change {number} cannot be undone")
 
 
-def undo(workspace: Workspace, number: int) -> None:
-    """Take a change back; to be called in `editing`, after `require_unchanged`."""
+def undo(workspace: Workspace, number: int, trace: str) -> None:
+    """Take a change back; to be called in `editing`, after `require_unchanged`.
+
+    trace: what `review/changes.csv` says from now on.
+    """
     folder = workspace.file("change", number=number)
     record = _read(folder)
-    _write(folder, {**record, "state": BEGUN})  # killed from here on, the next call goes on
+    _write(folder, {**record, "state": UNDOING, "trace": trace})
+    _end_undo(workspace, folder)
+
+
+def _end_undo(workspace: Workspace, folder: Path) -> None:
+    record = _read(folder)
     _take_back(workspace, folder, record)
+    write_text(workspace.file("changes"), str(record.pop("trace", "")))
     _write(folder, {**record, "state": UNDONE})

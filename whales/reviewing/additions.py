@@ -54,8 +54,8 @@ def additions(
 ) -> list[Addition]:
     """The photos that people settled on and that the catalogue does not have, in the order of the queries.
 
-    decisions: the table of decisions; results: tables of tools/identify.py, for photos that are no test photos
-    of the root. `UserError` where a photo or a table is missing, naming it, or the line of a decision.
+    decisions: the table of decisions; results: tables of tools/identify.py, for photos that are no test
+    photos of the root. `UserError` where a photo or a table is missing, naming it, or the line of a decision.
     """
     require(workspace, decisions)
     labels = training_identities(workspace)
@@ -68,7 +68,9 @@ def additions(
         lambda name: digest(workspace.train_photo(name)),
     )
     settled = settled_photos(decisions, photos, [query.name for query in queries], labels)
-    there = stems_of_contents(workspace)
+    files = {name: workspace.train_photo(name) for name in labels}
+    there = {content: name for name, content in workspace.digests.of_photos(files).items()}
+    there |= stems_of_contents(workspace)
     known = [index for index in settled if contents[index]() in there]
     if known:
         log(f"{len(known)} decided photos are in the catalogue already")
@@ -214,7 +216,7 @@ def _row(a: Addition, said: Mapping[str, str], originals: set[str]) -> dict[str,
     return {**row, **date, **more}
 
 
-def summary(added: Sequence[Addition], workspace: Workspace) -> list[str]:
+def summary(added: Sequence[Addition]) -> list[str]:
     """Lines for people on what becomes of the catalogue."""
     new = {a.identity for a in added if a.new}
     moved = sum(a.moved for a in added)
@@ -236,6 +238,6 @@ def require_any(added: Sequence[Addition], decisions: Path) -> None:
     """`UserError` where there is nothing to add."""
     if not added:
         raise UserError(
-            f"{decisions}: no decided photo is new to the catalogue; decide with tools/review.py, and name the "
-            "tables that photos from elsewhere were identified in with --results"
+            f"{decisions}: no decided photo is new to the catalogue; decide with tools/review.py, and name "
+            "the tables that photos from elsewhere were identified in with --results"
         )

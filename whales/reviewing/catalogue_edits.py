@@ -102,7 +102,7 @@ def complete(workspace: Workspace, wanted: Relabelled, trace: Sequence[Change]) 
 
 
 def _answers(path: Path, wanted: Relabelled) -> bytes:
-    """A table `Image,Id` of test photos without those that are known now, identities as they are called now."""
+    """A table `Image,Id` of test photos without those that are known now, identities as they are called."""
     table, _ = read_csv(path, complete=False)
     table = table[[stem(name) not in wanted.tested for name in table["Image"]]]
     if "Id" in table and wanted.whole:
@@ -112,7 +112,7 @@ def _answers(path: Path, wanted: Relabelled) -> bytes:
 
 
 def _import_table(workspace: Workspace, wanted: Relabelled) -> str | None:
-    """data/import.csv with new photos, and individuals as they are called now; None where there is none to write."""
+    """data/import.csv with new photos, and individuals as they are called now; None for no such table."""
     path = workspace.file("import_table")
     if not path.exists() and not (wanted.rows or wanted.names):
         return None
