@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import os
 import socket
@@ -86,11 +87,95 @@ def raw_tiff() -> bytes:
     return data.ljust(200, b"\0") + bytes(range(256))
 
 
+def quarters() -> np.ndarray:
+    """(h, w, 3) uint8: four plain colours, the upper right one last but one."""
+    pixels = np.empty((HEIGHT, WIDTH, 3), np.uint8)
+    pixels[: HEIGHT // 2, : WIDTH // 2], pixels[: HEIGHT // 2, WIDTH // 2 :] = (
+        (200, 40, 40),
+        (40, 180, 60),
+    )
+    pixels[HEIGHT // 2 :, : WIDTH // 2], pixels[HEIGHT // 2 :, WIDTH // 2 :] = (40, 60, 200), 128
+    return pixels
+
+
+def dng(turn: int = 1, pixels: np.ndarray | None = None) -> bytes:
+    """A camera's raw file: linear light behind red, green and blue filters, 16 bits, nothing packed."""
+    pixels = quarters() if pixels is None else pixels
+    height, width = pixels.shape[:2]
+    light = np.round((pixels / 255.0) ** 2.2 * 60000).astype("<u2")
+    mosaic = light[..., 1].copy()
+    mosaic[::2, ::2], mosaic[1::2, 1::2] = light[::2, ::2, 0], light[1::2, 1::2, 2]
+    to_camera = np.linalg.inv(
+        [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
+    )
+    matrix = b"".join(struct.pack("<ii", round(x * 10000), 10000) for x in to_camera.ravel())
+    when = b"2019:07:14 10:22:33\0"
+    entries: list[tuple[int, int, int, int | bytes]] = [
+        (254, 4, 1, 0), (256, 4, 1, width), (257, 4, 1, height), (258, 3, 1, 16), (259, 3, 1, 1),
+        (262, 3, 1, 32803), (271, 2, 5, b"Test\0"), (272, 2, 5, b"Test\0"), (273, 4, 1, -1),
+        (274, 3, 1, turn), (277, 3, 1, 1), (278, 4, 1, height), (279, 4, 1, mosaic.nbytes),
+        (306, 2, 20, when), (33421, 3, 2, struct.pack("<HH", 2, 2)), (33422, 1, 4, bytes([0, 1, 1, 2])),
+        (36867, 2, 20, when), (50706, 1, 4, bytes([1, 4, 0, 0])), (50708, 2, 5, b"Test\0"),
+        (50717, 4, 1, 65535), (50721, 10, 9, matrix), (50728, 5, 3, struct.pack("<6I", *[1] * 6)),
+        (50778, 3, 1, 21),
+    ]  # fmt: skip
+    begin = 8 + 2 + 12 * len(entries) + 4
+    directory, values = struct.pack("<H", len(entries)), b""
+    size = sum(len(v) for *_, v in entries if isinstance(v, bytes) and len(v) > 4)
+    for tag, kind, count, value in entries:
+        if not isinstance(value, bytes):
+            field = struct.pack("<I", begin + size if value < 0 else value)
+        elif len(value) <= 4:
+            field = value
+        else:
+            field, values = struct.pack("<I", begin + len(values)), values + value
+        directory += struct.pack("<HHI", tag, kind, count) + field
+    return b"II*\0" + struct.pack("<I", 8) + directory + bytes(4) + values + mosaic.tobytes()
+
+
+# `scene` by x265, which nothing that the project needs brings along; taken on 2019:07:14 10:22:33.
+HEIC = base64.b64decode(
+    "AAAAHGZ0eXBoZWl4AAAAAG1pZjFoZWl4bWlhZgAAAZZtZXRhAAAAAAAAACFoZGxyAAAAAAAAAABwaWN0AAAAAAAAAAAA"
+    "AAAAAAAAADRpbG9jAAAAAERAAAIAAQAAAAABugABAAAAAAAABMoAAgAAAAAGhAABAAAAAAAAAEoAAAA4aWluZgAAAAAA"
+    "AgAAABVpbmZlAgAAAAABAABodmMxAAAAABVpbmZlAgAAAQACAABFeGlmAAAAAA5waXRtAAAAAAABAAAA1WlwcnAAAAC2"
+    "aXBjbwAAAHdodmNDAQQIAAAAnjgAAAAAHvAA/P/4+AAADwNgAAEAF0ABDAH//wQIAAADAJ44AAADAAAeugJAYQABACpC"
+    "AQEECAAAAwCeOAAAAwAAHpAGECCy3UklNc3AQ0GBAAADABkAAAMAAQhiAAEACEQBwXKGDAIkAAAAE2NvbHJuY2x4AAEA"
+    "DQAGgAAAABRpc3BlAAAAAAAAAGAAAABAAAAAEHBpeGkAAAAAAwgICAAAABdpcG1hAAAAAAAAAAEAAQSBAgMEAAAAGmly"
+    "ZWYAAAAAAAAADmNkc2MAAgABAAEAAAUcbWRhdAAABMYoAa8GOORAGH7yIUfpIyoZT7F1hWDWN9AyIStvko4CQjlF+6oO"
+    "RaEa57GkfDhruIVgYf8Iy+h5NLd9odkFYvwqBXIsEZmCVvAR/xpIR9Q8YL5ZFPNA2+8i3Cnfc10Th2YazeC52sl5Xp7V"
+    "RudrnKwKORx29D59Z5vJX2b5Yta6+q2nesMluZHR+ZxX5frmSyt3Ia2yvWC5PVqXl0Q5g2Omx7yfkG0odnJuxnZ6xjP+"
+    "e13JkqBrY5YF3EllSv2dcYvzpFMmVmj/N6JLaGI/lw83oH1lZ8g2Rcoyfw41LZugB3tinKapBrwCZs2t9V4t7/eaONfS"
+    "vFsOmqunI+LICgLm+lpjBYPk7V8hjEH71foSenRmm10MBXuoHdH7xPx/V4KhFLz/hUn4l4H9cnriDCeJOINz7nIAEq7L"
+    "K5aCmK7ktsg6zdn1P8/pVzYVi0PdY5u84eUWVu4FCCkW8IcaUcGMU/VK7XJ3A5Y7Fd94AzmFzASWA/xI5tgbxGTFBBv5"
+    "pIf4/ja/vSNglKPlHXaGVtymm5Dx6c9Fp4LO3qUZc3CajED1KvtyOWJNioZfPQ0w9Yz9kvykaIL2DCG3Jll0mzr5KYAX"
+    "2Ph/PyaHgqbdnZOL/7kkTZ8BkcofWgO8wF+1FKhoBCScRSyySVVJEN8hVn1fWNUPVN/Pb/hl+evzul6/6Um8yf8vdOzk"
+    "KfgDVEiUA6QFNX2EAYJTdeGYy9ozGQ95L18B66VbAusJIaZJBpf2/tXYevuWuRu+H7YyCvRPa3FdZ+PU83GsJQPKcCyg"
+    "7+j4/fQYyBuCum+I00GeOP/YyoUTgmTRNsAMyGsn89B/yXYy1L/VvD2oBUucURqKHZMe6CZsfUc7UiSlyOirdRIOp65m"
+    "knzYBgIfVy8v9u2SsFoDTujkxQegxAfiy1KDZAHtlS/GhEvoqO7IH4MBQOmC5D3i6lscJsLgG+ZE3GbSyf4U6gziz5c8"
+    "XxowxDEvPuy81oGNqFDeesJmVnNltKZ0hp2DU6pablPo9czScerY3+67keD0j0Pg3vKqCHqZ4tM6isgi6uUgH3+dl/Vf"
+    "deTgi7Xvq2qIM5IBLNvcIUr8oHYiYpGxCnUUK1UAXIcv9mVxc3qGqlqLN9cQVLzXYlrehZnKFl9YSWwg7KhvwQUJcjzP"
+    "z20591Cvcbs44INutzpAwGGpOxxr37Wv1t/4OhNEJLxqb888BLni36VYyK3t9Rj+/r6Ojm7Gf+Yg4GeSf6cT3i+SEllc"
+    "XiPQCq+DvNgTmN4N7xtY+PlAXyLRxP2jAUHxpcLOU+CwJuAs7+8qGUktHGJjD53ge3uDhuxk7QQ4bxQT/P3RNi3LCCAR"
+    "kHuWfRV4Cpaw0uxt9s5XaLFOuRHmpzKrk1KJB/FJtNjeQux+2Pl5ceYn5tFvHSqweKcL72uzMTeFteTboMA6K2Ejyc90"
+    "atYq3p80dh2Mok2FAxz6veTID6krADLaXF1zvTy9AOJMkzdRpw/5d3lf/xCpfI7oZA8Z6gI1ellJmaqPAXWks40qW+Yh"
+    "EvySCkqChWJFReN66cPwAlYRgC+hSAoPDx4Ges7akJawxWDFJnYlI9VPv8qFo1o3oYZncNla0SgTlmH/epjF02QGaJ6R"
+    "PnUir8LAY/CbWkeAAAAABkV4aWYAAE1NACoAAAAIAAGHaQAEAAAAAQAAABoAAAAAAAGQAwACAAAAFAAAACwAAAAAMjAx"
+    "OTowNzoxNCAxMDoyMjozMwA="
+)
+
+
 def jpeg_size(width: int, height: int) -> bytes:
     """A JPEG whose header names another size than it holds."""
     data = bytearray(encoded(scene()))
     at = data.index(b"\xff\xc0")
     data[at + 5 : at + 9] = struct.pack(">HH", height, width)
+    return bytes(data)
+
+
+def bmp_size(width: int, height: int) -> bytes:
+    """A BMP whose header names another size than it holds."""
+    data = bytearray(encoded(scene(), "BMP"))
+    data[18:26] = struct.pack("<ii", width, height)
     return bytes(data)
 
 
@@ -137,7 +222,6 @@ BROKEN: dict[str, tuple[Make, str]] = {
     "text": (content("kein Foto, öde\n".encode()), "text"),
     "csv": (content(b"1,2,3\n4,5,6\n7,8,9\n"), "text"),
     "noise": (content(np.random.default_rng(1).bytes(4000)), "no known format"),
-    "bmp": (content(encoded(scene(), "BMP")), "BMP"),
     "ppm": (content(encoded(scene(), "PPM")), "no raster photo"),
     "vips": (content(vips(scene()).write_to_memory()), "no raster photo"),
     "jp2": (content(b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(90)), "JPEG 2000"),
@@ -145,6 +229,12 @@ BROKEN: dict[str, tuple[Make, str]] = {
     "psd": (content(b"8BPS" + bytes(90)), "Photoshop"),
     "gzip": (content(b"\x1f\x8b" + bytes(90)), "gzip"),
     "mac_notes": (content(b"\0\x05\x16\x07" + bytes(4000)), "AppleDouble"),
+    "cut_heic": (content(HEIC[:-40]), "HEIC, which cannot be decoded"),
+    "cut_bmp": (content(encoded(grainy(), "BMP")[:9000]), "BMP, which cannot be decoded"),
+    "cut_dng": (content(dng()[:-2]), "camera raw, which cannot be decoded"),
+    "small_bmp": (content(encoded(scene()[:4, :4], "BMP")), "4 x 4 pixels"),
+    "bomb_bmp": (content(bmp_size(30000, 9000)), "more than 200 megapixels"),
+    "cr3": (content(struct.pack(">I", 24) + b"ftypcrx " + bytes(300)), "camera raw"),
     "heic": (content(FILM + bytes(300)), "HEIC"),
     "raw": (content(raw_tiff()), "camera raw"),
     "cr2": (content(b"II*\0\x10\0\0\0CR\x02\0" + bytes(300)), "camera raw"),
@@ -250,6 +340,11 @@ READ: dict[str, tuple[bytes, np.ndarray, float]] = {
     "pages": (film("TIFF"), RGB, 0),
     "webp": (encoded(RGB, "WEBP", lossless=True), RGB, 0),
     "avif": (vips(RGB).heifsave_buffer(compression="av1", lossless=True, effort=0), RGB, 1),
+    "heic": (HEIC, RGB, 12),
+    "bmp": (encoded(RGB, "BMP"), RGB, 0),
+    "grey_bmp": (encoded(RGB[..., 0], "BMP"), grey(RGB), 0),
+    "palette_bmp": (saved(FEW, "BMP"), np.array(FEW.convert("RGB")), 0),
+    "mpo": (film("MPO", quality=98, subsampling=0), RGB, 8),
     "lzw": (encoded(RGB, "TIFF", compression="tiff_lzw"), RGB, 0),
     "small": (encoded(scene(4, 8, 8), "PNG"), scene(4, 8, 8), 0),
     "wide": (encoded(scene(4, 1600, 16), "PNG"), scene(4, 1600, 16), 0),

@@ -49,12 +49,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     add("--answers", type=Path, metavar="FILE", help="default: the ensemble's submission")
     queries = "tables of identify.py, whose photos are given out in place of the test photos"
     add("--results", type=Path, nargs="+", default=[], metavar="FILE", help=queries)
+    details = "table with a column photo, and date or any others, of photos from elsewhere"
+    add("--details", type=Path, metavar="TABLE", help=details)
     add("--decisions", type=Path, metavar="FILE", help="default: the work root's")
     args = parser.parse_args(argv)
     configure(quiet=False)
     exports = Exports(**{field.name: getattr(args, field.name) for field in fields(Exports)})
     workspace = Workspace().existing()
-    sightings = read_sightings(workspace, args.answers, args.decisions, args.results)
+    named = args.answers, args.decisions, args.results, args.details
+    sightings = read_sightings(workspace, *named)
     export(exports, sightings, workspace)
 
 

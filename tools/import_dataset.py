@@ -24,7 +24,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from whales.base.console import configure, log
+from whales.base.console import configure
 from whales.exchange.import_plan import add_import_options, import_dataset, plan_of
 from whales.files.boxes import Box
 from whales.files.workspace import Workspace
@@ -41,7 +41,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     detector = RunOptions(root, args.profile, workers=args.workers) if root else None
     plan = plan_of(vars(args), detector)
     import_dataset(plan, find_boxes)
-    log(f"wrote {plan.root}; run the stages with WHALES_ROOT={plan.root.resolve()}")
 
 
 def find_boxes(photos: Sequence[Path], options: RunOptions) -> Mapping[Path, Sequence[Box]]:

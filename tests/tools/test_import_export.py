@@ -12,9 +12,9 @@ from helpers import refused, write_lines
 
 from retinanet.detector import find_flukes
 from whales.base.pickles import load, save
+from whales.exchange.drawing import draw_playground, draw_test
 from whales.exchange.exporting import capture_histories
 from whales.exchange.forms import Form, Record, records_of
-from whales.exchange.importing import draw_playground, draw_test
 from whales.exchange.sightings import read_decisions, read_sightings
 from whales.files.dataset import crop_tables, training_data, training_reads
 from whales.files.workspace import Workspace
@@ -199,8 +199,9 @@ def test_coco_with_two_animals_in_a_photo(photos, import_dataset):
         "p2": (0, 0, 9, 9),
         "p1": (0, 0, WIDTH, HEIGHT),
     }
-    assert [row[5:] for row in rows(root / "data/import.csv")[1:]] == [
-        ["2019-05-01", "train"], ["2019-05-01", "train"], ["", "train"], ["", "test"],
+    assert [row[5:] for row in rows(root / "data/import.csv")] == [
+        ["date", "split", "name"], ["2019-05-01", "train", "x"], ["2019-05-01", "train", "y"],
+        ["", "train", "z"], ["", "test", ""],
     ]  # fmt: skip
     other = import_dataset(
         photos / "coco.json", "--whole-frame-boxes", "--identity-column", "name", root="other"
@@ -513,7 +514,8 @@ HEADER = "photo,identity,date,split,bbox"
         (",a,,train,", "photo is empty"),
         ("p1.jpg,a,yesterday,train,", "date is yesterday"),
         ("p1.jpg,a,2019-02-30,train,", "date is 2019-02-30"),
-        ("p1.jpg,a,2019-5-1,train,", "date is 2019-5-1"),
+        ("p1.jpg,a,2019-13-1,train,", "date is 2019-13-1"),
+        ("p1.jpg,a,1/5/2019,train,", "--date-format %d/%m/%Y or --date-format %m/%d/%Y"),
         ("p1.jpg,a,,val,", "split is val"),
         ("p1.jpg,a,,,", "split is empty"),
         ('p1.jpg,a,,train,"[1, 2, 3]"', "expected four numbers"),
@@ -538,9 +540,9 @@ def test_a_bad_row_is_named_and_nothing_written(photos, import_dataset, tmp_path
 
 
 def test_bad_sources(photos, import_dataset, tmp_path):
-    table = write_lines(photos / "t.csv", "file,who", "p0.jpg,a")
-    refused(lambda: import_dataset(table), "no column of the photo", "received file,who")
-    named = ["--photo-column", "file"]
+    table = write_lines(photos / "t.csv", "bild,wer", "p0.jpg,a")
+    refused(lambda: import_dataset(table), "no column of the photo", "received bild, wer")
+    named = ["--photo-column", "bild"]
     refused(lambda: import_dataset(table, *named), "no column of the identity")
     refused(lambda: import_dataset(table, "--photo-column", "image"), "column image is missing")
     named += ["--identity-column", "who"]

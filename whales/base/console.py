@@ -11,13 +11,15 @@ import io
 import os
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from whales.base.errors import shown
+from whales.base.errors import UserError, shown
 
 _LONGEST = 10_000  # characters of an error that are shown
+_MOST_FAULTS = 20  # of many, those that are named
 
 
 @dataclass
@@ -55,6 +57,8 @@ def is_quiet() -> bool:
 
 def log(*lines: str) -> None:
     """Print lines at once, so that a killed stage has said all it knew; to the log file as well."""
+    if not lines:
+        return
     text = "\n".join(map(shown, lines))
     _write(text)  # first, since printing may fail
     if not _output.quiet:
@@ -64,6 +68,25 @@ def log(*lines: str) -> None:
 def log_error(text: str) -> None:
     """Print one line `error: text` to stderr, `--quiet` or not; to the log file as well."""
     log_to_stderr(f"error: {text[:_LONGEST]}" + (" ..." if len(text) > _LONGEST else ""))
+
+
+def refuse(faults: Sequence[str], what: str = "rows are at fault") -> None:
+    """`UserError` for what is wrong, if anything: all in one go, each in a line of its own.
+
+    The first twenty are named, then their number; what: completes `N ..`. A single one is the error itself.
+    """
+    if not faults:
+        return
+    if len(faults) == 1:
+        raise UserError(faults[0])
+    for fault in faults[:_MOST_FAULTS]:
+        log_error(fault)
+    named = (
+        ""
+        if len(faults) <= _MOST_FAULTS
+        else f", of which the first {_MOST_FAULTS} are named above"
+    )
+    raise UserError(f"{len(faults)} {what}{named}; the first: {faults[0]}")
 
 
 def log_to_stderr(text: str) -> None:

@@ -15,9 +15,12 @@ from pathlib import Path
 
 import pandas as pd
 
+from whales.base.console import refuse
 from whales.base.errors import UserError
 from whales.base.workbooks import WorkbookFaultError, read_workbook
 
+WORKBOOKS = (".xlsx", ".xlsm")
+_OTHER_WORKBOOKS = (".xls", ".xlsb", ".ods", ".numbers")
 _LARGEST = 256 << 20  # bytes of a table
 _MOST_COLUMNS = 2_000
 _LONGEST = 100_000  # characters of a field
@@ -87,18 +90,27 @@ def _ignored(text: str, begin: int, end: int) -> int:
     return match.end() if match else begin
 
 
-def read_table(path: Path | str) -> tuple[pd.DataFrame, list[str]]:
-    """Read a table with a header: all cells as text, blank rows left out.
+def read_table(
+    path: Path | str, sheet: str = "", columns: Sequence[str] = ()
+) -> tuple[pd.DataFrame, list[str]]:
+    """Read a table: all cells as text, blank rows left out.
 
-    path: .xlsx (the first sheet is read), else UTF-8 text with commas, semicolons or tabs.
+    path: .xlsx, else UTF-8 text with commas, semicolons or tabs; sheet: of a workbook, the first if none is
+    named; columns: names for those of a table without a header, () for one with it.
     Returns the table, its index the rows' positions in the file, and for each row a text for
     messages that names file and line. `UserError` where the file is missing or no table.
     """
     path = Path(path)
-    if path.suffix.lower() == ".xlsx":
-        frame, places = _workbook(path)
+    if sheet and path.suffix.lower() not in WORKBOOKS:
+        raise UserError(
+            f"{path} is no workbook (.xlsx) and has no sheet {sheet}; leave --sheet out"
+        )
+    if path.suffix.lower() in WORKBOOKS:
+        frame, places = _workbook(path, sheet, columns)
+    elif path.suffix.lower() in _OTHER_WORKBOOKS:
+        raise UserError(f"{path} is a workbook of another kind; save it as .xlsx or as UTF-8 CSV")
     else:
-        frame, places = read_csv(path, ",;\t")
+        frame, places = read_csv(path, ",;\t", columns=columns)
         frame.columns = [*map(from_text, frame.columns)]
         frame = frame.map(from_text) if len(frame) else frame
     frame.columns = [str(column).strip() for column in frame.columns]
@@ -110,47 +122,63 @@ def read_table(path: Path | str) -> tuple[pd.DataFrame, list[str]]:
     return frame, [places[index] for index in frame.index]
 
 
-def _workbook(path: Path) -> tuple[pd.DataFrame, list[str]]:
+def _workbook(path: Path, sheet: str, columns: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:
     try:
-        frame = read_workbook(path)
+        frame = read_workbook(path, sheet, header=not columns)
     except FileNotFoundError:
         raise UserError(f"{path} is missing") from None
     except WorkbookFaultError as reason:
         raise _no_table(path, reason) from reason
     if not isinstance(frame.index, pd.RangeIndex):
         raise UserError(f"{path}, line 2: more fields than the header has; take them out")
-    return frame, [f"{path}, row {index + 2}" for index in frame.index]
+    if columns:
+        if len(columns) != len(frame.columns):
+            raise UserError(
+                f"{path} has {len(frame.columns)} columns, and {len(columns)} are named; name all of them"
+            )
+        frame.columns = list(columns)
+    first = 1 if columns else 2
+    return frame, [f"{path}, row {index + first}" for index in frame.index]
 
 
 def read_csv(
-    path: Path | str, separators: str = ",", complete: bool = True
+    path: Path | str,
+    separators: str = ",",
+    complete: bool = True,
+    columns: Sequence[str] = (),
 ) -> tuple[pd.DataFrame, list[str]]:
-    """A CSV file with a header as it is: all cells as text, empty lines left out, no mark taken off.
+    """A CSV file as it is: all cells as text, empty lines left out, no mark taken off.
 
     separators: characters that may separate fields; that which the header has most of does; complete: refuse
-    rows with fewer fields than the header, whose last fields are empty else. Returns the table, its index
-    counting the rows, and a text that names file and line of each. `UserError` naming the line of a row with
-    more fields than the header, and where the file is no such table.
+    rows with fewer fields than the header, whose last fields are empty else; columns: stand for a header
+    that the file does not have. Returns the table, its index counting the rows, and a text that names file
+    and line of each. `UserError` naming the lines of all rows with more fields than the header, or fewer, and
+    where the file is no such table.
     """
     header, rows = _first(path, separators)
+    if columns:
+        header, rows = list(columns), csv_rows(path, separators)
     # A spreadsheet that once had more columns leaves separators at the end of the header.
     needed = max((place for place, name in enumerate(header, 1) if name.strip()), default=0)
     header = [name if name.strip() else f"Unnamed: {place}" for place, name in enumerate(header)]
     if len(header) > _MOST_COLUMNS:
         raise _no_table(path, f"its header has {len(header):,} fields")
-    content, places = [], []
+    content, places, faults = [], [], []
     for line, cells in rows:
         if len(cells) > len(header):
-            raise UserError(f"{path}, line {line}: more fields than the header has; take them out")
+            faults.append(f"{path}, line {line}: more fields than the header has; take them out")
+            continue
         if not cells:
             continue
         if complete and len(cells) < needed:
-            raise UserError(
+            faults.append(
                 f"{path}, line {line}: expected {needed} fields as in the header, "
                 f"received {len(cells)}; complete the row"
             )
+            continue
         content.append(cells + [""] * (len(header) - len(cells)))
         places.append(f"{path}, line {line}")
+    refuse(faults, f"rows of {path} are at fault")
     return pd.DataFrame(content, columns=header, dtype=str), places
 
 

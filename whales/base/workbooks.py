@@ -6,9 +6,9 @@ import contextlib
 import re
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 from xml.parsers import expat
 
 import pandas as pd
@@ -32,13 +32,40 @@ class WorkbookFaultError(ValueError):
     """What is wrong with a workbook, in one line."""
 
 
-def read_workbook(path: Path) -> pd.DataFrame:
-    """The first sheet as text, header taken off; `WorkbookFaultError` where it is no sound workbook."""
+def read_workbook(path: Path, sheet: str = "", header: bool = True) -> pd.DataFrame:
+    """A sheet as text, its header taken off if it has one; the first sheet if none is named.
+
+    `WorkbookFaultError` where it is no sound workbook, or has no such sheet.
+    """
+    return _read(path, lambda: _sheet(path, sheet, header))
+
+
+def workbook_sheets(path: Path) -> list[str]:
+    """Names of the sheets, in their order; `WorkbookFaultError` where it is no sound workbook."""
+
+    def names() -> list[str]:
+        with pd.ExcelFile(path, engine="openpyxl") as book:
+            return [str(name) for name in book.sheet_names]
+
+    return _read(path, names)
+
+
+def _sheet(path: Path, sheet: str, header: bool) -> pd.DataFrame:
+    with pd.ExcelFile(path, engine="openpyxl") as book:
+        names = [str(name) for name in book.sheet_names]
+        if sheet and sheet not in names:
+            raise WorkbookFaultError(f"it has no sheet {sheet}, but {', '.join(names)}")
+        return book.parse(
+            sheet or 0, header=0 if header else None, dtype=str, keep_default_na=False
+        )
+
+
+def _read(path: Path, call: Callable[[], Any]) -> Any:
     from openpyxl.utils.exceptions import InvalidFileException
 
     try:
         _check(path)
-        return pd.read_excel(path, dtype=str, keep_default_na=False)
+        return call()
     except FileNotFoundError:
         raise
     except (

@@ -16,7 +16,9 @@ from whales.base.console import log
 from whales.base.errors import UserError
 from whales.base.folders import require_new
 from whales.exchange import importing
+from whales.exchange.drawing import draw_playground, draw_test
 from whales.exchange.forms import Form, Record, add_form_options, read_source
+from whales.exchange.oddities import merge_alike, odd_identities
 from whales.files.boxes import Box
 from whales.files.import_table import PLAYGROUND, TEST
 from whales.files.settings import ANISOTROPY
@@ -33,8 +35,10 @@ class ImportPlan:
     source: folder, table or COCO JSON; photos: where the names of a table begin (None: its folder);
     test, playground: sources of their own; test_share of the train photos and playground_share of the
     identities are drawn, with `seed`; form: how tables name things; detector: how to run the detector
-    that finds missing boxes (None: none does); the rest as in `importing.check` and
-    `importing.write_root`. Raises `UserError` for a root that is there, and a detector that is not.
+    that finds missing boxes (None: none does); strict: refuse identities that look odd; same_names: those
+    whose names are alike are one animal; ignore_exif: take no date and place from the cameras; dry_run: say
+    all, write nothing; the rest as in `importing.check` and `importing.write_root`. Raises `UserError` for a
+    root that is there, and a detector that is not.
     """
 
     source: Path
@@ -52,6 +56,10 @@ class ImportPlan:
     anisotropy: float | None = None
     link: bool = False
     skip_broken_photos: bool = False
+    strict: bool = False
+    same_names: bool = False
+    ignore_exif: bool = False
+    dry_run: bool = False
     workers: int = 1
 
     def __post_init__(self) -> None:
@@ -82,6 +90,12 @@ def add_import_options(parser: argparse.ArgumentParser) -> None:
     shape = f"width : height of crops, about that of the boxes (default {ANISOTROPY}, a fluke's)"
     add("--anisotropy", type=ratio, metavar="A", help=shape)
     add("--link", action="store_true", help="link JPEGs that need no change instead of copying")
+    add("--strict", action="store_true", help="write nothing where identities look odd")
+    add(
+        "--same-names", action="store_true", help="one animal where names differ by case, marks, .."
+    )
+    add("--ignore-exif", action="store_true", help="no dates and places of the cameras")
+    add("--dry-run", action="store_true", help="say what would be written, and write nothing")
     add("--skip-broken-photos", action="store_true", help="leave out photos that cannot be read")
     add_photo_limit(parser)
     add("--workers", type=positive, default=os.cpu_count(), help="threads that read photos")
@@ -117,9 +131,15 @@ def import_dataset(plan: ImportPlan, find_boxes: FindBoxes) -> None:
     find_boxes: called for photos without a box, if the plan has a detector. `UserError` naming file
     and row for all that is wrong in the sources.
     """
-    records = _drawn(_read(plan), plan)
+    records = _drawn(_named(_read(plan), plan), plan)
     frame_for_all = plan.whole_frame_boxes or plan.detector is not None
-    checked = importing.check(records, frame_for_all, plan.skip_broken_photos, plan.workers)
+    checked = importing.check(
+        records, frame_for_all, plan.skip_broken_photos, plan.workers, not plan.ignore_exif
+    )
+    _say_oddities(checked, plan)
+    if plan.dry_run:
+        log(*importing.notes(checked), "nothing was written (--dry-run)")
+        return
     bare = {record.path for record in records if record.box is None}
     bare &= {record.path for record in checked}  # those that can be read
     if plan.detector and bare:
@@ -131,6 +151,26 @@ def import_dataset(plan: ImportPlan, find_boxes: FindBoxes) -> None:
     layout = plan.link, plan.without_detector, plan.workers, plan.anisotropy
     importing.write_root(plan.root, checked, *layout)
     log(*importing.notes(checked))
+    log(f"wrote {plan.root}; run the stages with WHALES_ROOT={plan.root.resolve()}")
+
+
+def _say_oddities(records: Sequence[Record], plan: ImportPlan) -> None:
+    found = odd_identities(records, plan.form)
+    if found:
+        log("what looks odd in the identities:", *(f"- {line}" for line in found))
+    if found and plan.strict:
+        raise UserError(
+            f"{len(found)} things look odd in the identities (--strict), nothing was written; the first: "
+            f"{found[0]}"
+        )
+
+
+def _named(records: list[Record], plan: ImportPlan) -> list[Record]:
+    if not plan.same_names:
+        return records
+    merged, changes = merge_alike(records)
+    log(*changes)
+    return merged
 
 
 def _read(plan: ImportPlan) -> list[Record]:
@@ -144,7 +184,7 @@ def _read(plan: ImportPlan) -> list[Record]:
 def _drawn(records: list[Record], plan: ImportPlan) -> list[Record]:
     rng = np.random.default_rng(plan.seed)
     if plan.playground_share:
-        records = importing.draw_playground(records, plan.playground_share, rng)
+        records = draw_playground(records, plan.playground_share, rng)
     if plan.test_share:
-        records = importing.draw_test(records, plan.test_share, rng)
+        records = draw_test(records, plan.test_share, rng)
     return records

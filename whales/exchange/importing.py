@@ -1,19 +1,17 @@
-"""Records of photos from elsewhere: splits drawn, everything checked, and laid out as a work root."""
+"""Records of photos from elsewhere: everything checked, and laid out as a work root."""
 
 from __future__ import annotations
 
+import hashlib
 import math
 import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-import pyvips
-
-from whales.base.console import log
+from whales.base.console import log, refuse
 from whales.base.errors import UserError
 from whales.base.folders import new_folder, unique_names
 from whales.base.pickles import save
@@ -26,138 +24,125 @@ from whales.files.import_table import IMPORT_COLUMNS, PARTS, PLAYGROUND, TEST, T
 from whales.files.labels import NEW_WHALE, stem, with_jpg
 from whales.files.settings import Settings, settings_text
 from whales.files.workspace import Workspace
-from whales.photos.photos import photo_header, photo_image, read_photo
+from whales.photos.camera_notes import camera_notes
+from whales.photos.photos import photo_header, read_photo
+from whales.photos.upright import upright_jpeg
 
 _QUALITY = 95  # of photos that must be encoded anew; from 90 on libvips keeps the full colour
 _OVERHANG = 0.05  # of the photo's side: boxes drawn a little too far are clipped, others refused
 
 
-def draw_test(records: Sequence[Record], share: float, rng: np.random.Generator) -> list[Record]:
-    """Make about `share` of the train photos test photos, so that the test has known and new whales.
-
-    Of an identity with several photos a share of them goes, never all; photos of one day go together,
-    since they are near copies. Of identities seen once, and of unlabelled photos, a share goes
-    whole: the new whales of the test. Shares are rounded at random, so that they hold on average.
-    """
-    drawn: set[int] = set()
-    alone: list[int] = []
-    groups = _train_groups(records)
-    for identity, group in groups.items():
-        if identity in ("", NEW_WHALE) or len(group) == 1:
-            alone += group
-            continue
-        days: dict[object, list[int]] = {}
-        for i in group:
-            date = records[i].date
-            days.setdefault(date if len(date) == 10 else i, []).append(i)
-        wanted, photos_of_days = _rounded(share * len(group), rng), list(days.values())
-        given: list[int] = []
-        for index in rng.permutation(len(photos_of_days)).tolist()[1:]:  # the first stays
-            if len(given) + len(photos_of_days[index]) <= wanted:
-                given += photos_of_days[index]
-        drawn |= {*given}
-    order = rng.permutation(np.array(alone, int))
-    drawn |= {*order[: _rounded(share * len(alone), rng)].tolist()}
-    return [replace(r, split=TEST) if i in drawn else r for i, r in enumerate(records)]
-
-
-def draw_playground(
-    records: Sequence[Record], share: float, rng: np.random.Generator
-) -> list[Record]:
-    """Give the playground a share of the identities that have several train photos and no test photo.
-
-    share: of these identities, rounded at random.
-    """
-    tested = {record.identity for record in records if record.split == TEST}
-    groups = _train_groups(records)
-    several = [identity for identity, group in groups.items() if len(group) > 1]
-    taken = {"", NEW_WHALE, *tested}
-    free = [identity for identity in several if identity not in taken]
-    count = _rounded(share * len(free), rng)
-    drawn = {free[index] for index in rng.permutation(len(free))[:count]}
-    return [
-        replace(r, split=PLAYGROUND) if r.split in ("", TRAIN) and r.identity in drawn else r
-        for r in records
-    ]
-
-
-def _train_groups(records: Sequence[Record]) -> dict[str, list[int]]:
-    """Identity -> indices of its train records, identities in the order of their first records."""
-    groups: dict[str, list[int]] = {}
-    for index, record in enumerate(records):
-        if record.split in ("", TRAIN):
-            groups.setdefault(record.identity, []).append(index)
-    return groups
-
-
-def _rounded(value: float, rng: np.random.Generator) -> int:
-    return int(value + rng.random())
-
-
 def check(
-    records: Sequence[Record], whole_frame: bool = False, skip: bool = False, workers: int = 1
+    records: Sequence[Record],
+    whole_frame: bool = False,
+    skip: bool = False,
+    workers: int = 1,
+    notes_of_camera: bool = True,
 ) -> list[Record]:
-    """The records with everything settled: split, whole pixel boxes, `ready`, labels.
+    """The records with everything settled: split, whole pixel boxes, `ready`, labels, date and place.
 
     Each photo is decoded to its end. whole_frame: a photo without a box gets the frame as its box;
-    skip: leave out photos that cannot be read. Raises `UserError` naming file and row.
+    skip: leave out photos that cannot be read; notes_of_camera: its date and place where the source has
+    none. Raises `UserError` naming file and row of all that is wrong.
     """
     _check_once(records)
 
-    def settle(record: Record) -> Record | str:
+    def settle(record: Record) -> Record | _Fault:
         try:
-            size, ready = _look(record)
+            size, ready, pixels = _look(record)
         except UserError as error:
-            if not skip:
-                raise UserError(f"{record.where}: {error}") from error
-            return f"{record.where}: {error}"
+            return _Fault(f"{record.where}: {error}", can_be_left_out=True)
         box = record.box or ((0, 0, *size) if whole_frame else None)
+        if box and record.box and record.in_shares:
+            box = box[0] * size[0], box[1] * size[1], box[2] * size[0], box[3] * size[1]
         split = record.split or TRAIN
         identity = record.identity or ("" if split == TEST else NEW_WHALE)
-        pixels = _pixels(box, size, record.where)
-        return replace(record, box=pixels, ready=ready, split=split, identity=identity)
+        try:
+            whole = _pixels(box, size, record.where)
+        except UserError as error:
+            return _Fault(str(error), can_be_left_out=False)
+        settled = replace(
+            record,
+            box=whole,
+            ready=ready,
+            split=split,
+            identity=identity,
+            pixels=pixels,
+            in_shares=False,
+        )
+        return _with_notes(settled) if notes_of_camera else settled
 
-    checked: list[Record] = []
-    faults: list[str] = []
     with ThreadPoolExecutor(workers) as pool:
-        settled = list(progress_bar("check photos", len(records), items=pool.map(settle, records)))
-    for result in settled:
-        if isinstance(result, str):
-            log(f"left out: {result}")
-            faults.append(result)
-        else:
-            checked.append(result)
-    if faults:
-        log(f"{len(faults)} of {len(records)} photos left out because they cannot be read")
-    if not checked:
-        raise UserError(f"none of {len(records)} photos can be read; the first: {faults[0]}")
+        results = list(progress_bar("check photos", len(records), items=pool.map(settle, records)))
+    checked = [result for result in results if isinstance(result, Record)]
+    _tell([result for result in results if isinstance(result, _Fault)], skip, len(records))
     if not any(r.identity != NEW_WHALE for r in checked if r.split == TRAIN):
         raise UserError("no train photo has an identity; check the identity and the split column")
-    if not any(r.split == TEST for r in checked):
-        raise UserError(
-            "no photo is a test photo; give a split column, --test-share or --test FOLDER"
-        )
     return checked
+
+
+@dataclass(frozen=True)
+class _Fault:
+    """What is wrong with a photo; can_be_left_out: with --skip-broken-photos."""
+
+    text: str
+    can_be_left_out: bool
+
+
+def _tell(faults: Sequence[_Fault], skip: bool, number: int) -> None:
+    left_out = [fault.text for fault in faults if fault.can_be_left_out and skip]
+    refuse(
+        [fault.text for fault in faults if not (fault.can_be_left_out and skip)],
+        "photos are at fault",
+    )
+    for fault in left_out:
+        log(f"left out: {fault}")
+    if left_out:
+        log(f"{len(left_out)} of {number} photos left out because they cannot be read")
+    if len(left_out) == number:
+        raise UserError(f"none of {number} photos can be read; the first: {left_out[0]}")
+
+
+def _with_notes(record: Record) -> Record:
+    """The record with date and place as the camera noted them, where the source says none."""
+    notes = camera_notes(record.path)
+    carried = dict(record.carried)
+    if notes.latitude and not any(_is_latitude(name) and text for name, text in carried.items()):
+        carried |= {"latitude": notes.latitude, "longitude": notes.longitude}
+    date_from = "camera" if notes.date and not record.date else ""
+    return replace(
+        record, date=record.date or notes.date, carried=carried, date_from=date_from,
+        doubtful_date="" if record.date else notes.doubtful,
+    )  # fmt: skip
+
+
+def _is_latitude(name: str) -> bool:
+    return name.casefold().rpartition(".")[2] in ("lat", "latitude", "decimallatitude")
 
 
 def _check_once(records: Sequence[Record]) -> None:
     """A photo may come again only for another animal, with a box of its own."""
-    seen: dict[tuple[Path, object], str] = {}
+    seen: dict[tuple[Path, object], Record] = {}
+    faults = []
     for record in records:
         key = record.path, record.box
-        if key in seen:
-            raise UserError(
-                f"{record.where}: photo {record.original} is listed twice, first in {seen[key]}; "
+        first = seen.setdefault(key, record)
+        if first is not record:
+            names = {first.written or first.identity, record.written or record.identity}
+            under = f", as {' and as '.join(sorted(names))}" if len(names) > 1 else ""
+            faults.append(
+                f"{record.where}: photo {record.original} is listed twice{under}, first in {first.where}; "
                 "keep one, or give each animal its box"
             )
-        seen[key] = record.where
+    refuse(faults, "photos are listed twice")
 
 
-def _look(record: Record) -> tuple[tuple[int, int], bool]:
-    """Upright (width, height) of a photo, and whether it can be used as it is."""
+def _look(record: Record) -> tuple[tuple[int, int], bool, str]:
+    """Upright (width, height) of a photo, whether it can be used as it is, and the digest of its pixels."""
     header = photo_header(record.path)
-    read_photo(record.path)  # to its end
-    return header.upright_size, header.format == "JPEG" and header.turn == 1
+    pixels = read_photo(record.path, upright=True)  # to its end
+    digest = hashlib.blake2b(pixels, digest_size=16, key=str(pixels.shape).encode()).hexdigest()
+    return header.upright_size, header.format == "JPEG" and header.turn == 1, digest
 
 
 def _pixels(
@@ -238,14 +223,9 @@ def _put(record: Record, path: Path, link: bool) -> None:
         shutil.copy2(record.path, path)
     else:
         try:
-            image = photo_image(record.path, upright=True).colourspace("srgb")
-            content = image.jpegsave_buffer(Q=_QUALITY, keep="icc")
-        except pyvips.Error as error:
-            reason = " ".join(str(error).split())
-            raise UserError(
-                f"{record.where}: photo {record.path} cannot be made a JPEG ({reason})"
-            ) from error
-        path.write_bytes(content)
+            path.write_bytes(upright_jpeg(record.path))
+        except UserError as error:
+            raise UserError(f"{record.where}: {error}") from error
 
 
 def _write_tables(
@@ -254,6 +234,7 @@ def _write_tables(
     labels: dict[str, list[tuple[str, str]]] = {split: [] for split in PARTS}
     boxes: dict[str, dict[str, Box]] = {split: {} for split in PARTS}
     rows, path_of = [], {}
+    carried = list(dict.fromkeys(column for r in records for column in r.carried))
     for name, r in zip(names, records, strict=True):
         # Two sources may have a photo of one name each.
         original = r.original if path_of.setdefault(r.original, r.path) == r.path else r.path
@@ -261,7 +242,8 @@ def _write_tables(
         if r.box is not None:
             boxes[r.split][stem(name)] = r.box
         identity = "" if r.identity == NEW_WHALE else r.identity
-        rows.append((name, original, r.path, ids[r.identity], identity, r.date, r.split))
+        told = [r.carried.get(column, "") for column in carried]
+        rows.append((name, original, r.path, ids[r.identity], identity, r.date, r.split, *told))
     guess = [(name, NEW_WHALE) for name, _ in labels[TEST]]
     tables: dict[str, list[tuple[str, str]]] = {
         "train_csv": labels[TRAIN],
@@ -271,13 +253,13 @@ def _write_tables(
     }
     for key, content in tables.items():
         write_text(workspace.file(key), csv_text(("Image", "Id"), content, contract=True))
-    write_text(workspace.file("import_table"), csv_text(IMPORT_COLUMNS, rows))
+    write_text(workspace.file("import_table"), csv_text((*IMPORT_COLUMNS, *carried), rows))
     save(workspace.file("boxes_v5"), boxes[TRAIN] | boxes[TEST])
     save(workspace.file("boxes_playground_v2"), boxes[PLAYGROUND])
     write_text(workspace.file("cropping_train_v2"), "")
     # Where all are called unknown, as in wildlife-datasets' competitions, nobody has labelled them.
     identities = {identity for _, identity in labels[TEST]}
-    if "" not in identities and identities != {NEW_WHALE}:
+    if identities and "" not in identities and identities != {NEW_WHALE}:
         known = {identity for _, identity in labels[TRAIN]}
         truth = [
             (name, identity if identity in known else NEW_WHALE) for name, identity in labels[TEST]
@@ -290,6 +272,9 @@ def notes(records: Sequence[Record]) -> list[str]:
     lines = []
     for split in PARTS:
         group = [r for r in records if r.split == split]
+        if split == TEST and not group:
+            lines.append("test: no photos; ask about new ones with tools/identify.py")
+            continue
         counts = Counter(r.identity for r in group)
         new, unlabelled = counts.pop(NEW_WHALE, 0), counts.pop("", 0)
         lines.append(
@@ -306,6 +291,16 @@ def notes(records: Sequence[Record]) -> list[str]:
                 "them leave those stages out and give the first r15 stage --weights imagenet or none"
             )
     turned = sum(not r.ready for r in records)
+    dated = sum(r.date_from == "camera" for r in records)
+    lines += [f"{dated} dates are the cameras' (EXIF), where the source has none"] if dated else []
+    doubtful = [r for r in records if r.doubtful_date]
+    if doubtful:
+        lines.append(
+            f"note: {len(doubtful)} photos have no date: their cameras' cannot be true, such as "
+            f"{doubtful[0].doubtful_date} of {doubtful[0].original}"
+        )
+    carried = list(dict.fromkeys(column for r in records for column in r.carried))
+    lines += [f"carried along: {', '.join(carried)}"] if carried else []
     return [
         *lines,
         f"{turned} photos turned upright or made JPEGs, {len(records) - turned} as they were",

@@ -5,20 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 
 from whales.base.console import log
 from whales.base.errors import UserError
 from whales.base.pickles import load
 from whales.files.boxes import Box, checked_boxes
-from whales.files.changes import deciders, stems_of_contents
+from whales.files.changes import deciders, present_names, stems_of_contents
 from whales.files.dataset import test_photos, training_identities
 from whales.files.decided_photos import DecidedPhotos, Settled, settled_photos
 from whales.files.decisions import DecisionLog
 from whales.files.import_table import PLAYGROUND, TEST, TRAIN, UNMATCHED, carried, imported
 from whales.files.labels import NEW_WHALE, stem, with_jpg
+from whales.files.photo_details import DETAIL_DATE, details_of
 from whales.files.submissions import read_known_answers
 from whales.files.workspace import Workspace, require
-from whales.photos.taken import date_taken
+from whales.photos.camera_notes import noted
 from whales.scores.query_results import Results, ReviewQuery, results_of_table
 
 LABEL, DECISION, ANSWER = "label", "decision", "answer"  # values of `source`
@@ -61,15 +63,19 @@ def read_sightings(
     answers: Path | None = None,
     decisions: Path | None = None,
     results: Sequence[Path] = (),
+    details: Path | None = None,
 ) -> list[Sighting]:
     """Sightings of all labelled photos, then of the queries, each in file order.
 
     answers: a submission (default: the ensemble's); decisions: a table `DECISION_COLUMNS` (default:
     the work root's, if it is there); results: tables of tools/identify.py, whose photos are then the
-    queries, in place of the test photos. A decision wins over the first answer; without a submission there
+    queries, in place of the test photos; details: a table of them with a column `photo`, and date or any
+    others. A decision wins over the first answer; without a submission there
     are only the decided photos. Raises `UserError` naming file and row.
     """
     path = require(workspace, decisions) if decisions else workspace.file("decisions")
+    if details and not results:
+        raise UserError("--details are of photos from elsewhere; name their tables with --results")
     if results and answers:
         raise UserError("--answers are of the test photos; leave it out with --results")
     if not results and (answers is not None or not path.exists()):
@@ -77,7 +83,8 @@ def read_sightings(
     labels = training_identities(workspace)
     names = _Names(workspace, labels)
     if results:
-        asked = _asked_elsewhere(names, path, [results_of_table(workspace, r) for r in results])
+        tables = [results_of_table(workspace, table) for table in results]
+        asked = _asked_elsewhere(names, path, tables, details)
     else:
         asked = _asked_tests(names, path, answers)
     workspace.digests.remember()
@@ -106,7 +113,7 @@ class _Names:
             raise UserError(
                 f"an identity is called {UNMATCHED}, which means none; give it another name"
             )
-        self.deciders = deciders(workspace)
+        self.deciders, self.present = deciders(workspace), present_names(workspace)
         self.boxes = _boxes(workspace)
 
     def individual(self, identity: str) -> str:
@@ -141,8 +148,12 @@ def _asked_tests(names: _Names, decisions: Path, answers: Path | None) -> list[S
     answers = answers or workspace.file("submission")
     tests = test_photos(workspace)
     if answers.exists():
-        read = read_known_answers(answers, names.labels.values())
-        ranked = {name: best for name, best in read.items() if name not in names.labels}
+        read = read_known_answers(answers, {*names.labels.values(), *names.present})
+        ranked = {
+            name: list(dict.fromkeys(names.present.get(who, who) for who in best))
+            for name, best in read.items()
+            if name not in names.labels
+        }
         if len(ranked) < len(read):
             taken = len(read) - len(ranked)
             log(f"{answers}: {taken} of its photos are in the catalogue now; their label counts")
@@ -151,7 +162,7 @@ def _asked_tests(names: _Names, decisions: Path, answers: Path | None) -> list[S
         ranked = {name: [] for name in tests}
     decided: dict[str, Settled] = {}
     if decisions.exists():
-        decided = settled_queries(decisions, ranked, names.labels, workspace)
+        decided = settled_queries(decisions, ranked, names.labels, workspace, names.present)
     found = []
     for name, best in ranked.items():
         if name not in decided and not best:
@@ -170,7 +181,9 @@ def _asked_tests(names: _Names, decisions: Path, answers: Path | None) -> list[S
     return found
 
 
-def _asked_elsewhere(names: _Names, decisions: Path, results: Sequence[Results]) -> list[Sighting]:
+def _asked_elsewhere(
+    names: _Names, decisions: Path, results: Sequence[Results], details: Path | None
+) -> list[Sighting]:
     """The photos of tables of results, each fluke once; those in the catalogue by now with their label."""
     digest = names.workspace.digests.of
     asked: dict[tuple[str, str], tuple[ReviewQuery, list[str]]] = {}
@@ -178,6 +191,13 @@ def _asked_elsewhere(names: _Names, decisions: Path, results: Sequence[Results])
         for query, candidates in zip(result.queries, result.candidates("results"), strict=True):
             ranked = [candidate.identity for candidate in candidates]
             asked.setdefault((query.name, query.content(digest)), (query, ranked))
+    in_catalogue = stems_of_contents(names.workspace)
+    labelled: list[Sighting] = []
+    for (name, content), (query, _) in list(asked.items()):
+        there = in_catalogue.get(content) or (query.in_root.stem if query.in_root else "")
+        if there in names.labels:
+            labelled.append(names.labelled(there, names.labels[there], TRAIN, asked=True))
+            del asked[name, content]
     contents = [content for _, content in asked]
     queries = [query for query, _ in asked.values()]
     photos = DecidedPhotos(
@@ -187,20 +207,22 @@ def _asked_elsewhere(names: _Names, decisions: Path, results: Sequence[Results])
     )
     settled: dict[int, Settled] = {}
     if decisions.exists():
-        settled = settled_photos(decisions, photos, [q.name for q in queries], names.labels)
-    in_catalogue = stems_of_contents(names.workspace)
-    found = []
-    for index, (query, ranked) in enumerate(asked.values()):
-        stem_there = in_catalogue.get(contents[index]) or (query.in_root and query.in_root.stem)
-        if stem_there in names.labels:
-            found.append(names.labelled(stem_there, names.labels[stem_there], TRAIN, asked=True))
-        elif index in settled or ranked:
-            found.append(_queried(names, query, ranked, settled.get(index)))
-    return found
+        shown = [query.name for query in queries]
+        settled = settled_photos(decisions, photos, shown, names.labels, names.present)
+    said = details_of(details, [query.path for query in queries]) if details else {}
+    return labelled + [
+        _queried(names, query, ranked, settled.get(index), said.get(query.path, {}))
+        for index, (query, ranked) in enumerate(asked.values())
+        if index in settled or ranked
+    ]
 
 
 def _queried(
-    names: _Names, query: ReviewQuery, ranked: Sequence[str], settled: Settled | None
+    names: _Names,
+    query: ReviewQuery,
+    ranked: Sequence[str],
+    settled: Settled | None,
+    said: Mapping[str, str],
 ) -> Sighting:
     """A photo of a table of results that is not in the catalogue."""
     identity = settled.identity if settled else ranked[0]
@@ -213,17 +235,11 @@ def _queried(
     if query.in_root:
         return replace(names.sighting(query.in_root.stem, identity, source, TEST), **shown)
     box = _whole_pixels(query.box) if query.box else None
-    sighting = Sighting(
-        query.name,
-        str(query.path),
-        names.individual(identity),
-        source,
-        ELSEWHERE,
-        date_taken(query.path),
-        box,
-        file=query.path,
-    )
-    return replace(sighting, **shown)
+    notes = {**noted(query.path), **{column: text for column, text in said.items() if text}}
+    date = notes.pop(DETAIL_DATE, "")
+    individual = names.individual(identity)
+    sighting = Sighting(query.name, str(query.path), individual, source, ELSEWHERE, date, box)
+    return replace(sighting, file=query.path, details=notes, **shown)
 
 
 def _whole_pixels(box: Box) -> tuple[int, int, int, int]:
@@ -250,13 +266,15 @@ def settled_queries(
     queries: Mapping[str, object],
     labels: Mapping[str, str],
     workspace: Workspace | None = None,
+    present: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, Settled]:
     """Query (stem) -> what people settled on.
 
     Left out are queries whose last decision is a skip, those on which people differ, and decisions on
     photos of other content, even of the same name (the log names both). queries: test photos, keyed by
     stem; labels: stem -> identity of the training photos; workspace: where the photos are (None: only
-    decisions that know no content are taken). Raises `UserError` naming the line.
+    decisions that know no content are taken); present: identity of former tables -> as it is called now.
+    Raises `UserError` naming the line.
     """
     listed = {*queries, *labels}
     for row in DecisionLog(path).rows():
@@ -266,7 +284,8 @@ def settled_queries(
                 "name the table that it was identified in with --results, or take the row out"
             )
     names = list(queries)
-    settled = settled_photos(path, _decided_photos(names, workspace), names, labels)
+    photos = _decided_photos(names, workspace)
+    settled = settled_photos(path, photos, names, labels, present)
     return {names[index]: verdict for index, verdict in settled.items()}
 
 

@@ -76,6 +76,17 @@ def deciders(workspace: Workspace) -> dict[str, str]:
     return found
 
 
+def present_names(workspace: Workspace) -> dict[str, str]:
+    """Identity of former tables -> what it is called now, of those that were merged or renamed."""
+    now: dict[str, str] = {}
+    for row in standing_changes(read_changes(workspace)):
+        if row.change in (MERGE, RENAME) and row.before != row.after:
+            now = {old: row.after if who == row.before else who for old, who in now.items()}
+            now[row.before] = row.after
+            now.pop(row.after, None)
+    return now
+
+
 def stems_of_contents(workspace: Workspace) -> dict[str, str]:
     """Content of a fluke -> the photo (stem) that it became in the catalogue."""
     rows = standing_changes(read_changes(workspace))

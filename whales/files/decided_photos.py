@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from whales.base.console import log
@@ -161,20 +162,26 @@ class Settled(NamedTuple):
 
 
 def settled_photos(
-    path: Path | str, photos: DecidedPhotos, names: Sequence[str], labels: Mapping[str, str]
+    path: Path | str,
+    photos: DecidedPhotos,
+    names: Sequence[str],
+    labels: Mapping[str, str],
+    present: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[int, Settled]:
     """Index of a photo -> what people settled on.
 
     Left out, and named in the log, are photos on which people differ, and decisions on other photos; those
     whose last decision is a skip are left out too. names: of the photos, to show; labels: stem -> identity of
-    the known photos. `UserError` naming the line of a candidate that is none.
+    the known photos; present: identity of former tables -> as it is called now. `UserError` naming the line of
+    a candidate that is none.
     """
     verdicts = photos.verdicts(DecisionLog(path).rows())
-    known = {*labels.values()} - {NEW_WHALE}
+    known = {*labels.values(), *present} - {NEW_WHALE}
     settled: dict[int, Settled] = {}
     differing = []
     for index, stack in verdicts.of_photo.items():
         words = words_of(stack, labels, known, path)
+        words = {who: present.get(word, word) for who, word in words.items()}
         if len({*words.values()}) > 1:
             differing.append(names[index])
         elif stack[-1].decision != SKIP:

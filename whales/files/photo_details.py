@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from whales.base.dates import NoDateError, iso_date
 from whales.base.errors import UserError
 from whales.base.tables import read_table, require_columns
 
 DETAIL_PHOTO, DETAIL_DATE = "photo", "date"
-_ISO = re.compile(r"\d{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01]))?)?")
 
 
 def details_of(table: Path, photos: Sequence[Path]) -> dict[Path, dict[str, str]]:
@@ -18,7 +17,7 @@ def details_of(table: Path, photos: Sequence[Path]) -> dict[Path, dict[str, str]
 
     table: with a column `photo`: a path from the table's folder or the current one, or a file name that is
     one photo's alone; photos: their absolute paths. Rows on other photos are left out. `UserError` naming the
-    row of a name that may mean several photos, of a photo that has two rows, or of a date that is not ISO.
+    row of a name that may mean several photos, of a photo that has two rows, or of a date that is none.
     """
     frame, positions = read_table(table)
     require_columns(frame, table, [DETAIL_PHOTO], f"{DETAIL_PHOTO},{DETAIL_DATE},..")
@@ -42,10 +41,12 @@ def details_of(table: Path, photos: Sequence[Path]) -> dict[Path, dict[str, str]
         photo = resolved[hits.pop()]
         if photo in found:
             raise UserError(f"{where}: photo {name} has two rows; keep one")
-        date = row.get(DETAIL_DATE, "")
-        if date and not _ISO.fullmatch(date):
+        try:
+            row[DETAIL_DATE] = iso_date(row.get(DETAIL_DATE, ""))
+        except NoDateError:
             raise UserError(
-                f"{where}: date is {date}; expected ISO, such as 2019, 2019-07 or 2019-07-30"
-            )
+                f"{where}: date is {row[DETAIL_DATE]}, which could mean several days or none; write it as "
+                "2019, 2019-07 or 2019-07-30"
+            ) from None
         found[photo] = row
     return found

@@ -7,10 +7,12 @@ in docs/data.md says what becomes of each kind.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import struct
 import unicodedata
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,8 +21,18 @@ import pyvips
 
 from whales.base.errors import UserError, shown
 from whales.photos.limits import size_fault
+from whales.photos.other_formats import (
+    BMP,
+    HEIC,
+    OTHER_FORMATS,
+    RAW,
+    OtherFormatError,
+    OtherPhoto,
+    open_other,
+)
 
-# Format -> libvips's loader. The content decides, not the extension; others are never called.
+# Format -> libvips's loader. The content decides, not the extension; others are never called, but those
+# of `whales.photos.other_formats`.
 FORMATS = {
     "JPEG": "jpegload_source",
     "PNG": "pngload_source",
@@ -28,12 +40,15 @@ FORMATS = {
     "WebP": "webpload_source",
     "GIF": "gifload_source",
     "AVIF": "heifload_source",
-    "HEIC": "heifload_source",
 }
 # Extensions of files that are taken for photos in a folder, in any case; what they hold is seen later.
+# Cameras' raw files: often beside a photo of the same name, which then counts.
+RAW_SUFFIXES = (
+    ".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".sr2", ".orf", ".rw2", ".raf", ".pef", ".srw",
+)  # fmt: skip
 PHOTO_SUFFIXES = (
-    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".webp", ".gif", ".avif", ".heic", ".heif",
-    ".jp2", ".bmp",
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".tif", ".tiff", ".webp", ".gif", ".avif", ".heic",
+    ".heif", ".hif", ".bmp", *RAW_SUFFIXES,
 )  # fmt: skip
 # Part of the keys of pixels kept on disk; another number where photos are decoded in another way.
 DECODING = 2
@@ -41,7 +56,12 @@ DECODING = 2
 _FAIL_ON = "warning"
 _OTHER_FORMATS = (
     (b"%PDF", "PDF"),
-    (b"BM", "BMP"),
+    (b"BM", BMP),
+    (b"FUJIFILMCCD-RAW", RAW),
+    (b"IIU\0", RAW),  # Panasonic
+    (b"IIRO", RAW),
+    (b"IIRS", RAW),
+    (b"MMOR", RAW),  # Olympus
     (b"8BPS", "Photoshop"),
     (b"\0\0\0\x0cjP  ", "JPEG 2000"),
     (b"\xff\x4f\xff\x51", "JPEG 2000"),
@@ -107,7 +127,8 @@ def photo_image(path: Path | str, upright: bool = False) -> pyvips.Image:
     `UserError` as `read_photo` for what its header says; `pyvips.Error` may follow when pixels are asked
     for.
     """
-    header, image = _opened(path)
+    header, decode = _opened(path)
+    image = decode()
     if upright and header.turn > 1:
         image = image.copy_memory().autorot()  # turning needs the pixels in any order
     return image
@@ -132,7 +153,7 @@ def read_eighth(path: Path | str) -> np.ndarray:
     header = photo_header(path)
     try:
         if header.format == "JPEG":
-            pixels = _opened(path, shrink=8)[1].numpy()
+            pixels = _opened(path, shrink=8)[1]().numpy()
         else:
             pixels = photo_image(path).shrink(8, 8).numpy()
     except pyvips.Error as error:
@@ -161,11 +182,26 @@ def require_file(path: Path | str) -> os.stat_result:
     return status
 
 
-def _opened(path: Path | str, shrink: int = 1) -> tuple[PhotoHeader, pyvips.Image]:
-    """A photo's header and its image of 1 or 3 bands of 8 bits, not decoded yet, in stored pixels.
+def read_exif(path: Path | str) -> bytes:
+    """What the camera noted in a photo's EXIF data, b"" for nothing; `UserError` as `read_photo`.
 
-    shrink: of a JPEG, whose header then has the smaller size.
+    Of TIFFs and raw files it is the file itself, whose directories are those of EXIF.
     """
+    with _content(path) as (found, descriptor):
+        if found == "TIFF":
+            return _all(descriptor)
+        if found in OTHER_FORMATS:
+            return _other(path, found, descriptor).exif
+        try:
+            image = pyvips.Operation.call(FORMATS[found], _source(descriptor), access="sequential")
+            return bytes(image.get("exif-data")) if image.get_typeof("exif-data") else b""
+        except pyvips.Error as error:
+            raise _broken(path, _reason(error)) from error
+
+
+@contextlib.contextmanager
+def _content(path: Path | str) -> Iterator[tuple[str, int]]:
+    """The format of a photo, one that is read, and its open file; `UserError` as `read_photo`."""
     require_file(path)
     try:
         # Should a pipe have taken the file's place meanwhile, this does not wait either.
@@ -175,15 +211,36 @@ def _opened(path: Path | str, shrink: int = 1) -> tuple[PhotoHeader, pyvips.Imag
         try:
             found = _format(descriptor)
             os.lseek(descriptor, 0, os.SEEK_SET)
-            if found not in FORMATS:
+            if found not in FORMATS and found not in OTHER_FORMATS:
                 raise _broken(
                     path, f"it is {found}, no raster photo", "convert it to JPEG, replace it"
                 )
-            source = pyvips.Source.new_from_descriptor(descriptor)  # it keeps a copy
+            yield found, descriptor
         finally:
             os.close(descriptor)
     except OSError as error:
         raise _broken(path, _system_reason(error)) from error
+
+
+def _source(descriptor: int) -> pyvips.Source:
+    return pyvips.Source.new_from_descriptor(descriptor)  # it keeps a copy
+
+
+def _all(descriptor: int) -> bytes:
+    with open(descriptor, "rb", closefd=False) as source:
+        return source.read()
+
+
+def _opened(path: Path | str, shrink: int = 1) -> tuple[PhotoHeader, Callable[[], pyvips.Image]]:
+    """A photo's header, and what makes its image of 1 or 3 bands of 8 bits, in stored pixels.
+
+    shrink: of a JPEG, whose header then has the smaller size.
+    """
+    with _content(path) as (found, descriptor):
+        if found in OTHER_FORMATS:
+            other = _other(path, found, descriptor)
+            return _other_header(path, found, other), lambda: _other_image(path, found, other)
+        source = _source(descriptor)
     options = {"access": "sequential", "fail_on": _FAIL_ON}
     options |= {"shrink": shrink} if shrink > 1 else {}
     try:
@@ -194,12 +251,42 @@ def _opened(path: Path | str, shrink: int = 1) -> tuple[PhotoHeader, pyvips.Imag
         fault = fault or _pixel_fault(image)
         if fault:
             raise _broken(path, fault)
-        return header, _rgb(image)
+        return header, lambda: _rgb(image)
     except pyvips.Error as error:
-        if found == "HEIC":
-            reason = "it is HEIC, which this installation cannot decode"
-            raise _broken(path, reason, "convert it to JPEG, replace it") from error
         raise _broken(path, _reason(error)) from error
+
+
+def _other(path: Path | str, found: str, descriptor: int) -> OtherPhoto:
+    try:
+        return open_other(found, _all(descriptor))
+    except OtherFormatError as error:
+        raise _undecoded(path, found, error) from error
+
+
+def _other_header(path: Path | str, found: str, other: OtherPhoto) -> PhotoHeader:
+    fault = size_fault(other.width, other.height)
+    if fault:
+        raise _broken(path, fault)
+    return PhotoHeader(other.width, other.height, found, 1)
+
+
+def _other_image(path: Path | str, found: str, other: OtherPhoto) -> pyvips.Image:
+    try:
+        pixels = other.pixels()
+    except OtherFormatError as error:
+        raise _undecoded(path, found, error) from error
+    bands = pixels.shape[2] if pixels.ndim == 3 else 1
+    grey = bands < 3
+    return _rgb(
+        pyvips.Image.new_from_array(
+            np.ascontiguousarray(pixels), interpretation="b-w" if grey else "srgb"
+        )
+    )
+
+
+def _undecoded(path: Path | str, found: str, error: OtherFormatError) -> UserError:
+    reason = f"it is {found}, which cannot be decoded: {error}"
+    return _broken(path, reason, "convert it to JPEG, replace it")
 
 
 def _format(descriptor: int) -> str:
@@ -210,7 +297,7 @@ def _format(descriptor: int) -> str:
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
         return "PNG"
     if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
-        return "camera raw" if _is_raw(descriptor, head) else "TIFF"
+        return RAW if _is_raw(descriptor, head) else "TIFF"
     if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
         return "WebP"
     if head.startswith((b"GIF87a", b"GIF89a")):
@@ -239,8 +326,8 @@ def _brand(head: bytes) -> str:
     if words & {b"avif", b"avis"}:
         return "AVIF"
     if words & {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}:
-        return "HEIC"
-    return "a film"
+        return HEIC
+    return RAW if b"crx " in words else "a film"
 
 
 def _is_raw(descriptor: int, head: bytes) -> bool:

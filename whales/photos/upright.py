@@ -11,7 +11,7 @@ from whales.base.errors import UserError
 from whales.base.writing import atomic_path
 from whales.photos.photos import photo_header, photo_image, read_photo
 
-QUALITY = 95  # of JPEGs that are made of other formats, or turned
+_QUALITY = 95  # of photos that must be encoded anew; from 90 on libvips keeps the full colour
 
 
 def copy_upright(source: Path, target: Path) -> None:
@@ -25,9 +25,14 @@ def copy_upright(source: Path, target: Path) -> None:
         if header.format == "JPEG" and header.turn == 1:
             shutil.copyfile(source, temporary)
             return
-        try:
-            image = photo_image(source, upright=True).colourspace("srgb")
-            temporary.write_bytes(image.jpegsave_buffer(Q=QUALITY, keep="icc"))
-        except pyvips.Error as error:
-            reason = " ".join(str(error).split())
-            raise UserError(f"photo {source} cannot be made a JPEG ({reason})") from error
+        temporary.write_bytes(upright_jpeg(source))
+
+
+def upright_jpeg(source: Path) -> bytes:
+    """A photo held upright, as a JPEG; `UserError` where it cannot be made one."""
+    try:
+        image = photo_image(source, upright=True).colourspace("srgb")
+        return image.jpegsave_buffer(Q=_QUALITY, keep="icc")
+    except pyvips.Error as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"photo {source} cannot be made a JPEG ({reason})") from error

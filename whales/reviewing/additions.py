@@ -13,7 +13,14 @@ from whales.base.console import log
 from whales.base.errors import UserError
 from whales.base.folders import look, unique_names
 from whales.files.boxes import Box
-from whales.files.changes import ADD, Change, next_number, read_changes, stems_of_contents
+from whales.files.changes import (
+    ADD,
+    Change,
+    next_number,
+    present_names,
+    read_changes,
+    stems_of_contents,
+)
 from whales.files.dataset import PHOTO_TABLES, load_boxes, test_photos, training_identities
 from whales.files.decided_photos import DecidedPhotos, Settled, settled_photos
 from whales.files.decisions import now
@@ -21,8 +28,8 @@ from whales.files.import_table import IMPORT_COLUMNS, TRAIN, UNMATCHED, imported
 from whales.files.labels import NEW_WHALE, read_submission_names, stem, with_jpg
 from whales.files.photo_details import DETAIL_DATE, details_of
 from whales.files.workspace import Workspace, require
+from whales.photos.camera_notes import noted
 from whales.photos.photos import photo_header
-from whales.photos.taken import date_taken
 from whales.photos.upright import copy_upright
 from whales.reviewing.catalogue_edits import Relabelled
 from whales.reviewing.relabelling import NEW_IDENTITY, taken_identities
@@ -59,7 +66,7 @@ def additions(
     """
     require(workspace, decisions)
     labels = training_identities(workspace)
-    queries = _queries(workspace, results)
+    queries = _without_known(workspace, labels, _queries(workspace, results))
     digest = workspace.digests.of
     contents = [partial(query.content, digest) for query in queries]
     photos = DecidedPhotos(
@@ -67,16 +74,10 @@ def additions(
         lambda index: contents[index](),
         lambda name: digest(workspace.train_photo(name)),
     )
-    settled = settled_photos(decisions, photos, [query.name for query in queries], labels)
-    files = {name: workspace.train_photo(name) for name in labels}
-    there = {content: name for name, content in workspace.digests.of_photos(files).items()}
-    there |= stems_of_contents(workspace)
-    known = [index for index in settled if contents[index]() in there]
-    if known:
-        log(f"{len(known)} decided photos are in the catalogue already")
-    fresh = {index: settled[index] for index in sorted({*settled} - {*known})}
+    shown, present = [query.name for query in queries], present_names(workspace)
+    settled = settled_photos(decisions, photos, shown, labels, present)
     workspace.digests.remember()
-    return list(_named(workspace, labels, queries, fresh))
+    return list(_named(workspace, labels, queries, settled))
 
 
 def _queries(workspace: Workspace, results: Sequence[Path]) -> list[ReviewQuery]:
@@ -98,6 +99,21 @@ def _queries(workspace: Workspace, results: Sequence[Path]) -> list[ReviewQuery]
                 contents.add(key)
                 found.append(query)
     return found
+
+
+def _without_known(
+    workspace: Workspace, labels: Mapping[str, str], queries: Sequence[ReviewQuery]
+) -> list[ReviewQuery]:
+    """The queries whose photo is not one of the catalogue's files already."""
+    files = {name: workspace.train_photo(name) for name in labels}
+    there = {content for content in workspace.digests.of_photos(files).values() if content}
+    there |= {*stems_of_contents(workspace)}
+    tests = {query.path for query in queries if query.in_root == query.path}
+    # Of a test photo the name is proof enough: no photo is in two tables.
+    fresh = [q for q in queries if q.path in tests or q.content(workspace.digests.of) not in there]
+    if len(fresh) < len(queries):
+        log(f"{len(queries) - len(fresh)} photos of the tables are in the catalogue already")
+    return fresh
 
 
 def _named(
@@ -210,7 +226,7 @@ def _row(a: Addition, said: Mapping[str, str], originals: set[str]) -> dict[str,
         path = str(a.query.path)
         original = a.query.path.name if a.query.path.name not in originals else path
         originals.add(original)
-        row |= {"original": original, "path": path, "date": date_taken(a.query.path)}
+        row |= {"original": original, "path": path, "date": "", **noted(a.query.path)}
     date = {DETAIL_DATE: said[DETAIL_DATE]} if said.get(DETAIL_DATE) else {}
     more = {k: text for k, text in said.items() if k not in IMPORT_COLUMNS}
     return {**row, **date, **more}
