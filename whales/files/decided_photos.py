@@ -172,8 +172,8 @@ def settled_photos(
 
     Left out, and named in the log, are photos on which people differ, and decisions on other photos; those
     whose last decision is a skip are left out too. names: of the photos, to show; labels: stem -> identity of
-    the known photos; present: identity of former tables -> as it is called now. `UserError` naming the line of
-    a candidate that is none.
+    the known photos; present: identity of former tables -> as it is called now. `UserError` naming the line
+    of a candidate that is none.
     """
     verdicts = photos.verdicts(DecisionLog(path).rows())
     known = {*labels.values(), *present} - {NEW_WHALE}
