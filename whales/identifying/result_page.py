@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -121,9 +121,14 @@ def table(answers: Iterable[Answer]) -> pd.DataFrame:
     return pd.DataFrame(rows(answers), columns=list(COLUMNS)).astype(dict.fromkeys(_CORNERS, float))
 
 
-def write_csv(path: Path, answers: Iterable[Answer]) -> None:
-    """Write `rows`: six decimals, corners as short as they are, empty for the whole frame."""
-    write_text(path, csv_text(COLUMNS, [_cells(row) for row in rows(answers)]))
+def write_csv(
+    path: Path, answers: Iterable[Answer], before: Sequence[Sequence[object]] = ()
+) -> None:
+    """Write `rows`: six decimals, corners as short as they are, empty for the whole frame.
+
+    before: rows of cells that stand before them.
+    """
+    write_text(path, csv_text(COLUMNS, [*before, *(_cells(row) for row in rows(answers))]))
 
 
 def _cells(row: Row) -> list[object]:
