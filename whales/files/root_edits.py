@@ -62,15 +62,19 @@ class RootEdit:
             "moves": {_named(root, old): _named(root, new) for old, new in self.moves.items()},
         }
         _write(folder, record)
+        done = False
         try:
             self._make()
-            record["tables"] = {_named(root, path): file_digest(path) for path in self.tables}
-            record["copies"] = {_named(root, path): file_digest(path) for path in self.copies}
-            _write(folder, {**record, "state": DONE})
-        except BaseException:
-            _take_back(workspace, folder, record)
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
+            made = {
+                "tables": {_named(root, path): file_digest(path) for path in self.tables},
+                "copies": {_named(root, path): file_digest(path) for path in self.copies},
+            }
+            _write(folder, {**record, **made, "state": DONE})
+            done = True
+        finally:
+            if not done:
+                _take_back(workspace, folder, record)
+                shutil.rmtree(folder, ignore_errors=True)
 
     def _make(self) -> None:
         for path, write in self.copies.items():

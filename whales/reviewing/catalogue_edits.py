@@ -8,7 +8,7 @@ catalogue, and they say so when they are called.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -121,6 +121,8 @@ def _import_table(workspace: Workspace, wanted: Relabelled) -> str | None:
         table, _ = read_table(path)
         columns, rows = list(table.columns), table.to_dict("records")
     there = {stem(row["Image"]): row for row in rows}
+    written = {row["Id"]: row["identity"] for row in reversed(rows) if row["identity"]}
+    written |= wanted.names
     fresh = dict(wanted.rows)
     if wanted.names and not path.exists():
         # Names that no identity may have live in this table alone: its photos need a row.
@@ -133,7 +135,7 @@ def _import_table(workspace: Workspace, wanted: Relabelled) -> str | None:
         row["Id"] = wanted.identity_of.get(name) or wanted.whole.get(row["Id"], row["Id"])
         changed = name in wanted.identity_of or row["Id"] in wanted.names
         if changed:
-            row["identity"] = wanted.names.get(row["Id"]) or _name_of(rows, row["Id"])
+            row["identity"] = written.get(row["Id"], row["Id"])
     columns = list(dict.fromkeys(columns))
     return csv_text(columns, [[row.get(c, "") for c in columns] for row in there.values()])
 
@@ -142,12 +144,6 @@ def _row_in_root(workspace: Workspace, name: str) -> dict[str, str]:
     image = with_jpg(name)
     path = str(workspace.train_photo(name))
     return {"Image": image, "original": image, "path": path, "date": "", "split": TRAIN}
-
-
-def _name_of(rows: Iterable[Mapping[str, str]], identity: str) -> str:
-    """An individual as people wrote it, the identity where the table does not say."""
-    names = (row["identity"] for row in rows if row["Id"] == identity and row["identity"])
-    return next(names, identity)
 
 
 def _stamps(workspace: Workspace, tables: Mapping[Path, bytes]) -> dict[Path, bytes]:
