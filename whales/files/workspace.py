@@ -155,6 +155,8 @@ _FILES: dict[str, tuple[str, str]] = {
     "submission_v6": ("subm/siamese_net_v6_seresnext50_384px_THR_0.85.csv", _STAGE),
     "submission": ("submission/final_submit_with_post_proc.csv", _STAGE),
     "decisions": ("review/decisions.csv", "run tools/review.py"),
+    "changes": ("review/changes.csv", "run tools/catalogue.py"),
+    "change": ("review/changes/{number}", "run tools/catalogue.py"),
     "test_labels": ("test_labels.csv", _OPTIONAL),
     "report_page": ("report/report.html", "run tools/report.py"),
 }

@@ -185,11 +185,10 @@ def add_precision(parser: argparse.ArgumentParser) -> None:
 class ArgumentParser(argparse.ArgumentParser):
     """Refuses wrong options in one line, like every other bad input; shows the description as it is."""
 
-    def __init__(self, description: str | None, reads_photos: bool = False) -> None:
-        """reads_photos: add the option of `add_photo_limit`."""
-        super().__init__(
-            description=description, formatter_class=argparse.RawDescriptionHelpFormatter
-        )
+    def __init__(self, description: str | None, reads_photos: bool = False, **more: object) -> None:
+        """reads_photos: add the option of `add_photo_limit`; more: as in argparse."""
+        formatter = argparse.RawDescriptionHelpFormatter
+        super().__init__(description=description, formatter_class=formatter, **more)
         if reads_photos:
             add_photo_limit(self)
 
