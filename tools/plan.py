@@ -13,65 +13,21 @@ can be run again: what is up to date is not run twice. --measure rehearses the s
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
 from whales_tools.nets import net_of, plans_of
 
-from whales.base.errors import UserError
-from whales.planning.devices import DEVICES, HERE, Rates, devices_of
-from whales.planning.rehearsing import rehearse, rehearsed_steps
-from whales.stages.options import parse_arguments, positive
-from whales.stages.pipeline import STAGES
+from whales.planning.plan_request import PlanRequest, add_plan_options, answer
+from whales.stages.options import parse_arguments, record_of
 from whales.stages.stage import run
 
 PROJECT = Path(__file__).resolve().parents[1]
-TRAINING = "train", "warmstart"
-
-
-def add_options(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add("--gpu", default="h100:1", metavar="NAME:N", help=f"of {', '.join(DEVICES)}, {HERE}")
-    add("--price", type=float, help="of a device's hour (default: a guess of 2026)")
-    add("--csv", type=Path, metavar="FILE", help="write a row a call here as well")
-    add("--rehearse", action="store_true", help="run every stage for a few steps")
-    add("--measure", action="store_true", help="run the stages that train for a few steps")
-    add(
-        "--steps", dest="epoch_steps", type=positive, default=2, metavar="N", help="of an epoch (2)"
-    )
-    add(
-        "--only",
-        nargs="+",
-        default=(),
-        metavar="PART",
-        help="rehearse stages with this in their name",
-    )
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    options, args = parse_arguments(__doc__, argv, extra=add_options)
-    (name, count), workspace, profile = devices_of(args.gpu), options.workspace, options.profile
-    if args.rehearse or args.measure:
-        only = args.only or (() if args.rehearse else TRAINING)
-        rehearse(workspace, PROJECT, profile, args.epoch_steps, only)
-        return
-    from whales.planning import plan_table
-    from whales.planning.amounts import COMPETITION, amounts
-    from whales.planning.forecasting import forecasts, schedule
-
-    steps = rehearsed_steps(workspace, profile)
-    if name == HERE and not steps:
-        raise UserError("nothing was measured here yet; run tools/plan.py --measure first")
-    rates = Rates(DEVICES.get(name), steps, net_of)
-    plans = {stage.script: plans_of(stage.key, profile) for stage in STAGES if net_of(stage.script)}
-    nets = {stage.script: net for stage in STAGES if (net := net_of(stage.script))}
-    found = forecasts(profile, amounts(workspace) or COMPETITION, rates, plans, nets)
-    runs = schedule(found, profile, count)
-    price = args.price if args.price is not None else DEVICES[name].price if name != HERE else 0
-    plan_table.show(runs, profile, count, price)
-    if args.csv:
-        plan_table.write(args.csv, runs)
+    options, args = parse_arguments(__doc__, argv, extra=add_plan_options)
+    answer(record_of(PlanRequest, vars(args)), options, PROJECT, net_of, plans_of)
 
 
 def command() -> None:

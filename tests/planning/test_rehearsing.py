@@ -12,14 +12,17 @@ from whales.planning.few_photos import few_photos
 from whales.planning.rehearsing import DONE, rehearse, rehearsed, rehearsed_steps
 
 V5 = "siamese_net_v5_densenet121"
-# Trains only where it may begin with random weights, and says what a step took.
+# Trains only in two parts and from random weights, and says what a step took.
 STAND_IN = """
 import os, sys
 from pathlib import Path
 root = Path(os.environ["WHALES_ROOT"]) / "rehearsal/full"
-if "--weights" not in sys.argv:
+given = sys.argv[1:]
+if "--accumulate" not in given:
+    sys.exit(print("error: too large; --accumulate 2 takes 3 GB", file=sys.stderr) or 2)
+if "--weights" not in given:
     sys.exit(print("error: no weights; start with --weights none", file=sys.stderr) or 2)
-assert sys.argv[1:] == ["0", "--profile", "full", "--steps", "3", "--weights", "none"], sys.argv
+assert given == "0 --profile full --steps 3 --accumulate 2 --weights none".split(), given
 folder = root / "models/Res_v5_densenet121"
 folder.mkdir(parents=True, exist_ok=True)
 (folder / "ft_v5_512px_finetune_0_final_0.500000.model_weights").write_text("w")
@@ -86,12 +89,15 @@ def test_stages_run_and_those_that_fail_are_named_and_passed(root, repository):
     assert again == rows
 
 
-def test_random_weights_stand_in_and_steps_are_kept(root, tmp_path):
+def test_what_a_refusal_advises_is_done_and_steps_are_kept(root, tmp_path):
     script = tmp_path / "project" / V5 / "r15_seamese_net_train_v5_finetune_512px.py"
     script.parent.mkdir(parents=True)
     script.write_text(STAND_IN)
     (row,) = rehearse(root, tmp_path / "project", "full", 3, ["v5_finetune_512"])
-    assert row.outcome == "done from random weights, since no weights; start with --weights none"
+    assert row.outcome == (
+        "done with --accumulate 2, since too large; --accumulate 2 takes 3 GB; "
+        "with --weights none, since no weights; start with --weights none"
+    )
     (step,) = rehearsed_steps(root, "full")
     assert step[1:] == (512, 4, "whole net", 7.3)
     models = root.root / "rehearsal/few/rehearsal/full/models/Res_v5_densenet121"
@@ -102,3 +108,11 @@ def test_random_weights_stand_in_and_steps_are_kept(root, tmp_path):
 def test_unknown_stages_are_refused(root, repository):
     with pytest.raises(UserError, match="no stage has r99 in its name"):
         rehearse(root, repository, "full", 1, ["r99"])
+
+
+def test_a_killed_stage_is_named(root, tmp_path):
+    script = tmp_path / "project/r10_create_kfold_split.py"
+    script.parent.mkdir()
+    script.write_text("import os\nos.kill(os.getpid(), 9)\n")
+    (row,) = rehearse(root, tmp_path / "project", "full", 1, ["create_kfold"])
+    assert row.outcome == "ended by signal 9, as where memory runs out"

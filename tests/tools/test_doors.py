@@ -9,7 +9,7 @@ from whales.stages.stage import run
 
 TOOLS = (
     "identify", "review", "report", "inspect_pickle", "evaluate", "import_dataset", "export_results",
-    "weights",
+    "weights", "plan",
 )  # fmt: skip
 
 

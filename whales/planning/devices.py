@@ -65,7 +65,7 @@ class Rates:
 
     device: Device | None
     steps: Sequence[Step]
-    net_of: Callable[[str], Net]
+    net_of: Callable[[str], Net | None]
     _found: dict[tuple[str, bool], float | None] = field(default_factory=dict)
 
     def operations_a_second(self, net: Net, frozen: bool) -> float | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -12,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from whales.base import stopping
 from whales.base.console import log
 from whales.base.errors import UserError
 from whales.base.numbers import as_number
@@ -23,7 +25,7 @@ from whales.planning.few_photos import few_photos
 from whales.stages.pipeline import Call, Stage, calls
 from whales.stages.rehearsal import link_to, rehearsal_root
 
-DONE, RANDOM_START = "done", "done from random weights"
+DONE = "done"
 # As `whales.stages.rehearsal.log_rehearsed` says it.
 _STEP = re.compile(r": (\d+) px, batch (\d+), (frozen branch|whole net): ([\d.]+) s a step$", re.M)
 _COLUMNS = ("stage", "seconds", "peak_gb", "outcome")
@@ -31,8 +33,8 @@ _STEP_COLUMNS = ("stage", "size", "pairs", "branch", "seconds")
 
 
 class Rehearsed(NamedTuple):
-    """A stage as it went. seconds: of its process; peak_gb: memory of its largest process; outcome: DONE,
-    RANDOM_START and why, or its last line.
+    """A stage as it went. seconds: of its process; peak_gb: memory of its largest process; outcome: DONE, or
+    its last line; then with which options it ran, and why.
     """
 
     stage: str
@@ -139,18 +141,32 @@ def _named(stage: Stage, only: Sequence[str]) -> bool:
 def _rehearsed(
     call: Call, project: Path, few: Workspace, root: Workspace, profile: str, steps: int
 ) -> tuple[Rehearsed, str]:
-    """Run a call; where it wants weights that are not there, once more with random ones. Also its output."""
+    """Run a call; a training that is refused runs once more with what helps. Also its output."""
     trains = "history" in call.stage.writes
     command = [str(project / call.stage.script), *call.arguments, "--profile", profile]
     command += ["--steps", str(steps)] if trains else []
     # A training makes its way to the rehearsal's root by itself.
-    where = few if trains else root
-    code, output, seconds, peak = _run(command, where.root)
-    outcome = DONE if code == 0 else _last_line(output)
-    if code == 2 and trains and "--weights" in outcome:
-        code, output, seconds, peak = _run([*command, "--weights", "none"], where.root)
-        outcome = f"{RANDOM_START}, since {outcome}" if code == 0 else _last_line(output)
+    where, helped = (few if trains else root).root, ""
+    while True:
+        code, output, seconds, peak = _run(command, where)
+        last = _last_line(output)
+        remedy = _remedy(last) if code == 2 and trains else []
+        if not remedy or remedy[0] in command:
+            break
+        command += remedy
+        helped += f" with {' '.join(remedy)}, since {last};"
+    if code < 0:
+        last = f"ended by signal {-code}" + ", as where memory runs out" * (code == -signal.SIGKILL)
+    outcome = (DONE if code == 0 else last) + helped.removesuffix(";")
     return Rehearsed(call.name, seconds, peak, outcome), output
+
+
+def _remedy(refusal: str) -> list[str]:
+    """Options with which a training that refused its first weights, or its memory, can be rehearsed."""
+    parts = re.search(r"--accumulate (\d+)", refusal)
+    if parts:
+        return ["--accumulate", parts[1]]
+    return ["--weights", "none"] if "--weights" in refusal else []
 
 
 def _run(command: Sequence[str], root: Path) -> tuple[int, str, float, float]:
@@ -162,8 +178,13 @@ def _run(command: Sequence[str], root: Path) -> tuple[int, str, float, float]:
             [sys.executable, *command], env=environment, stdin=subprocess.DEVNULL,
             stdout=output, stderr=subprocess.STDOUT,
         )  # fmt: skip
-        _, status, usage = os.wait4(child.pid, 0)
-        child.returncode = os.waitstatus_to_exitcode(status)
+        try:
+            _, status, usage = os.wait4(child.pid, 0)
+            child.returncode = os.waitstatus_to_exitcode(status)
+        finally:
+            if child.returncode is None:  # a signal came: the stage keeps what it has done, too
+                child.send_signal(stopping.requested() or signal.SIGTERM)
+                child.wait()
         output.seek(0)
         text = output.read()
     unit = 1 if sys.platform == "darwin" else 1024

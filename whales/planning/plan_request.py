@@ -1,0 +1,90 @@
+"""What is asked of `tools/plan.py`, and the answer."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from whales.base.errors import UserError
+from whales.base.numbers import as_number
+from whales.nets.net import Net
+from whales.planning import plan_table
+from whales.planning.amounts import COMPETITION, amounts
+from whales.planning.devices import DEVICES, HERE, Rates, devices_of
+from whales.planning.forecasting import forecasts, schedule
+from whales.planning.rehearsing import rehearse, rehearsed_steps
+from whales.stages.options import RunOptions, positive
+from whales.stages.pipeline import STAGES
+from whales.training.plan import Plan
+
+_TRAINING = "train", "warmstart"  # in the names of the stages that train
+
+
+@dataclass(frozen=True)
+class PlanRequest:
+    """The tool's own options, named as on its command line."""
+
+    gpu: str = "h100:1"
+    price: float | None = None
+    csv: Path | None = None
+    rehearse: bool = False
+    measure: bool = False
+    epoch_steps: int = 2
+    only: tuple[str, ...] = ()
+
+
+def add_plan_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of a `PlanRequest`."""
+    add = parser.add_argument
+    add("--gpu", default="h100:1", metavar="NAME:N", help=f"of {', '.join(DEVICES)}, {HERE}")
+    add("--price", type=_not_negative, help="of a device's hour (default: a guess of 2026)")
+    add("--csv", type=Path, metavar="FILE", help="write a row a call here as well")
+    add("--rehearse", action="store_true", help="run every stage for a few steps")
+    add("--measure", action="store_true", help="run the stages that train for a few steps")
+    add(
+        "--steps", dest="epoch_steps", type=positive, default=2, metavar="N", help="of an epoch (2)"
+    )
+    add("--only", nargs="+", default=(), metavar="PART", help="rehearse stages so named")
+
+
+def _not_negative(text: str) -> float:
+    number = as_number(text)
+    if not 0 <= number < math.inf:
+        raise argparse.ArgumentTypeError(f"expected a number from 0, received {text}")
+    return number
+
+
+def answer(
+    request: PlanRequest,
+    options: RunOptions,
+    project: Path,
+    net_of: Callable[[str], Net | None],
+    plans_of: Callable[[str, str], Sequence[Plan]],
+) -> None:
+    """Rehearse, or forecast and show; see `tools/plan.py`.
+
+    project: the folder of the scripts; net_of: script -> its net, None for one that runs no net; plans_of:
+    key of a stage and profile -> the plans that it trains. `UserError` for an unknown device or stage.
+    """
+    (name, count), workspace, profile = devices_of(request.gpu), options.workspace, options.profile
+    if request.rehearse or request.measure:
+        only = request.only or (() if request.rehearse else _TRAINING)
+        rehearse(workspace, project, profile, request.epoch_steps, only)
+        return
+    steps = rehearsed_steps(workspace, profile)
+    if name == HERE and not steps:
+        raise UserError("nothing was measured here yet; run tools/plan.py --measure first")
+    nets = {stage.script: net for stage in STAGES if (net := net_of(stage.script))}
+    plans = {stage.script: plans_of(stage.key, profile) for stage in STAGES if stage.script in nets}
+    rates = Rates(DEVICES.get(name), steps, net_of)
+    found = forecasts(profile, amounts(workspace) or COMPETITION, rates, plans, nets)
+    runs = schedule(found, profile, count)
+    price = request.price
+    if price is None:
+        price = DEVICES[name].price if name in DEVICES else 0.0
+    plan_table.show(runs, profile, count, price)
+    if request.csv:
+        plan_table.write(request.csv, runs)
