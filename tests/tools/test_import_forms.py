@@ -329,7 +329,7 @@ def test_other_columns_are_carried(photos, import_dataset, capsys):
 
 
 def test_columns_of_another_case_and_marks_of_spreadsheets(photos, import_dataset):
-    text = "\ufeffPHOTO;Identity;DATE\r\np0.jpg;Zo\u00eb;2019-07-14\r\n"
+    text = "\ufeffFile name;Whale-ID;DATE\r\np0.jpg;Zo\u00eb;2019-07-14\r\n"
     (photos / "t.csv").write_bytes(text.encode())
     assert import_dataset(photos / "t.csv")[1] == ["p0.jpg", "Zo\u00eb", "2019-07-14"]
 

@@ -239,8 +239,8 @@ class _Finder:
         for same in (
             lambda column: column == name,
             lambda column: column.rpartition(".")[2] == name,
-            lambda column: column.casefold() == name.casefold(),
-            lambda column: column.rpartition(".")[2].casefold() == name.casefold(),
+            lambda column: _bare(column) == _bare(name),
+            lambda column: _bare(column.rpartition(".")[2]) == _bare(name),
         ):
             found = [column for column in self.columns if same(column)]
             if len(found) == 1:
@@ -256,12 +256,12 @@ class _Finder:
 
     def usual(self, names: Sequence[str]) -> str:
         """The first usual name that is a column, else one of another case, else a nested one; "" for none."""
-        whole = {column.casefold(): column for column in reversed(self.columns)}
-        last = {column.rpartition(".")[2].casefold(): column for column in reversed(self.columns)}
+        whole = {_bare(column): column for column in reversed(self.columns)}
+        last = {_bare(column.rpartition(".")[2]): column for column in reversed(self.columns)}
         for known in ({column: column for column in self.columns}, whole, last):
             for name in names:
                 # `id` is the number of a row as often as not.
-                found = known.get(name) or (known.get(name.casefold()) if name != "Id" else "")
+                found = known.get(name) or (known.get(_bare(name)) if name != "Id" else "")
                 if found:
                     return found
         return ""
@@ -343,6 +343,11 @@ class _Finder:
             f"its first line names photo {photos[0]}, so that it has no header; name all columns in their "
             f"order, such as --columns {' '.join(names)}"
         )
+
+
+def _bare(column: str) -> str:
+    """A column's name without case, blanks and dashes: `Whale ID` is `whale_id`."""
+    return re.sub(r"[\s_-]+", "", column.casefold())
 
 
 def _names_a_photo(column: str) -> bool:
