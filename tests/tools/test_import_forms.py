@@ -235,6 +235,34 @@ def test_photos_that_could_be_several_or_none_are_not_guessed(tmp_path, name, sa
     refused(lambda: PhotoNames(tmp_path).find(name), said)
 
 
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("C:/Users/ann/2019/a.jpg", "2019/a.jpg"), ("/home/ann/photos/b.JPG", "b.jpg"),
+        ("D:/card/2018/a.jpg", None),
+    ],
+)  # fmt: skip
+def test_paths_of_another_machine_count_by_their_ends(tmp_path, name, file):
+    for place in ("2019/a.jpg", "b.jpg"):
+        photo(tmp_path / place)
+    if file:
+        assert PhotoNames(tmp_path).find(name) == tmp_path / file
+    else:
+        refused(lambda: PhotoNames(tmp_path).find(name), "is not in")
+
+
+def test_several_photos_in_a_cell(photos, import_dataset):
+    source = write_lines(photos / "t.csv", "photo,identity", "p0.jpg; p1.jpg,Ann", "p2|p3,Bob")
+    assert [row[:2] for row in import_dataset(source)[1:]] == [
+        ["p0.jpg", "Ann"], ["p1.jpg", "Ann"], ["p2", "Bob"], ["p3", "Bob"],
+    ]  # fmt: skip
+
+
+def test_a_header_below_a_title(photos, import_dataset):
+    source = write_lines(photos / "t.csv", "Our whales,", ",", "photo,identity", "p0.jpg,Ann")
+    refused(lambda: import_dataset(source), "below other lines (photo, identity)")
+
+
 def test_names_in_both_unicode_forms(tmp_path, import_dataset, capsys):
     composed, apart = (unicodedata.normalize(form, "Zo\u00eb.jpg") for form in ("NFC", "NFD"))
     photo(tmp_path / apart, 90)

@@ -18,7 +18,7 @@ from whales.photos.photos import PHOTO_SUFFIXES
 UNKNOWN = (
     "newwhale", "unknown", "unmatched", "na", "nan", "none", "null", "nil", "unidentified", "notidentified",
     "unid", "noid", "unk", "unkn", "blank", "tbd", "notknown", "undetermined", "indet", "noname", "unnamed",
-    "uncertain", "unsure", "unbekannt", "inconnu", "desconocido", "desconhecido",
+    "uncertain", "unsure", "unassigned", "unbekannt", "inconnu", "desconocido", "desconhecido",
 )  # fmt: skip
 USUAL = {
     "photo": (
@@ -202,7 +202,7 @@ def columns_of(
         identity = else_identity
     for name, found in (("photo", photos), ("identity", identity)):
         if not found and (name == "photo" or need_identity):
-            headless = "" if form.columns else finder.headless()
+            headless = "" if form.columns else finder.headless() or _lower_header(frame)
             name_it = f"name it with --{name}-column (received {', '.join(finder.columns)})"
             raise UserError(f"{source}: no column of the {name}; {headless or name_it}")
     log(*finder.unread(photos, dates := finder.dates(form)))
@@ -218,6 +218,16 @@ def columns_of(
         boxes,
         form.box_format or usual,
     )
+
+
+def _lower_header(frame: pd.DataFrame) -> str:
+    """What to do about a header that lies below others lines, "" where none does."""
+    usual = {_bare(name) for name in USUAL["photo"]}
+    for cells in frame.head(10).itertuples(index=False, name=None):
+        if any(isinstance(cell, str) and _bare(cell) in usual for cell in cells):
+            names = ", ".join(str(cell) for cell in cells if str(cell).strip())
+            return f"its header seems to lie below other lines ({names}); take these out"
+    return ""
 
 
 def has_photos(frame: pd.DataFrame, form: Form) -> bool:
