@@ -1,4 +1,4 @@
-"""Training steps: SE-ResNeXt50's grouped convolutions; the three nets at full size on an accelerator."""
+"""Training steps of the three nets at full size, SE-ResNeXt50's grouped convolutions, and inference."""
 
 from __future__ import annotations
 
@@ -7,19 +7,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmarks.measure import Line, alternately
+from benchmarks.measure import Line, alternately, matrix_product_rate
 from kernel_snn.a00_net_kernel import NET as KERNEL
 from siamese_net_v5_densenet121.a00_net_v5 import NET as V5
 from siamese_net_v6_se_resnext.a00_net_v6 import NET as V6
 from siamese_net_v6_se_resnext.a01_seamese_net_models_v6 import FULL, SMOKE, Shape
 
 if TYPE_CHECKING:
+    import keras
+
     from whales.nets.net import Net
     from whales.nets.network import SiameseNetwork
 
-# Largest photos of each net, and the pairs of a step there (method, section 5).
+# Largest photos of each net, and the pairs of a step there (method, section 5); the smallest, for a CPU.
 NETS = ((V5, 512, 4), (V6, 384, 4), (KERNEL, 1024, 20))
-SMALL = ((V6, 32, 2),)
+SMALLEST = ((V5, 224, 12), (V6, 224, 6), (KERNEL, 384, 64))
+QUICK = ((V6, 32, 2),)
 STEPS = 20
 
 # ResNeXt's grouped 3x3 convolutions cost what plain ones of half their width do: 32 groups of 4 channels
@@ -30,7 +33,7 @@ _GROUPED, _PLAIN = 2, 4
 def lines(quick: bool) -> Iterator[Line]:
     """A step of SE-ResNeXt50 beside plain convolutions of the same cost; the nets beside Keras's loop.
 
-    The nets at full size would take hours on a CPU: they need an accelerator.
+    Their largest photos would take hours on a CPU: those need an accelerator.
     """
     from whales.scores.pair_scores_gpu import available
 
@@ -42,14 +45,29 @@ def lines(quick: bool) -> Iterator[Line]:
         f"training step of {shape.name}, {pairs} pairs at {size} px", "s", ours, plain, bar=1 / 1.5,
         note="plain: no groups, 3x3 convolutions half as wide, which cost the same",
     )  # fmt: skip
+    rate = matrix_product_rate(512 if quick else 4096)
     if quick:
-        yield from (_against_keras(*small, "smoke", 2, 2) for small in SMALL)
+        yield from (_against_keras(*small, "smoke", 2, 2, rate) for small in QUICK)
     elif available():
         yield from (_against_keras(*large, "full", STEPS, 5) for large in NETS)
+    else:
+        yield from (_against_keras(*small, "full", 1, 3, rate) for small in SMALLEST)
+        yield from (_inference(net, rate) for net, _, _ in NETS)
 
 
-def _against_keras(net: Net, size: int, pairs: int, profile: str, steps: int, repeats: int) -> Line:
-    """Steps a second of a net, beside Keras's own loop over NumPy arrays."""
+def _against_keras(
+    net: Net,
+    size: int,
+    pairs: int,
+    profile: str,
+    steps: int,
+    repeats: int,
+    rate: float | None = None,
+) -> Line:
+    """Steps a second of a net, beside Keras's own loop over NumPy arrays.
+
+    rate: GFLOP/s of a matrix product, None where its share is not asked for.
+    """
     import keras
 
     network = net.build(size, None, profile)
@@ -63,8 +81,45 @@ def _against_keras(net: Net, size: int, pairs: int, profile: str, steps: int, re
 
     seconds = alternately((_epoch(network, sides, labels, steps), keras_loop), repeats)
     what = f"training steps of {net.name}, {pairs} pairs at {size} px"
-    rates = (steps / taken for taken in seconds)
-    return Line(what, "steps/s", *rates, note="plain: train_on_batch")
+    ours, theirs = (steps / taken for taken in seconds)
+    limit = None if rate is None else rate * 1e9 / (6 * pairs * operations_of(network.branch))
+    return Line(
+        what, "steps/s", ours, theirs, limit, note=f"plain: train_on_batch{_share(ours, limit)}"
+    )
+
+
+def _inference(net: Net, rate: float) -> Line:
+    """Photos a second through a net's branch, one at a time, beside Keras's `predict_on_batch`."""
+    size = net.sizes["full"]
+    network = net.build(size, None, "full")
+    photo = np.random.default_rng(0).random((1, size, size, 3), dtype=np.float32)
+    ways = (lambda: network.features(photo), lambda: network.branch.predict_on_batch(photo))
+    ours, theirs = (1 / taken for taken in alternately(ways, 5))
+    limit = rate * 1e9 / operations_of(network.branch)
+    note = f"plain: predict_on_batch{_share(ours, limit)}"
+    return Line(
+        f"photos through {net.name} at {size} px", "photos/s", ours, theirs, limit, note=note
+    )
+
+
+def _share(ours: float, limit: float | None) -> str:
+    return "" if limit is None else f"; {100 * ours / limit:.0f}% of a matrix product's rate"
+
+
+def operations_of(branch: keras.Model) -> float:
+    """Multiplications and additions of a branch's convolutions for one photo; a step takes six times them.
+
+    That is forward, and twice as much back, on both sides of a pair.
+    """
+    import keras
+
+    total = 0.0
+    for layer in branch.layers:
+        if isinstance(layer, keras.layers.Conv2D):
+            height, width, channels = layer.output.shape[1:]
+            taps = np.prod(layer.kernel_size) * layer.input.shape[-1] / layer.groups
+            total += 2.0 * taps * height * width * channels
+    return total
 
 
 def _step(shape: Shape, size: int, pairs: int, groups: int, narrow: int) -> Callable[[], object]:

@@ -9,16 +9,12 @@ import statistics
 import sys
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from benchmarks.measure import Line, matrix_product_rate, process
 from benchmarks.networks import NETS as LARGEST
-from benchmarks.networks import random_pairs
-
-if TYPE_CHECKING:
-    import keras
+from benchmarks.networks import operations_of, random_pairs
 
 NETS = {net.name: net for net, _, _ in LARGEST}
 # Net, pixels a side, pairs at once, whether the branch is frozen (method, section 5). The kernel net's 20
@@ -68,19 +64,6 @@ def measure(name: str, size: int, pairs: int, frozen: bool, profile: str) -> tup
     seconds = statistics.median(np.diff(ends)[1:])
     # Forward, and twice as much back, on both sides.
     return seconds, 2 * pairs * (1 if frozen else 3) * operations_of(network.branch)
-
-
-def operations_of(branch: keras.Model) -> float:
-    """Multiplications and additions of a branch's convolutions for one photo."""
-    import keras
-
-    total = 0.0
-    for layer in branch.layers:
-        if isinstance(layer, keras.layers.Conv2D):
-            height, width, channels = layer.output.shape[1:]
-            taps = np.prod(layer.kernel_size) * layer.input.shape[-1] / layer.groups
-            total += 2.0 * taps * height * width * channels
-    return total
 
 
 if __name__ == "__main__":

@@ -58,7 +58,7 @@ def test_operations_of_convolutions_by_hand():
     """A 3x3 convolution of 8 channels in 2 groups to 6, 5x4 pixels: 36 taps for each of 120 values."""
     import keras
 
-    from benchmarks.steps import operations_of
+    from benchmarks.networks import operations_of
 
     photo = keras.Input((5, 4, 8))
     x = keras.layers.Conv2D(6, 3, padding="same", groups=2)(photo)

@@ -21,8 +21,8 @@ from whales.files.decisions import DecisionLog
 from whales.files.workspace import Workspace
 from whales.reviewing.relabelling import apply_decisions
 from whales.reviewing.review_app import review
-from whales.reviewing.review_results import results_of
 from whales.scores.ensemble import test_parts
+from whales.scores.query_results import results_of
 from whales.stages.options import ArgumentParser
 from whales.stages.stage import run
 

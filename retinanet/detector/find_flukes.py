@@ -13,7 +13,7 @@ import argparse
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,7 +22,7 @@ import numpy as np
 from retinanet.detector.detections import both_views, views
 from retinanet.detector.geometry import DETECTOR_FOLDS, DETECTORS
 from retinanet.detector.model_files import load_model
-from retinanet.detector.network import network_input, predictor
+from retinanet.detector.network import Predict, network_input, predictor
 from whales.base.concurrency import read_ahead
 from whales.base.console import log
 from whales.base.errors import UserError
@@ -69,24 +69,38 @@ def find_flukes(
     Returns at most four for each photo, best first; none for a photo that cannot be read. Raises
     `UserError` where the work root's detector does not fit.
     """
-    environment = {**os.environ, "WHALES_ROOT": str(workspace.root)}
-    source = str(Path(__file__).resolve().parents[2])
-    environment["PYTHONPATH"] = os.pathsep.join(
-        filter(None, (source, os.environ.get("PYTHONPATH")))
-    )
     with temporary_folder() as folder:
-        request, answer = folder / "request.pkl", folder / "answer.pkl"
-        save(request, [os.path.abspath(photo) for photo in photos])
+        request, answer = save_request(folder, photos), folder / "answer.pkl"
         command = [sys.executable, "-m", "retinanet.detector.find_flukes"]
         command += [str(request), str(answer), "--profile", profile, "--workers", str(workers)]
         done = subprocess.run(
-            command, env=environment, capture_output=True, text=True, errors="replace", check=False
-        )
+            command, env=detector_environment(workspace), capture_output=True, text=True,
+            errors="replace", check=False,
+        )  # fmt: skip
         if done.returncode == 2:
             raise UserError(done.stderr.strip().splitlines()[-1].removeprefix("error: "))
         if done.returncode:
             raise RuntimeError(f"the detector's process failed:\n{done.stderr}")
-        rows = load(answer)
+        return read_answer(answer, photos)
+
+
+def detector_environment(workspace: Workspace) -> dict[str, str]:
+    """The environment of a process of the detector: the work root, and where this project lies."""
+    source = str(Path(__file__).resolve().parents[2])
+    path = os.pathsep.join(filter(None, (source, os.environ.get("PYTHONPATH"))))
+    return {**os.environ, "WHALES_ROOT": str(workspace.root), "PYTHONPATH": path}
+
+
+def save_request(folder: Path, photos: Sequence[Path]) -> Path:
+    """Write which photos are asked for, and say where."""
+    path = folder / "request.pkl"
+    save(path, [os.path.abspath(photo) for photo in photos])
+    return path
+
+
+def read_answer(path: Path, photos: Sequence[Path]) -> dict[Path, list[DetectedFluke]]:
+    """The detections of each of the photos, none for one that could not be read."""
+    rows = load(path)
     return {
         photo: [
             DetectedFluke(score, (x1, y1, x2, y2))
@@ -96,12 +110,19 @@ def find_flukes(
     }
 
 
+# (photos, profile, workers, workspace) -> photo -> its detections, best first
+FindFlukes = Callable[[Sequence[Path], str, int, Workspace], dict[Path, list[DetectedFluke]]]
+
+
 def boxes_of(
-    photos: Sequence[Path], options: RunOptions, all_flukes: bool = False
+    photos: Sequence[Path],
+    options: RunOptions,
+    all_flukes: bool = False,
+    find: FindFlukes = find_flukes,
 ) -> dict[Path, list[PixelBox]]:
     """Boxes (x1, y1, x2, y2) in each photo held upright, none where the whole frame is to be used.
 
-    all_flukes: all of a photo's flukes, not its best alone.
+    all_flukes: all of a photo's flukes, not its best alone; find: what runs the detector.
     """
     detector = converted_detector(options.workspace)
     if detector is None:
@@ -111,7 +132,7 @@ def boxes_of(
     bar = progress_bar("detection", len(photos))
     for start in range(0, len(photos), _CHUNK):
         chunk = photos[start : start + _CHUNK]
-        flukes |= find_flukes(chunk, options.profile, options.workers, options.workspace)
+        flukes |= find(chunk, options.profile, options.workers, options.workspace)
         bar.update(len(chunk))
     bar.close()
     boxes = {photo: fluke_boxes(flukes[photo], all_flukes) for photo in photos}
@@ -141,6 +162,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     if path is None:
         raise UserError("no converted detector; run retinanet/r31_convert_retinanet_model.py")
     predict = predictor(load_model(path, options.profile))
+    detect(predict, load(args.request), args.answer, options)
+
+
+def detect(predict: Predict, photos: Sequence[str], answer: Path, options: RunOptions) -> None:
+    """Write ANSWER for a request's photos; predict: of `predictor`."""
     sizes: dict[str, tuple[int, int]] = {}
 
     def read(name: str) -> tuple[str, np.ndarray] | None:
@@ -153,11 +179,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         return name, network_input(pixels, DETECTORS[options.profile])
 
     answers = {}
-    photos = filter(None, read_ahead(read, load(args.request), options.workers))
-    for name, entry in both_views(predict, photos):
+    inputs = filter(None, read_ahead(read, photos, options.workers))
+    for name, entry in both_views(predict, inputs):
         detections = sorted(merge_views(*views(entry)), key=lambda detection: -detection.score)
         answers[name] = [[score, *to_pixels(box, *sizes[name])] for _, score, box in detections]
-    save(args.answer, answers)
+    save(answer, answers)
 
 
 def _files(parser: argparse.ArgumentParser) -> None:

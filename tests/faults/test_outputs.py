@@ -22,7 +22,8 @@ from whales.base import console
 from whales.base.progress import progress_bar
 from whales.base.tables import as_text, csv_text, from_text, read_table
 from whales.base.workbooks import write_workbook
-from whales.exchange.exporting import Sighting, write_folders, write_histories, write_table
+from whales.exchange.exporting import write_folders, write_histories, write_table
+from whales.exchange.sightings import Sighting
 from whales.files.decisions import Decision, DecisionLog
 from whales.files.workspace import Workspace
 from whales.identifying.agreement import drawing_paths
@@ -316,7 +317,7 @@ def page(work_root):
     """The page's client on one photo, and how to post to it."""
     from whales.base.pickles import save
     from whales.reviewing.review_app import review_app
-    from whales.reviewing.review_results import results_of_table
+    from whales.scores.query_results import results_of_table
 
     ws = Workspace(work_root)
     names = {"k1": "ann", "k#2 ?%41": "bob"}

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from whales.base.pickles import save
-from whales.exchange.exporting import read_decisions
+from whales.exchange.sightings import read_decisions
 from whales.files.decided_photos import DecidedPhotos
 from whales.files.decisions import (
     DECISION_COLUMNS,
@@ -26,7 +26,7 @@ from whales.files.labels import identities_of, read_labels
 from whales.files.workspace import Workspace
 from whales.reviewing.relabelling import apply_decisions
 from whales.reviewing.review_app import Desk, Filter, review_app
-from whales.reviewing.review_results import decided_photos, results_of_table
+from whales.scores.query_results import decided_photos, results_of_table
 
 FORMER = ",".join(FORMER_COLUMNS)
 KNOWN = {"k1": "ann", "k2": "bob"}

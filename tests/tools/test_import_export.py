@@ -13,11 +13,12 @@ from helpers import refused, write_lines
 from retinanet.detector import find_flukes
 from whales.base.pickles import load, save
 from whales.exchange.drawing import draw_playground, draw_test
-from whales.exchange.exporting import capture_histories, read_decisions, read_sightings
+from whales.exchange.exporting import capture_histories
 from whales.exchange.forms import Form, Record, records_of
+from whales.exchange.sightings import read_decisions, read_sightings
 from whales.files.dataset import crop_tables, training_data, training_reads
 from whales.files.workspace import Workspace
-from whales.reviewing.review_results import results_of_table
+from whales.scores.query_results import results_of_table
 
 WIDTH, HEIGHT = 60, 40
 RED, BLUE = (200, 30, 30), (20, 20, 200)
@@ -727,15 +728,15 @@ def test_tables(answered, script, tmp_path):
         ["--csv", str(out), "--xlsx", str(tmp_path / "out.xlsx")]
     )
     expected = [
-        ["photo", "image", "identity", "source", "date", "split", "x", "y", "w", "h",
+        ["photo", "image", "identity", "source", "decided_by", "date", "split", "x", "y", "w", "h",
          "answer_1", "answer_2", "answer_3", "answer_4", "answer_5"],
-        ["p4.jpg", "p4.jpg", "unmatched", "decision", "2019-01-01", "test", "4", "4", "10", "10",
+        ["p4.jpg", "p4.jpg", "unmatched", "decision", "me", "2019-01-01", "test", "4", "4", "10", "10",
          "Ann Lee", "unmatched", "Bob", "", ""],
-        ["p5.jpg", "p5.jpg", "Bob", "decision", "2019-01-02", "test", "5", "5", "10", "10",
+        ["p5.jpg", "p5.jpg", "Bob", "decision", "me", "2019-01-02", "test", "5", "5", "10", "10",
          "unmatched", "Bob", "Ann Lee", "", ""],
-        ["p6.jpg", "p6.jpg", "Bob", "answer", "", "test", "6", "6", "10", "10",
+        ["p6.jpg", "p6.jpg", "Bob", "answer", "", "", "test", "6", "6", "10", "10",
          "Bob", "unmatched", "Ann Lee", "", ""],
-        ["p7.jpg", "p7.jpg", "unmatched", "answer", "2020-01-01", "test", "7", "7", "10", "10",
+        ["p7.jpg", "p7.jpg", "unmatched", "answer", "", "2020-01-01", "test", "7", "7", "10", "10",
          "unmatched", "Ann Lee", "Bob", "", ""],
     ]  # fmt: skip
     assert rows(out) == expected

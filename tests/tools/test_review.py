@@ -20,7 +20,7 @@ from scipy import sparse
 from werkzeug.serving import make_server
 
 from whales.base.pickles import save
-from whales.exchange.exporting import read_decisions
+from whales.exchange.sightings import read_decisions
 from whales.files import decisions as decisions_module
 from whales.files.decisions import (
     DECISION_COLUMNS,
@@ -39,13 +39,13 @@ from whales.identifying.identification import Answer, Fluke
 from whales.identifying.result_page import COLUMNS, write_csv
 from whales.reviewing.relabelling import relabel, summary_path
 from whales.reviewing.review_app import PAGE, open_socket, review_app
-from whales.reviewing.review_results import (
+from whales.reviewing.review_views import jpeg, outline
+from whales.scores.best_photos import Candidate
+from whales.scores.query_results import (
     ReviewQuery,
     results_of_root,
     results_of_table,
 )
-from whales.reviewing.review_views import jpeg, outline
-from whales.scores.best_photos import Candidate
 from whales.stages.stage import run
 
 HEADER = ",".join(DECISION_COLUMNS)

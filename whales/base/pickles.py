@@ -36,6 +36,11 @@ def save(path: Path | str, content: object, durable: bool = True) -> None:
                 pickle.dump(content, out, PROTOCOL)
 
 
+def pickled(content: object) -> bytes:
+    """The bytes that `save` writes into a `.pkl`."""
+    return pickle.dumps(content, PROTOCOL)
+
+
 def load(path: Path | str) -> Any:  # each caller knows, and checks, what its file holds
     """Read a `.pkl` or `.pklz` of plain types.
 

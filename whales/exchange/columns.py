@@ -79,7 +79,7 @@ class Form:
     "" for the first in which photos are named; categories: those that count (body parts, say), () for all.
     identity_level: which of the folders that a photo lies in is its identity: 1 the first one below the
     source, -1 the one that holds the photo.
-    date_formats: of `strptime`, see `whales.exchange.dates`.
+    date_formats: of `strptime`, see `whales.base.dates`.
     unknown: words in the identity column that mean "none of the known", in any case, besides `UNKNOWN`;
     known: words that are names all the same.
     train_words, test_words: what the split column may say, in any case, besides `playground`.

@@ -14,19 +14,16 @@ import pandas as pd
 from whales.base.console import log
 from whales.base.errors import UserError, shown
 from whales.base.folders import new_folder, require_new, unique_names
-from whales.base.pickles import load
 from whales.base.tables import csv_text, for_spreadsheets
 from whales.base.workbooks import write_workbook
 from whales.base.writing import require_space, require_writable, write_bytes, write_text
-from whales.files.boxes import Box, checked_boxes
-from whales.files.dataset import test_photos, training_identities
-from whales.files.decided_photos import DecidedPhotos
-from whales.files.decisions import SKIP, DecisionLog, words_of
-from whales.files.import_table import PLAYGROUND, TEST, TRAIN, UNMATCHED, imported
-from whales.files.labels import NEW_WHALE, stem, with_jpg
-from whales.files.submissions import ANSWERS, read_known_answers
-from whales.files.workspace import Workspace, require
-from whales.photos.photos import photo_size, require_file
+from whales.exchange.sightings import ANSWER, DECISION, Sighting
+from whales.exchange.wildbook import SPECIES, write_wildbook
+from whales.files.import_table import UNMATCHED
+from whales.files.labels import stem
+from whales.files.submissions import ANSWERS
+from whales.files.workspace import Workspace
+from whales.photos.photos import photo_header, photo_size, require_file
 
 # A date is cut to so many characters.
 OCCASIONS = {"year": 4, "month": 7, "day": 10}
@@ -38,10 +35,11 @@ class Exports:
 
     csv, xlsx: tables of photos, individuals, boxes and answers; coco: COCO JSON; capture_histories:
     individual x occasion; folders: a new folder with one for each individual, photos as links if `link`;
+    wildbook: a new folder with photos and bulk-import workbooks, species: of them, genus and epithet;
     with_labelled: the labelled photos as well, in all but the captures, which always have them;
-    occasions: one of `OCCASIONS`, None for the finest that all dates have. Raises `UserError` for
-    nothing, for a workbook of another suffix, for a folder that is there and not empty, and where one of
-    them cannot be written.
+    decided_only: of the queries those alone that people decided on; occasions: one of `OCCASIONS`, None for
+    the finest that all dates have. Raises `UserError` for nothing, for a workbook of another suffix, for a
+    folder that is there and not empty, and where one of them cannot be written.
     """
 
     csv: Path | None = None
@@ -49,38 +47,27 @@ class Exports:
     coco: Path | None = None
     capture_histories: Path | None = None
     folders: Path | None = None
+    wildbook: Path | None = None
+    species: str = SPECIES
+    decided_only: bool = False
     with_labelled: bool = False
     occasions: str | None = None
     link: bool = False
 
     def __post_init__(self) -> None:
-        if not (self.csv or self.xlsx or self.coco or self.capture_histories or self.folders):
+        files = (self.csv, self.xlsx, self.coco, self.capture_histories)
+        folders = [folder for folder in (self.folders, self.wildbook) if folder]
+        if not (any(files) or folders):
             raise UserError("nothing to write; give --csv, --xlsx, --coco, --folders or another")
         if self.xlsx and self.xlsx.suffix.lower() != ".xlsx":
             raise UserError(f"--xlsx {self.xlsx}: the name must end in .xlsx")
-        require_writable(self.csv, self.xlsx, self.coco, self.capture_histories)
-        if self.folders:
-            require_new(self.folders)
-
-
-@dataclass(frozen=True)
-class Sighting:
-    """One photo and the individual on it.
-
-    image: file name in the work root; photo: name in the data it was imported from (without
-    `data/import.csv`, the path below `data/`); individual: its name there, `unmatched` if none of
-    the known; source: label, decision or answer; split: train, test or playground; date: ISO or "";
-    box: (x1, y1, x2, y2) in pixels, or None; answers: ranked, best first, none for a labelled photo.
-    """
-
-    image: str
-    photo: str
-    individual: str
-    source: str
-    split: str
-    date: str = ""
-    box: tuple[int, int, int, int] | None = None
-    answers: tuple[str, ...] = ()
+        if len(self.species.split()) != 2:
+            raise UserError(
+                f"--species is genus and epithet, such as {SPECIES!r}; received {self.species!r}"
+            )
+        require_writable(*files)
+        if len({require_new(folder) for folder in folders}) < len(folders):
+            raise UserError(f"{folders[0]} is named twice; name a folder for each")
 
 
 def export(exports: Exports, sightings: Sequence[Sighting], workspace: Workspace) -> None:
@@ -88,165 +75,61 @@ def export(exports: Exports, sightings: Sequence[Sighting], workspace: Workspace
 
     All is computed, and all photos are found, before the first file is written.
     """
-    chosen = [s for s in sightings if exports.with_labelled or s.split == TEST]
+    if exports.decided_only:
+        left_out = sum(s.source == ANSWER for s in sightings)
+        sightings = [s for s in sightings if s.source != ANSWER]
+        log(f"{left_out} photos that nobody has decided on are left out")
+    chosen = [s for s in sightings if exports.with_labelled or s.asked]
     table = sightings_table(chosen)
     content = coco(chosen, workspace) if exports.coco else {}
-    histories = None
+    histories, unseen = None, 0
     if exports.capture_histories:
-        histories, left_out = capture_histories(sightings, exports.occasions)
-        for reason, photos in left_out.items():
-            log(f"capture histories: {photos} photos {reason} capture nobody")
+        histories, unseen = _histories(sightings, exports.occasions)
     if exports.folders:
         write_folders(exports.folders, chosen, workspace, exports.link)
+    if exports.wildbook:
+        write_wildbook(exports.wildbook, chosen, workspace, exports.species)
     for path in filter(None, (exports.csv, exports.xlsx)):
         write_table(path, table)
     if exports.coco:
         write_coco(exports.coco, content)
     if exports.capture_histories and histories is not None:
-        write_histories(exports.capture_histories, histories)
+        write_histories(exports.capture_histories, histories, unseen)
     matched = sum(s.individual != UNMATCHED for s in chosen)
-    decided = sum(s.source == "decision" for s in chosen)
+    decided = sum(s.source == DECISION for s in chosen)
     log(f"{len(chosen)} photos, {matched} matched, {decided} of them decided by people")
 
 
-def read_sightings(
-    workspace: Workspace, answers: Path | None = None, decisions: Path | None = None
-) -> list[Sighting]:
-    """Sightings of all labelled photos, then of the answered ones, each in file order.
-
-    answers: a submission (default: the ensemble's); decisions: a table `DECISION_COLUMNS` (default:
-    the work root's, if it is there). A decision wins over the first answer; without a submission there
-    are only the decided photos. Raises `UserError` naming file and row.
-    """
-    path = require(workspace, decisions) if decisions else workspace.file("decisions")
-    needed = answers is not None or not path.exists()
-    answers = answers or workspace.file("submission")
-    if needed:
-        require(workspace, answers)
-    labels = training_identities(workspace)
-    if answers.exists():
-        ranked = read_known_answers(answers, labels.values())
-    else:
-        log(f"{answers} is not there: of the test photos only those that people decided on")
-        ranked = {name: [] for name in test_photos(workspace)}
-    decided: dict[str, str] = {}
-    if path.exists():
-        decided = read_decisions(path, ranked, labels, workspace)
-        workspace.digests.remember()
-    rows = imported(workspace)
-    names = {row["Id"]: row["identity"] for row in rows.values() if row["identity"]}
-    names |= {NEW_WHALE: UNMATCHED}
-    if UNMATCHED in labels.values() or UNMATCHED in names:
-        raise UserError(
-            f"an identity is called {UNMATCHED}, which means none; give it another name"
-        )
-    boxes = _boxes(workspace)
-
-    def sighting(name: str, identity: str, source: str, split: str) -> Sighting:
-        row = rows.get(name, {})
-        photo = row.get("original") or f"{split}/{with_jpg(name)}"
-        individual, date = names.get(identity, identity), row.get("date", "")
-        box = _whole_pixels(boxes[name]) if name in boxes else None
-        answers = ranked[name] if split == TEST else []
-        named = tuple(names.get(answer, answer) for answer in answers)
-        return Sighting(with_jpg(name), photo, individual, source, split, date, box, named)
-
-    sightings = [sighting(name, identity, "label", TRAIN) for name, identity in labels.items()]
-    # Identities lent to the playground are individuals all the same.
-    sightings += [
-        sighting(name, row["Id"], "label", PLAYGROUND)
-        for name, row in rows.items()
-        if row["split"] == PLAYGROUND
-    ]
-    for name, best in ranked.items():
-        if name in decided or best:
-            source = "decision" if name in decided else "answer"
-            sightings.append(sighting(name, decided.get(name) or best[0], source, TEST))
-    return sightings
-
-
-def _whole_pixels(box: Box) -> tuple[int, int, int, int]:
-    x1, y1, x2, y2 = (int(value) for value in box)
-    return x1, y1, x2, y2
-
-
-def read_decisions(
-    path: Path | str,
-    queries: Mapping[str, object],
-    labels: Mapping[str, str],
-    workspace: Workspace | None = None,
-) -> dict[str, str]:
-    """Query (stem) -> identity or `new_whale` that people settled on.
-
-    Left out are queries whose last decision is a skip, those on which people differ, and decisions on
-    photos of other content, even of the same name (the log names both). queries: test photos, keyed by
-    stem; labels: stem -> identity of the training photos; workspace: where the photos are (None: only
-    decisions that know no content are taken). Raises `UserError` naming the line.
-    """
-    rows = DecisionLog(path).rows()
-    for row in rows:
-        if stem(row.query) not in queries and not row.query_content:
-            raise UserError(
-                f"{path}, line {row.line}: query {row.query} is no test photo of this work root; "
-                "take the row out"
-            )
-    known = {*labels.values()} - {NEW_WHALE}
-    settled: dict[str, str] = {}
-    differing = []
-    names = list(queries)
-    verdicts = _decided_photos(names, workspace).verdicts(rows)
-    for index, stack in verdicts.of_photo.items():
-        query = names[index]
-        words = words_of(stack, labels, known, path)
-        if len({*words.values()}) > 1:
-            differing.append(query)
-        elif stack[-1].decision != SKIP:
-            settled[query] = words[stack[-1].who]
-    if differing:
-        log(f"{path}: people differ on {', '.join(differing)}: no decision there")
-    if verdicts.elsewhere:
-        others = ", ".join(verdicts.elsewhere)
-        log(f"{path}: decisions on photos that are no test photos are left out: {others}")
-    for note in verdicts.notes():
-        log(f"{path}: {note}")
-    return settled
-
-
-def _decided_photos(names: Sequence[str], workspace: Workspace | None) -> DecidedPhotos:
-    """The test photos (stems) of a work root, as decisions name them."""
-    if workspace is None:
-        return DecidedPhotos(names)
-    digest = workspace.digests.of
-    return DecidedPhotos(
-        names,
-        lambda index: digest(workspace.test_photo(names[index])),
-        lambda name: digest(workspace.train_photo(name)),
+def _histories(sightings: Sequence[Sighting], occasions: str | None) -> tuple[pd.DataFrame, int]:
+    """Capture histories, and how many of their captures nobody looked at; the log counts both."""
+    histories, left_out = capture_histories(sightings, occasions)
+    for reason, photos in left_out.items():
+        log(f"capture histories: {photos} photos {reason} capture nobody")
+    captures, unseen = int(histories.to_numpy().sum()), unseen_captures(sightings, histories)
+    log(
+        f"capture histories: {captures} captures, {unseen} of which nobody looked at"
+        + (" (first answers of the nets; --decided-only leaves them out)" if unseen else "")
     )
-
-
-def _boxes(workspace: Workspace) -> dict[str, Box]:
-    """Stem -> box: the final boxes, else the first ones; none where there is no file of either."""
-    pairs = (
-        ("boxes_averaged_playground", "boxes_playground_v2"), ("boxes_averaged", "boxes_v5")
-    )  # fmt: skip
-    boxes: dict[str, Box] = {}
-    for keys in pairs:
-        present = [path for path in map(workspace.file, keys) if path.exists()]
-        boxes |= checked_boxes(load(present[0]), present[0]) if present else {}
-    return boxes
+    return histories, unseen
 
 
 def sightings_table(sightings: Sequence[Sighting]) -> pd.DataFrame:
-    """A row per photo: photo, image, identity, source, date, split, x, y, w, h, answer_1 .. answer_5."""
+    """A row per photo: photo, image, identity, source, decided_by, date, split, x, y, w, h, answer_1 ..
+    answer_5, and the carried columns.
+    """
     rows = []
+    details = list(dict.fromkeys(column for s in sightings for column in s.details))
     for s in sightings:
         x1, y1, x2, y2 = s.box or (0, 0, 0, 0)
         box = (x1, y1, x2 - x1, y2 - y1) if s.box else ("",) * 4
         answers = [*s.answers, *[""] * ANSWERS][:ANSWERS]
-        rows.append((s.photo, s.image, s.individual, s.source, s.date, s.split, *box, *answers))
-    columns = ["photo", "image", "identity", "source", "date", "split", "x", "y", "w", "h"]
-    columns += [f"answer_{rank}" for rank in range(1, ANSWERS + 1)]
-    return pd.DataFrame(rows, columns=columns, dtype=object)
+        who = s.photo, s.image, s.individual, s.source, s.decided_by, s.date, s.split
+        rows.append((*who, *box, *answers, *(s.details.get(column, "") for column in details)))
+    columns = ["photo", "image", "identity", "source", "decided_by", "date", "split"]
+    columns += ["x", "y", "w", "h", *(f"answer_{rank}" for rank in range(1, ANSWERS + 1))]
+    # A column that people gave may have the name of one of these.
+    carried = [f"{column}_2" if column in columns else column for column in details]
+    return pd.DataFrame(rows, columns=[*columns, *carried], dtype=object)
 
 
 def write_table(path: Path | str, table: pd.DataFrame) -> None:
@@ -273,19 +156,32 @@ def coco(sightings: Sequence[Sighting], workspace: Workspace) -> dict[str, list[
     annotations: list[dict[str, object]] = []
     for number, s in enumerate(sightings, start=1):
         if s.photo not in images:
-            width, height = sizes[s.photo] = photo_size(workspace.photo(stem(s.image)))
+            width, height = sizes[s.photo] = _size(s, workspace)
             images[s.photo] = {
                 "id": len(images) + 1, "file_name": s.photo, "width": width, "height": height,
-                "date_captured": s.date, "split": s.split,
+                "date_captured": s.date, "split": s.split, **_other(s.details, "id"),
             }  # fmt: skip
         x1, y1, x2, y2 = s.box or (0, 0, *sizes[s.photo])
         annotations.append({
             "id": number, "image_id": images[s.photo]["id"], "category_id": categories[s.individual],
             "bbox": [x1, y1, x2 - x1, y2 - y1], "area": (x2 - x1) * (y2 - y1), "iscrowd": 0,
-            "source": s.source,
+            "source": s.source, "decided_by": s.decided_by,
         })  # fmt: skip
     named = [{"id": number, "name": name} for name, number in categories.items()]
     return {"images": list(images.values()), "annotations": annotations, "categories": named}
+
+
+def _size(sighting: Sighting, workspace: Workspace) -> tuple[int, int]:
+    """(width, height) of a photo, as its box has it: photos from elsewhere are held upright."""
+    if sighting.file:
+        return photo_header(sighting.file).upright_size
+    return photo_size(sighting.path(workspace))
+
+
+def _other(details: Mapping[str, str], *taken: str) -> dict[str, str]:
+    """The carried columns that do not bear the name of one of COCO's own fields."""
+    own = {"file_name", "width", "height", "date_captured", "split", *taken}
+    return {column: text for column, text in details.items() if column not in own}
 
 
 def write_coco(path: Path | str, content: Mapping[str, object]) -> None:
@@ -301,7 +197,7 @@ def write_folders(
     path: must be new or empty; link: symbolic links instead of copies. Letters that a folder's name
     cannot have become `_`.
     """
-    files = [workspace.photo(stem(s.image)) for s in sightings]
+    files = [s.path(workspace) for s in sightings]
     for file in files:
         require_file(file)
     individuals = sorted({s.individual for s in sightings} - {UNMATCHED})
@@ -365,12 +261,29 @@ def capture_histories(
     return table, {"without a date": undated, UNMATCHED: len(dated) - len(matched)}
 
 
-def write_histories(path: Path | str, table: pd.DataFrame) -> None:
-    """Write capture histories: MARK's lines `/* individual */ 0101 1;` for .inp, else CSV or .xlsx."""
+def unseen_captures(sightings: Sequence[Sighting], table: pd.DataFrame) -> int:
+    """How many of a table's captures rest on answers alone, which nobody looked at.
+
+    table: of `capture_histories` of the same sightings.
+    """
+    length = len(table.columns[0])
+    seen = {(s.individual, s.date[:length]) for s in sightings if s.date and s.source != ANSWER}
+    unseen = {(s.individual, s.date[:length]) for s in sightings if s.date} - seen
+    return sum(individual != UNMATCHED for individual, _ in unseen)
+
+
+def write_histories(path: Path | str, table: pd.DataFrame, unseen: int = 0) -> None:
+    """Write capture histories: MARK's lines `/* individual */ 0101 1;` for .inp, else CSV or .xlsx.
+
+    unseen: captures that nobody looked at; MARK's file says so too.
+    """
     if Path(path).suffix.lower() != ".inp":
         write_table(path, table.reset_index())
         return
     lines = [f"/* occasions: {' '.join(table.columns)} */"]
+    if unseen:
+        captures = int(table.to_numpy().sum())
+        lines.append(f"/* {unseen} of {captures} captures are answers that nobody looked at */")
     lines += [
         # MARK ends a comment at the first */.
         f"/* {shown(individual).replace('*/', '* /')} */ {''.join(map(str, row))} 1;"

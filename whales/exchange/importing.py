@@ -11,8 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import pyvips
-
 from whales.base.console import log, refuse
 from whales.base.errors import UserError
 from whales.base.folders import new_folder, unique_names
@@ -27,7 +25,8 @@ from whales.files.labels import NEW_WHALE, stem, with_jpg
 from whales.files.settings import Settings, settings_text
 from whales.files.workspace import Workspace
 from whales.photos.camera_notes import camera_notes
-from whales.photos.photos import photo_header, photo_image, read_photo
+from whales.photos.photos import photo_header, read_photo
+from whales.photos.upright import upright_jpeg
 
 _QUALITY = 95  # of photos that must be encoded anew; from 90 on libvips keeps the full colour
 _OVERHANG = 0.05  # of the photo's side: boxes drawn a little too far are clipped, others refused
@@ -224,14 +223,9 @@ def _put(record: Record, path: Path, link: bool) -> None:
         shutil.copy2(record.path, path)
     else:
         try:
-            image = photo_image(record.path, upright=True).colourspace("srgb")
-            content = image.jpegsave_buffer(Q=_QUALITY, keep="icc")
-        except pyvips.Error as error:
-            reason = " ".join(str(error).split())
-            raise UserError(
-                f"{record.where}: photo {record.path} cannot be made a JPEG ({reason})"
-            ) from error
-        path.write_bytes(content)
+            path.write_bytes(upright_jpeg(record.path))
+        except UserError as error:
+            raise UserError(f"{record.where}: {error}") from error
 
 
 def _write_tables(

@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 
 from whales.base.console import log, refuse
+from whales.base.dates import NOTHING, NoDateError, date_of_parts, iso_date
 from whales.base.errors import UserError
 from whales.base.folders import look
 from whales.exchange.columns import UNKNOWN, Columns, Form
-from whales.exchange.dates import NOTHING, NoDateError, date_of_parts, iso_date
 from whales.files.import_table import IMPORT_COLUMNS, PLAYGROUND, TEST, TRAIN
 from whales.files.labels import NEW_WHALE
 from whales.files.names import cleaned, means_new_whale

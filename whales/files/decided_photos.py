@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
 
+from whales.base.console import log
 from whales.base.errors import UserError
 from whales.files.decisions import (
+    SKIP,
     UNDO,
     Decision,
+    DecisionLog,
     last_of_each,
     name_and_content,
     standing,
+    words_of,
 )
-from whales.files.labels import stem
+from whales.files.labels import NEW_WHALE, stem
 
 _NAMED = 10  # rows named in one line
 
@@ -145,3 +152,53 @@ class DecidedPhotos:
             return self._candidate_content_of(stem(row.candidate)) != row.candidate_content
         except UserError:
             return True
+
+
+class Settled(NamedTuple):
+    """What people settled on: an identity, the name of a new one or `new_whale`, and who they are."""
+
+    identity: str
+    decided_by: str
+
+
+def settled_photos(
+    path: Path | str,
+    photos: DecidedPhotos,
+    names: Sequence[str],
+    labels: Mapping[str, str],
+    present: Mapping[str, str] = MappingProxyType({}),
+) -> dict[int, Settled]:
+    """Index of a photo -> what people settled on.
+
+    Left out, and named in the log, are photos on which people differ, and decisions on other photos; those
+    whose last decision is a skip are left out too. names: of the photos, to show; labels: stem -> identity of
+    the known photos; present: identity of former tables -> as it is called now. `UserError` naming the line
+    of a candidate that is none.
+    """
+    verdicts = photos.verdicts(DecisionLog(path).rows())
+    known = {*labels.values(), *present} - {NEW_WHALE}
+    settled: dict[int, Settled] = {}
+    differing = []
+    for index, stack in verdicts.of_photo.items():
+        words = words_of(stack, labels, known, path)
+        words = {who: present.get(word, word) for who, word in words.items()}
+        if len({*words.values()}) > 1:
+            differing.append(names[index])
+        elif stack[-1].decision != SKIP:
+            settled[index] = Settled(words[stack[-1].who], decided_by(stack))
+    if differing:
+        log(f"{path}: people differ on {', '.join(differing)}: no decision there")
+    elsewhere = [name for name in verdicts.elsewhere if stem(name) not in labels]
+    if elsewhere:  # those in the catalogue need no decision any more
+        log(
+            f"{path}: decisions on photos that are not among the queries are left out: "
+            f"{', '.join(elsewhere)}; name the tables that they were identified in with --results"
+        )
+    for note in verdicts.notes():
+        log(f"{path}: {note}")
+    return settled
+
+
+def decided_by(stack: Sequence[Decision]) -> str:
+    """The people whose last decision on one photo is no skip, as a table shows them."""
+    return ", ".join(who for who, row in last_of_each(stack).items() if row.decision != SKIP)

@@ -17,9 +17,11 @@ from typing import NamedTuple, TypeVar
 
 from whales.base.console import log
 from whales.base.errors import UserError
+from whales.base.folders import look
 from whales.base.tables import csv_text, from_text
 from whales.base.writing import WriteError, require_writable
 from whales.files.labels import NEW_WHALE, stem, with_jpg
+from whales.files.names import cleaned, means_new_whale
 
 try:
     import fcntl
@@ -44,10 +46,10 @@ class Decision(NamedTuple):
     """One row of the table, all text, and its line.
 
     who: the person's name; when: UTC, ISO; query: the photo's name; decision: one of `DECISIONS`;
-    candidate: for `same`, the known photo of the same whale, or the identity; score: that the person
-    saw; query_content: `fluke_content` of the query, candidate_content: digest of the known photo's file,
-    each "" where the row knows the photo by name alone; line: in the file, from 1, 0 for a row that is
-    not written yet.
+    candidate: for `same`, the known photo of the same whale, or the identity; for `new`, what the new
+    individual is to be called, or ""; score: that the person saw; query_content: `fluke_content` of the
+    query, candidate_content: digest of the known photo's file, each "" where the row knows the photo by name
+    alone; line: in the file, from 1, 0 for a row that is not written yet.
     """
 
     who: str
@@ -127,20 +129,34 @@ def last_of_each(stack: Sequence[Decision]) -> dict[str, Decision]:
 def words_of(
     stack: Sequence[Decision], labels: Mapping[str, str], known: Collection[str], source: Path | str
 ) -> dict[str, str]:
-    """Person -> the identity or `new_whale` that their last decision on one photo gives it.
+    """Person -> identity, new individual's name, or `new_whale` that their last decision gives one photo.
 
     A person whose last decision is a skip is left out; two different values mean that people disagree.
     stack: the photo's decisions, as in `standing`; labels: stem -> identity of the training photos;
     known: the identities among them; source: the rows' file, for messages. `UserError` naming the line
-    of a candidate that is neither an identity nor a photo.
+    of a candidate that is neither an identity nor a photo, or of a new individual's name that is taken.
     """
     return {
         who: candidate_identity(row.candidate, labels, known, f"{source}, line {row.line}")
         if row.decision == SAME
-        else NEW_WHALE
+        else _new_name(row, known, f"{source}, line {row.line}")
         for who, row in last_of_each(stack).items()
         if row.decision != SKIP
     }
+
+
+def _new_name(row: Decision, known: Collection[str], where: str) -> str:
+    """What a new individual is to be called: `new_whale` where the decision does not say."""
+    name = cleaned(row.candidate)
+    if not name or means_new_whale(name):
+        return NEW_WHALE
+    twin = {look(other): other for other in known}.get(look(name))
+    if twin is not None:
+        raise UserError(
+            f"{where}: {name} is to be a new individual, and {twin} is known already; write same, or "
+            "another name"
+        )
+    return name
 
 
 def candidate_identity(

@@ -104,6 +104,11 @@ def file_digest(path: Path) -> str:
         raise UserError(f"{path} cannot be read ({reason.strerror or reason})") from reason
 
 
+def bytes_digest(content: bytes) -> str:
+    """`file_digest` of a file of this content."""
+    return _hash(content).hexdigest()
+
+
 def text_digest(parts: Iterable[object]) -> str:
     """32 hexadecimal digits that stand for values whose `repr` says all."""
     digest = _hash()
@@ -113,5 +118,5 @@ def text_digest(parts: Iterable[object]) -> str:
     return digest.hexdigest()
 
 
-def _hash() -> hashlib._Hash:
-    return hashlib.blake2b(digest_size=16)
+def _hash(content: bytes = b"") -> hashlib._Hash:
+    return hashlib.blake2b(content, digest_size=16)

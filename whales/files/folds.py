@@ -6,7 +6,7 @@ so equal tables give equal folds on every machine.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TypeGuard
 
 import numpy as np
@@ -142,3 +142,55 @@ def check_split(train: object, valid: object, key: str, source: object) -> None:
 
 def _are_names(value: object) -> TypeGuard[list[str] | tuple[str, ...]]:
     return isinstance(value, list | tuple) and all(isinstance(name, str) for name in value)
+
+
+def extended_folds(
+    folds: Mapping[str, Fold], photos: Mapping[str, Sequence[str]], ending: str
+) -> dict[str, Fold]:
+    """Folds that go on as the catalogue grows: photos that are in them keep their part.
+
+    A photo that is in none is held out by one fold, that which holds out the fewest photos of its identity,
+    if two stay there to train on; else all folds train on it. An identity of one photo is in no fold, as in
+    the recipe, and neither are photos that are of no identity any more.
+    folds: as the recipe makes them; photos: identity -> stems of its boxed photos, in file order; ending: of
+    the names in the folds. Names in train are sorted, in val new ones stand at the end.
+
+    >>> old = {f"fold_{f}": {"train": ["a.npy", "b.npy"], "val": []} for f in range(4)}
+    >>> new = extended_folds(old, {"w": ["a", "b", "c"]}, ".npy")
+    >>> new["fold_0"], new["fold_1"]["train"]
+    ({'train': ['a.npy', 'b.npy'], 'val': ['c.npy']}, ['a.npy', 'b.npy', 'c.npy'])
+    """
+    identity_of = {name: who for who, names in photos.items() for name in names}
+    single = {name for who, names in photos.items() if len(names) < 2 for name in names}
+    single -= {*photos.get(NEW_WHALE, ())}
+    result: dict[str, Fold] = {}
+    for key, split in folds.items():
+        known = {"train": {*identity_of} - single - {*photos.get(NEW_WHALE, ())}}
+        known["val"] = {*identity_of} - single
+        result[key] = {
+            part: [name for name in names if stem(name) in known[part]]
+            for part, names in split.items()
+        }
+    for who, names in photos.items():
+        if who != NEW_WHALE and len(names) > 1:
+            _place(result, names, ending)
+    for split in result.values():
+        split["train"].sort()
+    return result
+
+
+def _place(folds: Mapping[str, Fold], names: Sequence[str], ending: str) -> None:
+    """Put those photos of one identity (stems, two or more) into the folds that these lack."""
+    held_out = {key: {stem(n) for n in split["val"]} & {*names} for key, split in folds.items()}
+    trained = {key: {stem(n) for n in split["train"]} & {*names} for key, split in folds.items()}
+    for name in names:
+        absent = [key for key in folds if name not in held_out[key] | trained[key]]
+        somewhere = any(name in held for held in held_out.values())
+        free = [key for key in absent if len(names) - len(held_out[key]) > 2]
+        chosen = None
+        if free and not somewhere and len(absent) == len(folds):
+            chosen = min(free, key=lambda key: len(held_out[key]))
+        for key in absent:
+            part, members = ("val", held_out) if key == chosen else ("train", trained)
+            folds[key][part].append(f"{name}{ending}")
+            members[key].add(name)

@@ -78,3 +78,22 @@ def _flat(value: object, name: str = "") -> dict[str, object]:
 
 def _shown(leaves: Mapping[str, object], key: str) -> str:
     return str(leaves[key]) if key in leaves else "(not there)"
+
+
+def restamped(stamp: Content, changed: Mapping[str, tuple[str, str]]) -> dict[str, object] | None:
+    """The stamp of a stage whose inputs and outputs were changed together, so that its work is still done.
+
+    changed: path relative to the work root -> digest before and after. None where the stamp was not of these
+    inputs before, or does not tell: its stage would have run again anyway.
+    """
+    inputs, written = stamp.get("inputs"), stamp.get(WRITTEN, {})
+    if is_former(stamp) or not isinstance(inputs, Mapping) or not isinstance(written, Mapping):
+        return None
+    for kept in (inputs, written):
+        if any(digest != changed[name][0] for name, digest in kept.items() if name in changed):
+            return None
+
+    def renewed(kept: Mapping[str, object]) -> dict[str, object]:
+        return {name: changed[name][1] if name in changed else kept[name] for name in kept}
+
+    return {**stamp, "inputs": renewed(inputs), WRITTEN: renewed(written)}

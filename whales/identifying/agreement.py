@@ -12,6 +12,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from whales.base.console import log
+from whales.base.errors import UserError
 from whales.base.folders import unique_names
 from whales.base.writing import atomic_path
 from whales.files.decisions import fluke_content
@@ -119,6 +121,20 @@ def draw_agreement(catalogue: Catalogue, answer: Answer, workspace: Workspace, p
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=90, metadata={_DRAWN: _shown_by(answer)})
     plt.close(figure)
+
+
+def draw_all(
+    catalogue: Catalogue, answers: Sequence[Answer], workspace: Workspace, folder: Path
+) -> list[str]:
+    """Draw each answer into a folder; returns what is wrong with known photos that cannot be read."""
+    faults = []
+    for answer, path in zip(answers, drawing_paths(answers, folder), strict=True):
+        try:
+            draw_agreement(catalogue, answer, workspace, path)
+            log(f"wrote {path}")
+        except UserError as fault:
+            faults.append(str(fault))
+    return faults
 
 
 def drawing_paths(answers: Sequence[Answer], folder: Path) -> list[Path]:

@@ -11,6 +11,7 @@ from whales.files.import_table import written_names
 from whales.identifying import agreement, identification, result_page
 from whales.identifying.identifier import Identifier
 from whales.identifying.request import Request
+from whales.identifying.watching import watch
 
 
 def answer_request(request: Request, open_identifier: Callable[[], Identifier]) -> None:
@@ -18,16 +19,21 @@ def answer_request(request: Request, open_identifier: Callable[[], Identifier]) 
 
     open_identifier: called once there is a photo that can be read. `UserError` for a photo that is not
     there or cannot be read, after the answers to the others are written; unless the identifier's options
-    skip broken photos.
+    skip broken photos. With `watch` it goes on until a signal ends it.
     """
+    if request.watch:
+        watch(request, open_identifier)
+        return
     photos, faults = identification.photo_files(request.photos)
     if not photos:
         raise UserError(identification.nothing_to_read(faults))
     identifier = open_identifier()
     workspace = identifier.options.workspace
     boxes = identification.box_by_hand(request.box, photos)
+    begin = time.monotonic()
+    catalogue = identifier.catalogue  # the detector loads meanwhile, in a process of its own
+    log(f"loaded in {time.monotonic() - begin:.1f} s")
     boxes = boxes or identifier.find_boxes(photos, identifier.options, request.all_flukes)
-    catalogue = identifier.catalogue  # loaded before the clock starts
     names = written_names(workspace)
     answers, begin = [], time.monotonic()
     for answer in identifier.answers(photos, boxes, request.top, faults):
@@ -40,11 +46,5 @@ def answer_request(request: Request, open_identifier: Callable[[], Identifier]) 
     if request.html:
         result_page.write_html(request.html, answers, workspace, catalogue.boxes)
     if request.why:
-        paths = agreement.drawing_paths(answers, request.why)
-        for answer, path in zip(answers, paths, strict=True):
-            try:
-                agreement.draw_agreement(catalogue, answer, workspace, path)
-                log(f"wrote {path}")
-            except UserError as fault:  # a known photo that can no longer be read
-                faults.append(str(fault))
+        faults += agreement.draw_all(catalogue, answers, workspace, request.why)
     identification.name_faults(faults, identifier.options.skip_broken_photos)

@@ -7,6 +7,7 @@ has not seen.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -92,6 +93,14 @@ class Judge:
             total = total + fold.score(crop_features(self.with_weights(fold), crops))
         return total / np.float32(len(self.folds))
 
+    def warm_up(self) -> None:
+        """Score one crop with one fold: the first call of a branch traces it, which all folds share."""
+        from whales.nets.features import crop_features
+
+        crops = np.zeros((1, self.size, self.size, 3), np.uint8)
+        fold = self.folds[-1]  # the network has its weights already
+        fold.score(crop_features(self.network, crops))
+
     def with_weights(self, fold: FoldNet) -> SiameseNetwork:
         """The network, its branch with the weights of a fold."""
         for variable, value in zip(self.network.branch.weights, fold.branch, strict=True):
@@ -125,25 +134,30 @@ class Catalogue:
         return np.asarray(sum(weighted) / shares, np.float32)
 
 
-def trained(workspace: Workspace, nets: Sequence[Net]) -> list[TrainedNet]:
-    """The nets that have weights, named in the log; `UserError` if there are none.
+def trained(
+    workspace: Workspace, nets: Sequence[Net], folds: Sequence[int] = ()
+) -> list[TrainedNet]:
+    """The nets that have weights, named in the log; folds: of each net these alone, none for all.
 
-    Nor for a root whose settings have changed since they were trained.
+    `UserError` where there are none, or the root's settings have changed since they were trained.
     """
     require_trained_shape(workspace)
     with_files, makers = [], []
     for net in nets:
         files: dict[int, Path] = {}
-        for fold in range(FOLDS):
+        for fold in folds or range(FOLDS):
             try:
                 files[fold] = net.weights.find(workspace.file(f"models_{net.name}"), fold)
             except UserError:
                 continue
-        makers.append(f"{net.weights.maker.format(fold=0)} (and the stages before it)")
+        makers.append(f"{net.weights.maker(0)} (and the stages before it)")
         if files:
             with_files.append(TrainedNet(net, files))
     if not with_files:
-        raise UserError(f"no net has weights in {workspace.root}; run {', or '.join(makers)}")
+        chosen = f" of fold {', '.join(map(str, folds))}" if folds else ""
+        raise UserError(
+            f"no net has weights{chosen} in {workspace.root}; run {', or '.join(makers)}"
+        )
     present = [f"{net.name} (folds {', '.join(map(str, files))})" for net, files in with_files]
     absent = [net.name for net in nets if net not in [other for other, _ in with_files]]
     log(f"nets: {', '.join(present)}" + (f"; no weights of {', '.join(absent)}" if absent else ""))
@@ -183,6 +197,7 @@ def open_catalogue(options: RunOptions, nets: Sequence[TrainedNet]) -> Catalogue
         raise UserError("none of the known photos can be read")
     judges = []
     for net, files in nets:
+        begin = time.monotonic()
         network, size = stores[net.name].network, net.sizes[options.profile]
         folds = []
         for fold, path in files.items():
@@ -190,13 +205,11 @@ def open_catalogue(options: RunOptions, nets: Sequence[TrainedNet]) -> Catalogue
             names = held_out[net.name, fold]
             folds.append(_fold_net(network, path, head, features, known, names))
         judges.append(Judge(net, size, network, folds))
+        judges[-1].warm_up()
+        log(f"loaded {net.name}, {len(folds)} folds, in {time.monotonic() - begin:.1f} s")
     columns = KnownPhotos(known, identity_of)
     curves = _curves(options, judges, columns, identity_of, prints)
-    catalogue = Catalogue(columns, boxes, workspace.settings.anisotropy, judges, *curves)
-    # The first call of a branch traces it, which takes longer than all later ones.
-    sizes = {judge.size for judge in judges}
-    catalogue.scores({size: np.zeros((1, size, size, 3), np.uint8) for size in sizes})
-    return catalogue
+    return Catalogue(columns, boxes, workspace.settings.anisotropy, judges, *curves)
 
 
 def _held_out_photos(

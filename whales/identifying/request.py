@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from whales.base.errors import UserError
 from whales.base.writing import require_writable, require_writable_folder
+from whales.files.folds import FOLDS
 from whales.stages.options import positive
 
 
@@ -15,7 +17,8 @@ from whales.stages.options import positive
 class Request:
     """photos: files, or folders of photos; top: identities of each fluke; all_flukes: not the best of a
     photo alone; box: `x1,y1,x2,y2` of the fluke of a single photo; csv, html: files to write; why: folder
-    of drawings. Raises `UserError` where one of these cannot be written.
+    of drawings; watch: photos are folders, and what comes into them is answered too. Raises `UserError` where
+    one of these cannot be written.
     """
 
     photos: Sequence[Path]
@@ -25,8 +28,11 @@ class Request:
     csv: Path | None = None
     html: Path | None = None
     why: Path | None = None
+    watch: bool = False
 
     def __post_init__(self) -> None:
+        if self.watch and self.box:
+            raise UserError("--box is of a single photo; leave it out with --watch")
         require_writable(self.csv, self.html)
         require_writable_folder(self.why)
 
@@ -45,6 +51,22 @@ def add_request_options(parser: argparse.ArgumentParser) -> None:
         metavar="NAME,..",
         help="ask these alone, which is faster (default: all that have weights)",
     )
+    add(
+        "--folds",
+        type=_folds,
+        default=(),
+        metavar="F,..",
+        help="of each net these alone, which is faster (default: all that have weights)",
+    )
+    add("--watch", action="store_true", help="PHOTO is a folder: answer what is dropped in")
     add("--csv", type=Path, metavar="FILE", help="write the rows here as well")
     add("--html", type=Path, metavar="FILE", help="write a page with pictures")
     add("--why", type=Path, metavar="FOLDER", help="draw where both flukes agree")
+
+
+def _folds(text: str) -> tuple[int, ...]:
+    """Parser of an argument that is a list of folds."""
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if not parts or not all(part.isdigit() and int(part) < FOLDS for part in parts):
+        raise argparse.ArgumentTypeError(f"expected folds from 0 to {FOLDS - 1}, received {text}")
+    return tuple(dict.fromkeys(map(int, parts)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from types import MappingProxyType
@@ -133,9 +133,17 @@ def table(answers: Iterable[Answer], names: Mapping[str, str] = NO_NAMES) -> pd.
     return pd.DataFrame(found, columns=list(COLUMNS)).astype(dict.fromkeys(_CORNERS, float))
 
 
-def write_csv(path: Path, answers: Iterable[Answer], names: Mapping[str, str] = NO_NAMES) -> None:
-    """Write `rows`: six decimals, corners as short as they are, empty for the whole frame."""
-    text = csv_text(COLUMNS, [_cells(row) for row in rows(answers, names)])
+def write_csv(
+    path: Path,
+    answers: Iterable[Answer],
+    names: Mapping[str, str] = NO_NAMES,
+    before: Sequence[Sequence[object]] = (),
+) -> None:
+    """Write `rows`: six decimals, corners as short as they are, empty for the whole frame.
+
+    names: as `rows` takes them; before: rows of cells that stand before them.
+    """
+    text = csv_text(COLUMNS, [*before, *(_cells(row) for row in rows(answers, names))])
     write_text(path, for_spreadsheets(text))
 
 

@@ -38,8 +38,6 @@ class SiameseNetwork:
 
     branch: (n, size, size, C) preprocessed float32 -> (n, d) features, all >= 0
     head: two (n, d) -> (n, 1) probability of the same whale
-    model: two (n, size, size, C) preprocessed float32 -> (n, 1); the branch runs once per side, so
-        in training each side has batch statistics of its own
     preprocess: (..., h, w, C) photos, 0-255, uint8 or float -> float32 as the branch takes them
     size: side of the photos, pixels
     averaged_kernel: name of the layer whose one-channel kernel may be read into three channels
@@ -47,10 +45,23 @@ class SiameseNetwork:
 
     branch: keras.Model
     head: keras.Model
-    model: keras.Model
     preprocess: Callable[[np.ndarray], np.ndarray]
     size: int
     averaged_kernel: str | None = None
+
+    @cached_property
+    def model(self) -> keras.Model:
+        """Two (n, size, size, C) preprocessed float32 -> (n, 1); built when first needed: it takes seconds.
+
+        The branch runs once per side, so that in training each side has batch statistics of its own.
+        """
+        import keras
+
+        photo = self.branch.input_shape[1:]
+        with computing_in("float32"):
+            left, right = keras.Input(photo, name="input_1"), keras.Input(photo, name="input_2")
+            score = self.head([self.branch(left), self.branch(right)])
+            return keras.Model([left, right], score, name="siamese")
 
     @cached_property
     def features(self) -> Callable[[np.ndarray], np.ndarray]:
@@ -122,15 +133,10 @@ def assemble(
     preprocess, averaged_kernel: as in `SiameseNetwork`. The head computes in float32, whatever the
     branch's precision.
     """
-    import keras
-
-    photo = branch.input_shape[1:]
     # Pair scores below 1e-5 count, and half precision would blur them.
     with computing_in("float32"):
         head = build_head(branch.output_shape[-1])
-        left, right = keras.Input(photo, name="input_1"), keras.Input(photo, name="input_2")
-        model = keras.Model([left, right], head([branch(left), branch(right)]), name="siamese")
-    return SiameseNetwork(branch, head, model, preprocess, size, averaged_kernel)
+    return SiameseNetwork(branch, head, preprocess, size, averaged_kernel)
 
 
 def imagenet_preprocess(photos: np.ndarray) -> np.ndarray:

@@ -58,6 +58,12 @@ def camera_notes(path: Path | str) -> CameraNotes:
     return CameraNotes(day, *where, doubtful)
 
 
+def noted(path: Path | str) -> dict[str, str]:
+    """The same by the names of columns: date, latitude, longitude, those that are known."""
+    notes = camera_notes(path)._asdict()
+    return {name: notes[name] for name in ("date", "latitude", "longitude") if notes[name]}
+
+
 def _day(taken: object) -> tuple[str, str]:
     text = taken.decode(errors="replace") if isinstance(taken, bytes) else str(taken or "")
     match = _DAY.fullmatch(text.strip("\0 "))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping
 from html import escape
 
@@ -97,7 +98,9 @@ def look_alikes(sources: Sources, thumbnails: gallery.Thumbnails) -> str:
         "photo of the other counts; likeness is the mean over the valid photos of both, at least "
         f"{LEAST_PHOTOS} (scores: {BOTH}). The nets were trained to tell these identities apart, so that a "
         "high likeness is worth a look; identities with less than three photos are never valid, and are "
-        "only met as the other one. Below each pair its two photos most alike."
+        "only met as the other one. Below each pair its two photos most alike, and the command that makes it "
+        "one individual: it says first what would become of the photos, does it with <code>--yes</code>, and "
+        "can be undone."
     )
     drawn = []
     for pair in pairs:
@@ -110,6 +113,9 @@ def look_alikes(sources: Sources, thumbnails: gallery.Thumbnails) -> str:
                 tiles += f"<figure>{shown}<figcaption>{caption}</figcaption></figure>"
         first, second = (_called(who, sources.names) for who in (pair.first, pair.second))
         title = f"<b>{escape(first)}</b> and <b>{escape(second)}</b>: likeness {pair.likeness:.3f}"
+        # A merge keeps the first name; quotes for names that a shell would take apart.
+        merge = f"whales-catalogue merge {shlex.quote(pair.first)} {shlex.quote(pair.second)}"
+        tiles += f"<p><code>{escape(merge)}</code></p>"
         best = f"; the photos score {pair.example[0]:.3f}" if pair.example else ""
         drawn.append(
             f'<div class="pair"><h3>{title} over {pair.photos} photos{best}</h3>{tiles}</div>'

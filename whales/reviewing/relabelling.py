@@ -10,6 +10,7 @@ from pathlib import Path
 
 from whales.base.console import log
 from whales.base.errors import UserError
+from whales.base.folders import look, unique_names
 from whales.base.tables import csv_text
 from whales.base.writing import require_writable, write_text
 from whales.files.decided_photos import DecidedPhotos
@@ -17,7 +18,7 @@ from whales.files.decisions import SKIP, UNDO, Decision, DecisionLog, last_of_ea
 from whales.files.import_table import imported_identities
 from whales.files.labels import NEW_WHALE, checked_labels, identities_of, read_labels, stem
 from whales.files.workspace import Workspace
-from whales.reviewing.review_results import Results, ReviewQuery, decided_photos
+from whales.scores.query_results import Results, ReviewQuery, decided_photos
 
 NEW_IDENTITY = "new_{:04}"
 
@@ -101,11 +102,15 @@ def relabel(
     known = {*labels.values()} - {NEW_WHALE}
     used = {name.casefold() for name in taken | known}
     free = (name for name in map(NEW_IDENTITY.format, count(1)) if name not in used)
+    named: dict[str, str] = {}  # look of a new individual's name -> its identity
     stacks = verdicts.of_photo
     for index, stack in sorted(stacks.items(), key=lambda item: item[1][0].line):
         query = queries[index]
         name = stem(query.name)
         result.people.update(last_of_each(stack).keys())
+        if name in labels and not query.shared:
+            result.labelled.append(query.name)
+            continue
         words = words_of(stack, labels, known, source)
         if len({*words.values()}) > 1:
             result.conflicts[query.name] = words
@@ -113,14 +118,16 @@ def relabel(
             result.skipped.append(query.name)
         elif query.shared:
             result.shared.append(query.name)
-        elif name in labels:
-            result.labelled.append(query.name)
         elif namesakes[name] > 1:
             result.namesakes.append(str(query.path))
         else:
             identity = words[stack[-1].who]
-            if identity == NEW_WHALE:
-                identity = next(free)
+            if identity not in known:
+                if identity == NEW_WHALE:
+                    identity = next(free)
+                elif look(identity) not in named:
+                    [named[look(identity)]] = unique_names([identity], {*used, *named.values()})
+                identity = named.get(look(identity), identity)
                 result.new.append(query.name)
             result.added[query.name] = identity
     result.undecided = len(queries) - len(stacks)

@@ -39,9 +39,9 @@ from whales.files.decisions import (
 from whales.files.import_table import written_names
 from whales.files.labels import stem, with_jpg
 from whales.files.workspace import Workspace
-from whales.reviewing.review_results import Results, decided_photos
 from whales.reviewing.review_views import VIEWS, jpeg, outline
 from whales.scores.best_photos import Candidate
+from whales.scores.query_results import Results, decided_photos
 
 PAGE = Path(__file__).resolve().parent / "review_page"
 CONFLICT = "conflict"

@@ -15,6 +15,7 @@ from whales.base.console import log
 from whales.base.errors import UserError
 from whales.base.tables import read_table, require_columns
 from whales.files.boxes import Box
+from whales.files.changes import present_names
 from whales.files.dataset import known_photos, load_boxes, test_photos, training_identities
 from whales.files.decided_photos import DecidedPhotos
 from whales.files.decisions import fluke_content
@@ -164,7 +165,7 @@ def results_of_table(workspace: Workspace, path: Path | str) -> Results:
     for row in rows:
         groups.setdefault((row["query"], row.get("fluke") or "1"), []).append(row)
     flukes = Counter(photo for photo, _ in groups)
-    imports = _Imported(workspace)
+    imports, present = _Imported(workspace), present_names(workspace)
     queries, ranked = [], []
     seen: dict[tuple[str, str], str] = {}
     for (photo, fluke), group in groups.items():
@@ -175,7 +176,7 @@ def results_of_table(workspace: Workspace, path: Path | str) -> Results:
             continue
         queries.append(query)
         group.sort(key=lambda row: _number(row, "rank") or 0.0)
-        ranked.append([_candidate(row, labels) for row in group][:SHOWN])
+        ranked.append([_candidate(row, labels, present) for row in group][:SHOWN])
     if not queries:
         raise UserError(f"{path} has no rows; run tools/identify.py --csv again")
     return Results(queries, labels, load_boxes(workspace), {"results": lambda: ranked})
@@ -236,8 +237,11 @@ def _query(
     return ReviewQuery(name, file.resolve(), box, True, new, shared, fluke, in_root)
 
 
-def _candidate(row: dict[str, str], labels: Mapping[str, str]) -> Candidate:
-    photo, identity = stem(row["photo"]), row["identity"]
+def _candidate(
+    row: dict[str, str], labels: Mapping[str, str], present: Mapping[str, str]
+) -> Candidate:
+    """present: identity of former tables -> as it is called now."""
+    photo, identity = stem(row["photo"]), present.get(row["identity"], row["identity"])
     check_labelled([photo], labels, row["where"])
     if labels[photo] != identity:
         raise UserError(

@@ -1,0 +1,196 @@
+"""Photos answered as they are dropped into folders: loaded once, then seconds for each."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from whales.base.console import is_quiet, log, log_error
+from whales.base.errors import UserError, shown
+from whales.base.stopping import would_keep
+from whales.base.tables import read_table
+from whales.files.digests import file_digest
+from whales.files.import_table import written_names
+from whales.identifying import agreement, result_page
+from whales.identifying.identification import Answer
+from whales.identifying.identifier import Identifier
+from whales.identifying.request import Request
+from whales.photos.photo_folders import photos_below
+from whales.photos.photos import read_photo
+
+PAUSE = 0.5  # seconds between two looks
+SETTLED = 1.0  # seconds that a file must stay as it is before it is opened
+PATIENCE = 15.0  # seconds that one which cannot be read must stay so before it counts as broken
+
+
+class _State(NamedTuple):
+    """A file as it was seen: its size and time of change, and since when it is so (the watch's clock)."""
+
+    size: int
+    changed: int
+    since: float
+
+
+@dataclass
+class NewPhotos:
+    """The photos of folders that are whole and were not given out yet, at any depth.
+
+    A file that still grows is waited for; one that stays unreadable is named once, and again only after it
+    was changed. clock: seconds.
+    """
+
+    folders: Sequence[Path]
+    clock: Callable[[], float] = time.monotonic
+    _seen: dict[Path, _State] = field(default_factory=dict)
+    _done: dict[Path, _State] = field(default_factory=dict)
+    _named: set[str] = field(default_factory=set)
+
+    def look(self) -> list[Path]:
+        """The photos that are new and whole now; what is wrong with others is named in the log."""
+        now = self.clock()
+        present: set[Path] = set()
+        ready = []
+        for folder in self.folders:
+            try:
+                found = photos_below(folder).photos
+            except UserError as fault:  # a card that was pulled out may come again
+                self._name(str(fault))
+                continue
+            present |= {*found}
+            ready += [path for path in found if self._is_ready(path, now)]
+        for kept in (self._seen, self._done):
+            for path in kept.keys() - present:
+                del kept[path]
+        return list(dict.fromkeys(ready))
+
+    def _is_ready(self, path: Path, now: float) -> bool:
+        try:
+            status = path.stat()
+        except OSError:  # gone meanwhile
+            return False
+        before = self._seen.get(path)
+        if before is None or before[:2] != (status.st_size, status.st_mtime_ns):
+            before = self._seen[path] = _State(status.st_size, status.st_mtime_ns, now)
+        if self._done.get(path) == before or now - before.since < SETTLED:
+            return False
+        try:
+            read_photo(path)
+        except UserError as fault:
+            if now - before.since < PATIENCE:
+                return False  # a copy may have been interrupted for a while
+            self._done[path] = before
+            log_error(str(fault))
+            return False
+        self._done[path] = before
+        return True
+
+    def _name(self, fault: str) -> None:
+        if fault not in self._named:
+            self._named.add(fault)
+            log_error(fault)
+
+
+class KeptAnswers:
+    """The answers of a watch in the files that the request names, written whole after every photo.
+
+    The table of an earlier watch goes on: its rows stay, and its photos are not asked again.
+    """
+
+    def __init__(self, request: Request) -> None:
+        """`UserError` where the table is there and is none of identify."""
+        self.request = request
+        self._rows: list[list[str]] = []
+        self._answers: dict[Path, list[Answer]] = {}
+        self._unwritten = False
+        if request.csv and request.csv.exists():
+            table, _ = read_table(request.csv)
+            if tuple(table.columns) != result_page.COLUMNS:
+                raise UserError(f"{request.csv} is there and is no table of identify; name another")
+            self._rows = [list(row) for row in table.itertuples(index=False, name=None)]
+
+    def answered(self, photo: Path) -> bool:
+        """Whether the table of an earlier watch has answers to a photo of this path and content."""
+        rows = [row for row in self._rows if row[0] == str(photo)]
+        return bool(rows) and rows[0][-1] == file_digest(photo)
+
+    def add(self, answers: Iterable[Answer]) -> None:
+        """Take answers to photos, in place of former ones to the same paths."""
+        fresh: dict[Path, list[Answer]] = {}
+        for answer in answers:
+            fresh.setdefault(answer.fluke.photo, []).append(answer)
+        self._rows = [row for row in self._rows if Path(row[0]) not in fresh]
+        self._answers |= fresh
+        self._unwritten = self._unwritten or bool(fresh)
+
+    def write(self, identifier: Identifier) -> None:
+        """Write what is not written yet; where that fails it is said, and tried again at the next call."""
+        if not self._unwritten:
+            return
+        answers = [answer for group in self._answers.values() for answer in group]
+        workspace = identifier.options.workspace
+        try:
+            if self.request.csv:
+                names = written_names(workspace)
+                result_page.write_csv(self.request.csv, answers, names, self._rows)
+            if self.request.html:
+                boxes = identifier.catalogue.boxes
+                result_page.write_html(self.request.html, answers, workspace, boxes)
+        except UserError as fault:
+            log_error(str(fault))
+            return
+        self._unwritten = False
+        photos = len(self._answers) + len({row[0] for row in self._rows})
+        if self.request.csv:
+            would_keep(f"{self.request.csv} holds the answers to {photos} photos")
+
+
+def watch(request: Request, open_identifier: Callable[[], Identifier]) -> None:
+    """Answer photos that lie in the request's folders, and those that come, until a signal ends it.
+
+    open_identifier: called once the folders are there. `UserError` for what is no folder.
+    """
+    for folder in request.photos:
+        if not folder.is_dir():
+            raise UserError(f"{shown(folder)} is no folder; --watch takes folders")
+    kept = KeptAnswers(request)
+    begin = time.monotonic()
+    identifier = open_identifier()
+    _ = identifier.catalogue  # loaded before the first photo comes
+    log(f"loaded in {time.monotonic() - begin:.1f} s")
+    names = ", ".join(shown(folder) for folder in request.photos)
+    log(f"watching {names}: drop photos in; Ctrl-C ends it")
+    photos = NewPhotos(request.photos)
+    while True:
+        found = photos.look()
+        fresh = [photo for photo in found if not kept.answered(photo)]
+        if len(fresh) < len(found):
+            log(f"{len(found) - len(fresh)} photos are answered in {request.csv} already")
+        if fresh:
+            _answer(request, identifier, kept, fresh)
+        kept.write(identifier)
+        time.sleep(PAUSE)
+
+
+def _answer(
+    request: Request, identifier: Identifier, kept: KeptAnswers, photos: Sequence[Path]
+) -> None:
+    begin = time.monotonic()
+    faults: list[str] = []
+    boxes = identifier.find_boxes(photos, identifier.options, request.all_flukes)
+    names, answers = written_names(identifier.options.workspace), []
+    for answer in identifier.answers(photos, boxes, request.top, faults):
+        if not is_quiet():
+            result_page.show(answer, names=names)
+        answers.append(answer)
+    kept.add(answers)
+    kept.write(identifier)
+    if request.why:
+        faults += agreement.draw_all(
+            identifier.catalogue, answers, identifier.options.workspace, request.why
+        )
+    for fault in faults:
+        log_error(fault)
+    log(f"flukes compared: {len(answers)}, in {time.monotonic() - begin:.1f} s")

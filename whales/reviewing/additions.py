@@ -1,0 +1,259 @@
+"""Photos that people decided on, taken into the catalogue: files, boxes, dates, columns and names."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import count
+from pathlib import Path
+
+from whales.base.console import log
+from whales.base.errors import UserError
+from whales.base.folders import look, unique_names
+from whales.files.boxes import Box
+from whales.files.changes import (
+    ADD,
+    Change,
+    next_number,
+    present_names,
+    read_changes,
+    stems_of_contents,
+)
+from whales.files.dataset import PHOTO_TABLES, load_boxes, test_photos, training_identities
+from whales.files.decided_photos import DecidedPhotos, Settled, settled_photos
+from whales.files.decisions import now
+from whales.files.import_table import IMPORT_COLUMNS, TRAIN, UNMATCHED, imported
+from whales.files.labels import NEW_WHALE, read_submission_names, stem, with_jpg
+from whales.files.photo_details import DETAIL_DATE, details_of
+from whales.files.workspace import Workspace, require
+from whales.photos.camera_notes import noted
+from whales.photos.photos import photo_header
+from whales.photos.upright import copy_upright
+from whales.reviewing.catalogue_edits import Relabelled
+from whales.reviewing.relabelling import NEW_IDENTITY, taken_identities
+from whales.scores.query_results import ReviewQuery, results_of_table
+
+
+@dataclass(frozen=True)
+class Addition:
+    """A photo that becomes known.
+
+    query: as it was decided on; name: its stem in the work root; identity: of train.csv; written: the
+    individual as people wrote it; new: whether it was not known before; box: pixels of the photo as it will
+    lie in the root; moved: whether it is a test photo of the root, which leaves the test photos.
+    """
+
+    query: ReviewQuery
+    content: str
+    name: str
+    identity: str
+    written: str
+    new: bool
+    decided_by: str
+    box: Box
+    moved: bool
+
+
+def additions(
+    workspace: Workspace, decisions: Path, results: Sequence[Path] = ()
+) -> list[Addition]:
+    """The photos that people settled on and that the catalogue does not have, in the order of the queries.
+
+    decisions: the table of decisions; results: tables of tools/identify.py, for photos that are no test
+    photos of the root. `UserError` where a photo or a table is missing, naming it, or the line of a decision.
+    """
+    require(workspace, decisions)
+    labels = training_identities(workspace)
+    queries = _without_known(workspace, labels, _queries(workspace, results))
+    digest = workspace.digests.of
+    contents = [partial(query.content, digest) for query in queries]
+    photos = DecidedPhotos(
+        [query.name for query in queries],
+        lambda index: contents[index](),
+        lambda name: digest(workspace.train_photo(name)),
+    )
+    shown, present = [query.name for query in queries], present_names(workspace)
+    settled = settled_photos(decisions, photos, shown, labels, present)
+    workspace.digests.remember()
+    return list(_named(workspace, labels, queries, settled))
+
+
+def _queries(workspace: Workspace, results: Sequence[Path]) -> list[ReviewQuery]:
+    """The root's test photos and those of the tables, each fluke of a content once."""
+    boxes = load_boxes(workspace)
+    tests = test_photos(workspace)
+    found = [
+        ReviewQuery(with_jpg(n), p := workspace.test_photo(n), boxes.get(n), in_root=p)
+        for n in tests
+    ]
+    seen = {query.name for query in found}
+    digest = workspace.digests.of
+    contents: set[tuple[str, str]] = set()
+    for path in results:
+        for query in results_of_table(workspace, path).queries:
+            key = query.name, query.content(digest)
+            is_test = query.in_root and query.fluke == "1" and query.name in seen
+            if not is_test and key not in contents:
+                contents.add(key)
+                found.append(query)
+    return found
+
+
+def _without_known(
+    workspace: Workspace, labels: Mapping[str, str], queries: Sequence[ReviewQuery]
+) -> list[ReviewQuery]:
+    """The queries whose photo is not one of the catalogue's files already."""
+    files = {name: workspace.train_photo(name) for name in labels}
+    there = {content for content in workspace.digests.of_photos(files).values() if content}
+    there |= {*stems_of_contents(workspace)}
+    tests = {query.path for query in queries if query.in_root == query.path}
+    # Of a test photo the name is proof enough: no photo is in two tables.
+    fresh = [q for q in queries if q.path in tests or q.content(workspace.digests.of) not in there]
+    if len(fresh) < len(queries):
+        log(f"{len(queries) - len(fresh)} photos of the tables are in the catalogue already")
+    return fresh
+
+
+def _named(
+    workspace: Workspace,
+    labels: Mapping[str, str],
+    queries: Sequence[ReviewQuery],
+    settled: Mapping[int, Settled],
+) -> Iterator[Addition]:
+    """Additions with names of their own among the photos and identities of the root."""
+    known = {*labels.values()} - {NEW_WHALE}
+    written = {
+        row["Id"]: row["identity"] for row in imported(workspace).values() if row["identity"]
+    }
+    taken = {*taken_identities(workspace), UNMATCHED, NEW_WHALE}
+    looks = {look(name) for name in taken}
+    free = (n for n in map(NEW_IDENTITY.format, count(1)) if look(n) not in looks)
+    called: dict[str, str] = {}  # look of a new individual's name -> identity
+    stems = _stems(workspace)
+    boxes = load_boxes(workspace)
+    for index, verdict in settled.items():
+        query, who = queries[index], verdict.identity
+        new = who not in known
+        name = who
+        if who == NEW_WHALE:
+            who = name = next(free)
+        elif new:
+            key = look(who)
+            if key not in called:
+                [called[key]] = unique_names([who], {*taken, *called.values()})
+            who = called[key]
+        moved = _is_test_photo(workspace, query)
+        stem_there = stem(query.name)
+        if not moved:
+            [stem_there] = unique_names([stem(query.path.name)], stems)
+            stems.add(stem_there)
+        box = boxes[stem_there] if moved and stem_there in boxes else _whole_pixels(query)
+        content = query.content(workspace.digests.of)
+        shown = name if new else written.get(who, who)
+        yield Addition(query, content, stem_there, who, shown, new, verdict.decided_by, box, moved)
+
+
+def _is_test_photo(workspace: Workspace, query: ReviewQuery) -> bool:
+    """Whether the query is a test photo's first fluke, whose file becomes a known photo as it is."""
+    path = query.in_root
+    return path is not None and query.fluke == "1" and path == workspace.test_photo(path.stem)
+
+
+def _stems(workspace: Workspace) -> set[str]:
+    """Every photo's name in the root's tables, and on its disk."""
+    names = {
+        stem(name)
+        for key in PHOTO_TABLES
+        if workspace.file(key).exists()
+        for name in read_submission_names(workspace.file(key))
+    }
+    return names | {path.stem for path in workspace.file("train_photos").glob("*.jpg")}
+
+
+def _whole_pixels(query: ReviewQuery) -> Box:
+    """The box in whole pixels of the photo held upright, none of it lost; the frame where there is none."""
+    width, height = photo_header(query.in_root or query.path).upright_size
+    if query.box is None:
+        return 0, 0, width, height
+    x1, y1, x2, y2 = query.box
+    return (
+        max(math.floor(x1), 0),
+        max(math.floor(y1), 0),
+        min(math.ceil(x2), width),
+        min(math.ceil(y2), height),
+    )
+
+
+def addition_edit(
+    workspace: Workspace, added: Sequence[Addition], who: str, details: Path | None = None
+) -> tuple[Relabelled, list[Change]]:
+    """What is to become of the catalogue, and the rows of review/changes.csv.
+
+    who: gives the command; details: a table with a column `photo`, and any of `date` and others, of the added
+    photos. `UserError` for a photo that cannot be read, or a row of the table that fits none.
+    """
+    number, when = str(next_number(read_changes(workspace))), now()
+    said = details_of(details, [a.query.path for a in added]) if details else {}
+    wanted, trace = Relabelled(), []
+    originals = {row["original"] for row in imported(workspace).values()}
+    for a in added:
+        wanted.identity_of[a.name] = a.identity
+        wanted.boxes[a.name] = a.box
+        row = _row(a, said.get(a.query.path, {}), originals)
+        wanted.rows[a.name] = row
+        if a.new:
+            wanted.names[a.identity] = a.written
+        target = workspace.train_photo(a.name)
+        if a.moved:
+            wanted.tested.add(a.name)
+            wanted.edit.moves[workspace.test_photo(a.name)] = target
+        else:
+            wanted.edit.copies[target] = partial(copy_upright, a.query.in_root or a.query.path)
+        trace.append(
+            Change(
+                number, when, who, ADD, with_jpg(a.name), "", a.identity, a.written, a.decided_by, a.content
+            )
+        )  # fmt: skip
+    return wanted, trace
+
+
+def _row(a: Addition, said: Mapping[str, str], originals: set[str]) -> dict[str, str]:
+    """The photo's columns of data/import.csv; of a test photo only those that change."""
+    row = {"Image": with_jpg(a.name), "identity": a.written, "split": TRAIN}
+    if not a.moved:
+        path = str(a.query.path)
+        original = a.query.path.name if a.query.path.name not in originals else path
+        originals.add(original)
+        row |= {"original": original, "path": path, "date": "", **noted(a.query.path)}
+    date = {DETAIL_DATE: said[DETAIL_DATE]} if said.get(DETAIL_DATE) else {}
+    more = {k: text for k, text in said.items() if k not in IMPORT_COLUMNS}
+    return {**row, **date, **more}
+
+
+def summary(added: Sequence[Addition]) -> list[str]:
+    """Lines for people on what becomes of the catalogue."""
+    new = {a.identity for a in added if a.new}
+    moved = sum(a.moved for a in added)
+    lines = [
+        f"{len(added)} photos become known: {sum(not a.new for a in added)} of known whales, "
+        f"{sum(a.new for a in added)} of {len(new)} new ones"
+    ]
+    lines += [
+        f"  {a.query.name} -> {a.written}{' (new)' if a.new else ''}, photo {with_jpg(a.name)}, "
+        f"decided by {a.decided_by}"
+        for a in added
+    ]
+    if moved:
+        lines.append(f"{moved} of them were test photos and are none any more")
+    return lines
+
+
+def require_any(added: Sequence[Addition], decisions: Path) -> None:
+    """`UserError` where there is nothing to add."""
+    if not added:
+        raise UserError(
+            f"{decisions}: no decided photo is new to the catalogue; decide with tools/review.py, and name "
+            "the tables that photos from elsewhere were identified in with --results"
+        )
