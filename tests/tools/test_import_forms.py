@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from odd_photos import HEIC, dng, scene
 from test_import_export import HEIGHT, WIDTH, photo, rows
-from whales.exchange.dates import NoDateError, date_of_parts, iso_date
 
+from whales.base.dates import NoDateError, date_of_parts, iso_date
 from whales.base.pickles import load
 from whales.photos.camera_notes import CameraNotes, camera_notes
 from whales.photos.photo_folders import PhotoNames, photos_below
