@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from odd_photos import HEIC, dng, scene
 from test_import_export import HEIGHT, WIDTH, photo, rows
-from whales.exchange.dates import NoDateError, date_of_parts, iso_date
 
+from whales.base.dates import NoDateError, date_of_parts, iso_date
 from whales.base.pickles import load
 from whales.photos.camera_notes import CameraNotes, camera_notes
 from whales.photos.photo_folders import PhotoNames, photos_below
@@ -235,6 +235,34 @@ def test_photos_that_could_be_several_or_none_are_not_guessed(tmp_path, name, sa
     refused(lambda: PhotoNames(tmp_path).find(name), said)
 
 
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("C:/Users/ann/2019/a.jpg", "2019/a.jpg"), ("/home/ann/photos/b.JPG", "b.jpg"),
+        ("D:/card/2018/a.jpg", None),
+    ],
+)  # fmt: skip
+def test_paths_of_another_machine_count_by_their_ends(tmp_path, name, file):
+    for place in ("2019/a.jpg", "b.jpg"):
+        photo(tmp_path / place)
+    if file:
+        assert PhotoNames(tmp_path).find(name) == tmp_path / file
+    else:
+        refused(lambda: PhotoNames(tmp_path).find(name), "is not in")
+
+
+def test_several_photos_in_a_cell(photos, import_dataset):
+    source = write_lines(photos / "t.csv", "photo,identity", "p0.jpg; p1.jpg,Ann", "p2|p3,Bob")
+    assert [row[:2] for row in import_dataset(source)[1:]] == [
+        ["p0.jpg", "Ann"], ["p1.jpg", "Ann"], ["p2", "Bob"], ["p3", "Bob"],
+    ]  # fmt: skip
+
+
+def test_a_header_below_a_title(photos, import_dataset):
+    source = write_lines(photos / "t.csv", "Our whales,", ",", "photo,identity", "p0.jpg,Ann")
+    refused(lambda: import_dataset(source), "below other lines (photo, identity)")
+
+
 def test_names_in_both_unicode_forms(tmp_path, import_dataset, capsys):
     composed, apart = (unicodedata.normalize(form, "Zo\u00eb.jpg") for form in ("NFC", "NFD"))
     photo(tmp_path / apart, 90)
@@ -329,7 +357,7 @@ def test_other_columns_are_carried(photos, import_dataset, capsys):
 
 
 def test_columns_of_another_case_and_marks_of_spreadsheets(photos, import_dataset):
-    text = "\ufeffPHOTO;Identity;DATE\r\np0.jpg;Zo\u00eb;2019-07-14\r\n"
+    text = "\ufeffFile name;Whale-ID;DATE\r\np0.jpg;Zo\u00eb;2019-07-14\r\n"
     (photos / "t.csv").write_bytes(text.encode())
     assert import_dataset(photos / "t.csv")[1] == ["p0.jpg", "Zo\u00eb", "2019-07-14"]
 

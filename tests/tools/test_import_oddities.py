@@ -54,7 +54,7 @@ WORDS = "NA", "N/A", "nan", "None", "?", "____", "unknown", "Unidentified", "bla
 
 def test_words_that_mean_nobody_known_are_no_animals(photos, import_dataset, capsys):
     source = table(photos, "Ann", *WORDS[:9], "Nobody")
-    root = import_dataset(source, "--unknown", "nobody")
+    root = import_dataset(source, "--unknown", "nobody", "Ann?")
     assert identities(root) == ["Ann"] + [""] * 10
     said = capsys.readouterr().out
     # `unknown` is what everybody writes.
@@ -84,7 +84,7 @@ def test_a_dry_run_says_all_and_writes_nothing(photos, import_dataset, tmp_path,
 @pytest.mark.parametrize(
     ("first", "second"),
     [
-        ("Ann", "ann"), ("Mc Coy", "McCoy"), ("Ann", "Ann?"), ("W_1", "W-1"), ("W001", "W1"),
+        ("Ann", "ann"), ("Mc Coy", "McCoy"), ("Ann", "A.nn"), ("W_1", "W-1"), ("W001", "W1"),
         ("Zo\u00e9", "Zoe"), ("7", "7.0"), ("Ann", "\u0410nn"), ("W 1", "W-01"),
     ],
 )  # fmt: skip
@@ -110,6 +110,12 @@ def test_names_that_are_alike_are_told_and_merged_on_demand(
 def test_names_that_differ_are_not_called_alike(photos, import_dataset, capsys, first, second):
     import_dataset(table(photos, first, second))
     assert "looks odd" not in capsys.readouterr().out
+
+
+def test_names_that_are_not_certain_are_told(photos, import_dataset, capsys):
+    import_dataset(table(photos, "Ann", "Bob", "cf. Eve", "Dan?", "Ann/Bob", "Cfar", "A/B"))
+    said = capsys.readouterr().out
+    assert "not certain, or name several animals: cf. Eve, Dan?, Ann/Bob (the first" in said
 
 
 def test_forms_of_letters_are_one_animal_and_told(photos, import_dataset, capsys):

@@ -18,7 +18,7 @@ from whales.photos.photos import PHOTO_SUFFIXES
 UNKNOWN = (
     "newwhale", "unknown", "unmatched", "na", "nan", "none", "null", "nil", "unidentified", "notidentified",
     "unid", "noid", "unk", "unkn", "blank", "tbd", "notknown", "undetermined", "indet", "noname", "unnamed",
-    "uncertain", "unsure", "unbekannt", "inconnu", "desconocido", "desconhecido",
+    "uncertain", "unsure", "unassigned", "unbekannt", "inconnu", "desconocido", "desconhecido",
 )  # fmt: skip
 USUAL = {
     "photo": (
@@ -202,7 +202,7 @@ def columns_of(
         identity = else_identity
     for name, found in (("photo", photos), ("identity", identity)):
         if not found and (name == "photo" or need_identity):
-            headless = "" if form.columns else finder.headless()
+            headless = "" if form.columns else finder.headless() or _lower_header(frame)
             name_it = f"name it with --{name}-column (received {', '.join(finder.columns)})"
             raise UserError(f"{source}: no column of the {name}; {headless or name_it}")
     log(*finder.unread(photos, dates := finder.dates(form)))
@@ -218,6 +218,16 @@ def columns_of(
         boxes,
         form.box_format or usual,
     )
+
+
+def _lower_header(frame: pd.DataFrame) -> str:
+    """What to do about a header that lies below others lines, "" where none does."""
+    usual = {_bare(name) for name in USUAL["photo"]}
+    for cells in frame.head(10).itertuples(index=False, name=None):
+        if any(isinstance(cell, str) and _bare(cell) in usual for cell in cells):
+            names = ", ".join(str(cell) for cell in cells if str(cell).strip())
+            return f"its header seems to lie below other lines ({names}); take these out"
+    return ""
 
 
 def has_photos(frame: pd.DataFrame, form: Form) -> bool:
@@ -239,8 +249,8 @@ class _Finder:
         for same in (
             lambda column: column == name,
             lambda column: column.rpartition(".")[2] == name,
-            lambda column: column.casefold() == name.casefold(),
-            lambda column: column.rpartition(".")[2].casefold() == name.casefold(),
+            lambda column: _bare(column) == _bare(name),
+            lambda column: _bare(column.rpartition(".")[2]) == _bare(name),
         ):
             found = [column for column in self.columns if same(column)]
             if len(found) == 1:
@@ -256,12 +266,12 @@ class _Finder:
 
     def usual(self, names: Sequence[str]) -> str:
         """The first usual name that is a column, else one of another case, else a nested one; "" for none."""
-        whole = {column.casefold(): column for column in reversed(self.columns)}
-        last = {column.rpartition(".")[2].casefold(): column for column in reversed(self.columns)}
+        whole = {_bare(column): column for column in reversed(self.columns)}
+        last = {_bare(column.rpartition(".")[2]): column for column in reversed(self.columns)}
         for known in ({column: column for column in self.columns}, whole, last):
             for name in names:
                 # `id` is the number of a row as often as not.
-                found = known.get(name) or (known.get(name.casefold()) if name != "Id" else "")
+                found = known.get(name) or (known.get(_bare(name)) if name != "Id" else "")
                 if found:
                     return found
         return ""
@@ -343,6 +353,11 @@ class _Finder:
             f"its first line names photo {photos[0]}, so that it has no header; name all columns in their "
             f"order, such as --columns {' '.join(names)}"
         )
+
+
+def _bare(column: str) -> str:
+    """A column's name without case, blanks and dashes: `Whale ID` is `whale_id`."""
+    return re.sub(r"[\s_-]+", "", column.casefold())
 
 
 def _names_a_photo(column: str) -> bool:

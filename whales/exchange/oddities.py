@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,6 +35,7 @@ _PARTS = re.compile(
     re.IGNORECASE,
 )
 _UNSURE = re.compile(r"(?:unk|unknown|unid|unidentified|new|nn)[ _.-]*\d+", re.IGNORECASE)
+_DOUBT = re.compile(r"\?|^(?:cf|prob|probably|poss|possibly|maybe|perhaps|likely)\b", re.IGNORECASE)
 _CODE = re.compile(r"-\d+(?:\.0)?")
 _FEW_PHOTOS = 20  # fewer say little about all
 
@@ -70,14 +71,28 @@ def _unknown(records: Sequence[Record]) -> Iterable[str]:
             f"{sum(words.values())} photos are of nobody known, since their identity is a word for that: "
             f"{_examples(words, first)}; --known WORD keeps one that is a name"
         )
-    names = {r.identity: r.where for r in reversed(records)}
-    names = {name: where for name, where in names.items() if name and name != NEW_WHALE}
+    names: dict[str, str] = {}
+    for record in records:
+        if record.identity not in ("", NEW_WHALE):
+            names.setdefault(record.identity, record.where)
     unsure = [name for name in names if _UNSURE.fullmatch(name) or _CODE.fullmatch(name)]
+    doubtful = [name for name in names if _DOUBT.search(name) or _several_of(name, names)]
+    if doubtful:
+        yield (
+            f"identities that say that they are not certain, or name several animals: {_listed(doubtful)} "
+            f"(the first in {names[doubtful[0]]}); --unknown WORD .. takes them for nobody known, else they "
+            "are animals"
+        )
     if unsure:
         yield (
             f"identities that may mean nobody known: {_listed(unsure)} (the first in {names[unsure[0]]}); "
             "--unknown WORD .. says so, else they are animals"
         )
+
+
+def _several_of(name: str, names: Collection[str]) -> bool:
+    parts = [part.strip() for part in re.split(r"[/&+]|\bor\b|\band\b", name)]
+    return len(parts) > 1 and all(part in names for part in parts)
 
 
 def _unseen_differences(named: Sequence[Record]) -> Iterable[str]:

@@ -144,7 +144,6 @@ class _Reader:
         self.faults: list[str] = []
         self.left_out = 0
         self.categories: set[str] = set()
-        self._unknown = unknown_looks(form)
         self._categories = {category.casefold() for category in form.categories}
 
     def records(self, row: Mapping[str, object], where: str) -> Iterable[Record]:
@@ -154,7 +153,8 @@ class _Reader:
             self.left_out += 1
             self.categories.add(category or "(none)")
             return
-        photos = [name for column in columns.photos if (name := text_of(row[column]))]
+        cells = [cell for column in columns.photos if (cell := text_of(row[column]))]
+        photos = [name for cell in cells for name in self._photos(cell)]
         if not photos:
             self.faults.append(f"{where}: {columns.photos[0]} is empty; fill it in")
             return
@@ -187,10 +187,16 @@ class _Reader:
                 folders=tuple(name.split("/")[:-1]) if self.levels else (),
             )
 
+    def _photos(self, cell: str) -> list[str]:
+        """The names in a cell: one, or several with semicolons, bars or line ends between them."""
+        several = [name.strip() for name in re.split(r"[;|\n]", cell) if name.strip()]
+        alone = len(several) < 2 or os.path.lexists(self.names.folder / cell)
+        return [cell] if alone else several
+
     def identity(self, text: str) -> str:
         """An identity as it was meant: `new_whale` for all words that mean none of the known."""
         name = cleaned(text)
-        unknown = means_new_whale(name) or (text.strip() and not known_name(name, self._unknown))
+        unknown = means_new_whale(name) or (text.strip() and means_nobody(name, self.form))
         return NEW_WHALE if unknown else name
 
     def _told(self, where: str, call):
@@ -251,15 +257,16 @@ class _FaultError(ValueError):
     """What is wrong with a cell, in words that follow its place."""
 
 
-def unknown_looks(form: Form) -> set[str]:
-    """Looks of the words that mean none of the known."""
-    words = {*UNKNOWN, *map(_bare_look, form.unknown)}
-    return (words - {_bare_look(word) for word in form.known}) | {""}
+def means_nobody(name: str, form: Form) -> bool:
+    """Whether a name is a word for none of the known, or has no letter and no digit at all.
 
-
-def known_name(name: str, unknown: set[str]) -> bool:
-    """Whether a name is one, not a word that means none of the known; unknown: of `unknown_looks`."""
-    return _bare_look(name) not in unknown
+    Words of the form count as they stand, in any case; `UNKNOWN` without blanks and marks as well.
+    """
+    seen = look(name)
+    if seen in map(look, form.known):
+        return False
+    bare = _bare_look(name)
+    return not bare or bare in UNKNOWN or seen in map(look, form.unknown)
 
 
 def _bare_look(name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,6 +18,7 @@ from whales.photos.photos import PHOTO_SUFFIXES, RAW_SUFFIXES
 _OTHER_PHOTOS = (".jp2", ".jxl", ".psd", ".svg", ".pdf", ".gpr", ".x3f", ".3fr", ".iiq", ".heics")
 _FILMS = (".mp4", ".mov", ".avi", ".mts", ".m4v", ".mkv")
 _COMMON = (".jpg", ".png", ".tif", ".heic", ".dng")
+_ABSOLUTE = re.compile(r"/|[A-Za-z]:/")
 _MOST_NAMED = 8  # endings in a message
 
 
@@ -111,7 +113,8 @@ class PhotoNames:
     """Finds the photos below a folder by the names that tables give them.
 
     A name is that of a file as it stands; else the one file that has it in another Unicode form, in
-    another case, or with another ending or none; a name without a folder may lie at any depth.
+    another case, or with another ending or none; a name without a folder may lie at any depth, and of an
+    absolute path of another machine its end counts.
     `found_otherwise` counts the files that were found in another way than as they stand, by the way.
     """
 
@@ -126,6 +129,10 @@ class PhotoNames:
         path = self.folder / name
         if os.path.lexists(path):  # what is there but no photo is seen when it is opened
             return path
+        elsewhere = self._of_another_machine(name)
+        if elsewhere:
+            self.found_otherwise["machine"] += 1
+            return self.folder / elsewhere
         for way, key in _WAYS.items():
             found = _preferred(self._index(way).get(key(name), []))
             if len(found) == 1:
@@ -141,6 +148,21 @@ class PhotoNames:
             f"photo {quoted(name)} is not in {shown(self.folder)}; put it there, or name the folder with "
             "--photos"
         )
+
+    def _of_another_machine(self, name: str) -> str:
+        """The longest end of an absolute path that is a file here, "" for none: `C:/Users/ann/2019/1.jpg`."""
+        if not _ABSOLUTE.match(name):
+            return ""
+        parts = [part for part in name.split("/")[1:] if part]
+        for begin in range(len(parts)):
+            end = "/".join(parts[begin:])
+            if ".." not in parts and os.path.lexists(self.folder / end):
+                return end
+            for way in ("form", "case", "ending"):
+                found = _preferred(self._index(way).get(_WAYS[way](end), []))
+                if len(found) == 1:
+                    return found[0]
+        return ""
 
     def notes(self) -> list[str]:
         """A line for each way in which files were found other than as they stand."""
@@ -208,6 +230,7 @@ _FILE_KEYS = {
     "depth and ending": lambda name: _alone(_without_ending(name)),
 }
 _WORDS = {
+    "machine": "by the end of a path of another machine",
     "form": "by another form of their letters (Unicode)",
     "case": "by another case of their letters",
     "ending": "by another ending, or none in the table",
