@@ -36,12 +36,13 @@ def open_identifier(
     """A work root's nets, ready to say who is on photos; known photos are loaded at the first question.
 
     nets: names of those to ask, folds: of each, else all; options: of `RunOptions`. `UserError` for those
-    that are unknown or absent.
+    that are absent.
     """
     from retinanet.detector.find_flukes import boxes_of
 
-    run_options = RunOptions(Workspace(root).existing(), profile, **options)
-    return _opened(run_options, nets, folds, boxes_of)
+    return _opened(
+        RunOptions(Workspace(root).existing(), profile, **options), nets, folds, boxes_of
+    )
 
 
 def _opened(
@@ -58,13 +59,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     from retinanet.detector.warm_detector import WarmDetector
     from whales.identifying.answering import answer_request
 
+    def opened() -> Identifier:
+        return _opened(options, args.nets, args.folds, detector.started(not args.box).boxes_of)
+
     with WarmDetector(options) as detector:
-
-        def opened() -> Identifier:
-            if not args.box:
-                detector.start()
-            return _opened(options, args.nets, args.folds, detector.boxes_of)
-
         answer_request(record_of(Request, vars(args)), opened)
 
 

@@ -118,12 +118,13 @@ def boxes_of(
     photos: Sequence[Path],
     options: RunOptions,
     all_flukes: bool = False,
-    find: FindFlukes = find_flukes,
+    find: FindFlukes | None = None,
 ) -> dict[Path, list[PixelBox]]:
     """Boxes (x1, y1, x2, y2) in each photo held upright, none where the whole frame is to be used.
 
-    all_flukes: all of a photo's flukes, not its best alone; find: what runs the detector.
+    all_flukes: all of a photo's flukes, not its best alone; find: what runs the detector (None: `find_flukes`).
     """
+    find = find or find_flukes
     detector = converted_detector(options.workspace)
     if detector is None:
         log("no converted detector (run retinanet/r31_convert_retinanet_model.py): whole frames")

@@ -8,6 +8,7 @@ Run    python3 -m retinanet.detector.warm_detector
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -45,11 +46,11 @@ class WarmDetector:
         self._process: subprocess.Popen[str] | None = None
         self._errors: IO[str] | None = None
 
-    def start(self) -> None:
-        """Start the process, if the root has a detector; it loads while the caller goes on."""
+    def started(self, wanted: bool = True) -> WarmDetector:
+        """Start the process, if it is wanted and the root has a detector; it loads while the caller goes on."""
         options = self._options
-        if self._process or converted_detector(options.workspace) is None:
-            return
+        if not wanted or self._process or converted_detector(options.workspace) is None:
+            return self
         command = [sys.executable, "-m", "retinanet.detector.warm_detector", "--quiet"]
         command += ["--profile", options.profile, "--workers", str(options.workers)]
         self._errors = tempfile.TemporaryFile("w+", errors="replace")  # a full pipe would stop it
@@ -57,6 +58,7 @@ class WarmDetector:
             command, env=detector_environment(options.workspace), text=True, errors="replace",
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors,
         )  # fmt: skip
+        return self
 
     def __enter__(self) -> WarmDetector:
         return self
@@ -127,7 +129,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     for line in sys.stdin:
         request, answer = json.loads(line)
         find_flukes.detect(predict, load(request), Path(answer), options)
-        print(_ANSWERED, flush=True)
+        os.write(1, f"{_ANSWERED}\n".encode())
 
 
 if __name__ == "__main__":
