@@ -1,12 +1,13 @@
 """Lay other people's data out as a work root: photos turned upright, tables, boxes.
 
 Reads  SOURCE: a folder per identity (photos beside the folders are not labelled), a table (.csv, .tsv,
-       .xlsx; also the metadata of wildlife-datasets), or COCO JSON (categories are the identities)
-Writes ROOT/data, ROOT/modified_data; data/import.csv says what became of each photo and identity,
-       data/settings.json keeps --anisotropy;
+       .xlsx; Wildbook's too), COCO, VIA or Camtrap DP (.json), CVAT (.xml, .json)
+Writes ROOT/data, ROOT/modified_data; data/import.csv says what became of each photo and identity, and
+       carries all other columns; data/settings.json keeps --anisotropy;
        test_labels.csv, never read by a stage, where all test photos are labelled
 Run    python3 tools/import_dataset.py SOURCE ROOT --test-share .2 --whole-frame-boxes
 
+What looks odd in the identities is said before anything is written (docs/catalogue.md); --strict refuses it.
 Boxes are in pixels of the upright photo. The stages need, besides train and test photos:
 - Boxes of all photos: from the table; found by the detector of another work root (--detector ROOT, the
   whole frame where it finds nothing); or --whole-frame-boxes. With boxes that can stay as they are no

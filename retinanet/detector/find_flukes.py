@@ -122,7 +122,7 @@ def boxes_of(
 ) -> dict[Path, list[PixelBox]]:
     """Boxes (x1, y1, x2, y2) in each photo held upright, none where the whole frame is to be used.
 
-    all_flukes: all of a photo's flukes, not its best alone; find: what runs the detector (None: `find_flukes`).
+    all_flukes: all of a photo's flukes, not its best alone; find: what runs the detector.
     """
     find = find or find_flukes
     detector = converted_detector(options.workspace)

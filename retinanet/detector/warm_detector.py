@@ -46,11 +46,11 @@ class WarmDetector:
         self._process: subprocess.Popen[str] | None = None
         self._errors: IO[str] | None = None
 
-    def started(self, wanted: bool = True) -> WarmDetector:
-        """Start the process, if it is wanted and the root has a detector; it loads while the caller goes on."""
+    def start(self) -> None:
+        """Start the process, if the root has a detector; it loads while the caller goes on."""
         options = self._options
-        if not wanted or self._process or converted_detector(options.workspace) is None:
-            return self
+        if self._process or converted_detector(options.workspace) is None:
+            return
         command = [sys.executable, "-m", "retinanet.detector.warm_detector", "--quiet"]
         command += ["--profile", options.profile, "--workers", str(options.workers)]
         self._errors = tempfile.TemporaryFile("w+", errors="replace")  # a full pipe would stop it
@@ -58,7 +58,6 @@ class WarmDetector:
             command, env=detector_environment(options.workspace), text=True, errors="replace",
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors,
         )  # fmt: skip
-        return self
 
     def __enter__(self) -> WarmDetector:
         return self

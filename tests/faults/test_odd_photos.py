@@ -510,7 +510,7 @@ def test_a_folder_of_all_kinds_is_identified(root, script, tmp_path, capsys):
     for name in NAMES.values():
         assert shown(folder / name) in said
     assert f"{len(lines)} photos left out because they cannot be read" in said
-    assert "1 entries that are no photos not looked at" in said
+    assert "1 .txt left out, files that are no photos by their ending" in said
     with open(table, newline="", encoding="utf-8") as source:
         answered = {Path(row["query"]).stem for row in csv.DictReader(source)}
     assert answered == {f"sound_{kind}" for kind in READ}

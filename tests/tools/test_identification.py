@@ -234,7 +234,7 @@ def test_files_and_folders_of_photos(tmp_path):
     photos, faults = photo_files(
         [tmp_path, tmp_path / "b.jpg", tmp_path / "empty", tmp_path / "none.jpg"]
     )
-    assert [photo.name for photo in photos] == ["a.PNG", "b.jpg"]
+    assert [photo.name for photo in photos] == ["a.PNG", "b.jpg", "c.jpg"]
     assert len(faults) == 3
     assert "empty holds no photo" in faults[0]
     assert "none.jpg does not exist" in faults[1]
@@ -340,13 +340,13 @@ def told(work_root):
 
 
 def test_the_csv_has_a_row_for_each_query_fluke_and_rank(told, tmp_path):
-    write_csv(tmp_path / "rows.csv", told[1])
-    rows = list(csv.reader((tmp_path / "rows.csv").read_text().splitlines()))
+    write_csv(tmp_path / "rows.csv", told[1], {"w_<1>": "Zoë 1"})
+    rows = list(csv.reader((tmp_path / "rows.csv").read_text("utf-8-sig").splitlines()))
     assert rows[0] == list(COLUMNS)
     first = ["a & b.jpg", "2", "1", "2", "30", "40", "0.250000"]
     assert rows[1:] == [
-        [*first, "1", "w_<1>", "0.750000", "0.900000", "k1.jpg", ""],
-        [*first, "2", "w_[2]", "0.125000", "0.400000", "k2.jpg", ""],
+        [*first, "1", "w_<1>", "0.750000", "0.900000", "k1.jpg", "", "Zoë 1"],
+        [*first, "2", "w_[2]", "0.125000", "0.400000", "k2.jpg", "", "w_[2]"],
         [
             "c.jpg",
             "1",
@@ -361,6 +361,7 @@ def test_the_csv_has_a_row_for_each_query_fluke_and_rank(told, tmp_path):
             "0.900000",
             "k1.jpg",
             "",
+            "Zoë 1",
         ],
     ]
 

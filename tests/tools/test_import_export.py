@@ -545,15 +545,15 @@ def test_bad_sources(photos, import_dataset, tmp_path):
     named = ["--photo-column", "bild"]
     refused(lambda: import_dataset(table, *named), "no column of the identity")
     refused(lambda: import_dataset(table, "--photo-column", "image"), "column image is missing")
-    named += ["--identity-column", "who"]
+    named += ["--identity-column", "wer"]
     refused(lambda: import_dataset(table, *named, "--box-columns", "x", "y"), "one column or four")
-    refused(
-        lambda: import_dataset(table, *named, "--whole-frame-boxes"), "no photo is a test photo"
-    )
+    first = write_lines(photos / "first.csv", "0,p0.jpg", "1,p1.jpg")
+    for options in ((), ("--photo-column", "p0.jpg", "--identity-column", "0")):
+        refused(lambda o=options: import_dataset(first, *o), "--columns identity photo")
     refused(lambda: import_dataset(tmp_path / "none.csv"), "none.csv is missing")
     refused(lambda: import_dataset(tmp_path / "none.json"), "none.json is missing")
     refused(lambda: import_dataset(write_lines(tmp_path / "w.xlsx", "text")), "is not a table")
-    refused(lambda: import_dataset(write_lines(tmp_path / "w.json", "{}")), "is not COCO JSON")
+    refused(lambda: import_dataset(write_lines(tmp_path / "w.json", "{}")), "none of the JSON")
     refused(
         lambda: import_dataset(write_lines(tmp_path / "e.csv", "photo,identity")), "has no photos"
     )

@@ -238,6 +238,12 @@ def _no_table(path: Path | str, fault: object) -> UserError:
     )
 
 
+def separator_tip(header: str) -> str:
+    """What to do about a header whose fields are separated by another mark, in words that follow; else ""."""
+    separated = ";" in header or "\t" in header
+    return '; separate fields with commas ("CSV UTF-8 (comma delimited)")' if separated else ""
+
+
 def require_columns(
     frame: pd.DataFrame, source: Path | str, names: Iterable[str], expected: str = ""
 ) -> None:
@@ -265,6 +271,15 @@ def csv_text(
     """
     lines = rows if header is None else [header, *rows]
     return "".join(f"{_line(row, contract)}\n" for row in lines)
+
+
+def for_spreadsheets(text: str) -> str:
+    """CSV with the mark by which spreadsheets know UTF-8, where letters beyond ASCII need it.
+
+    >>> for_spreadsheets("photo,identity"), for_spreadsheets("Zoë")
+    ('photo,identity', '\\ufeffZoë')
+    """
+    return text if text.isascii() else f"\ufeff{text}"
 
 
 def _line(row: Sequence[object], contract: bool) -> str:

@@ -213,7 +213,7 @@ class _Cvat:
         self.rows: list[Row] = []
         self.is_cvat = False
         self._depth = 0
-        self._image: dict[str, object] | None = None
+        self._image: Mapping[str, object] | None = None
         self._shape: dict[str, object] | None = None
         self._count = 0
         self._attribute: str | None = None

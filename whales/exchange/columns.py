@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from whales.base.console import log
 from whales.base.errors import UserError
 from whales.photos.photos import PHOTO_SUFFIXES
 
@@ -201,16 +202,16 @@ def columns_of(
         identity = else_identity
     for name, found in (("photo", photos), ("identity", identity)):
         if not found and (name == "photo" or need_identity):
-            raise UserError(
-                f"{source}: no column of the {name}; name it with --{name}-column (received "
-                f"{', '.join(finder.columns)}){'' if form.columns else finder.headless()}"
-            )
+            headless = "" if form.columns else finder.headless()
+            name_it = f"name it with --{name}-column (received {', '.join(finder.columns)})"
+            raise UserError(f"{source}: no column of the {name}; {headless or name_it}")
+    log(*finder.unread(photos, dates := finder.dates(form)))
     boxes = finder.boxes(form.box)
     usual = "xyxy" if boxes == _CORNERS else "xywh-shares" if boxes == _WIDTHS else "xywh"
     return Columns(
         photos,
         identity,
-        finder.dates(form),
+        dates,
         finder.one("split", form.split),
         finder.one("encounter", form.encounter),
         finder.one("category", form.category),
@@ -238,8 +239,8 @@ class _Finder:
         for same in (
             lambda column: column == name,
             lambda column: column.rpartition(".")[2] == name,
-            lambda column: column.casefold() == name.casefold(),
-            lambda column: column.rpartition(".")[2].casefold() == name.casefold(),
+            lambda column: _bare(column) == _bare(name),
+            lambda column: _bare(column.rpartition(".")[2]) == _bare(name),
         ):
             found = [column for column in self.columns if same(column)]
             if len(found) == 1:
@@ -255,12 +256,12 @@ class _Finder:
 
     def usual(self, names: Sequence[str]) -> str:
         """The first usual name that is a column, else one of another case, else a nested one; "" for none."""
-        whole = {column.casefold(): column for column in reversed(self.columns)}
-        last = {column.rpartition(".")[2].casefold(): column for column in reversed(self.columns)}
+        whole = {_bare(column): column for column in reversed(self.columns)}
+        last = {_bare(column.rpartition(".")[2]): column for column in reversed(self.columns)}
         for known in ({column: column for column in self.columns}, whole, last):
             for name in names:
                 # `id` is the number of a row as often as not.
-                found = known.get(name) or (known.get(name.casefold()) if name != "Id" else "")
+                found = known.get(name) or (known.get(_bare(name)) if name != "Id" else "")
                 if found:
                     return found
         return ""
@@ -294,6 +295,24 @@ class _Finder:
                 return tuple(parts[: parts.index("")] if "" in parts else parts)
         return ()
 
+    def unread(self, photos: Sequence[str], dates: Sequence[str]) -> list[str]:
+        """Lines on columns that belong to those that were named, and are not read."""
+        notes = []
+        for family in _PHOTO_FAMILIES:
+            numbered = [column for column in self.columns if family.fullmatch(column)]
+            left = [column for column in numbered if column not in photos]
+            if left and len(left) < len(numbered):
+                named = " ".join(numbered)
+                notes.append(
+                    f"{self.source}: {', '.join(left)} may name photos too and is not read; "
+                    f"--photo-column takes several: {named}"
+                )
+        for family in _DATE_FAMILIES:
+            parts = [name for name in family if name in self.columns]
+            if len(dates) == 1 and dates[0] == family[0] and len(parts) > 1:
+                notes.append(f"{self.source}: --date-column takes several: {' '.join(parts)}")
+        return notes
+
     def boxes(self, given: tuple[str, ...] | None) -> tuple[str, ...]:
         if given is None:
             known = (*_BOX_NAMES, _WIDTHS)
@@ -309,21 +328,26 @@ class _Finder:
         """Refuse a first line that is a photo's, taken for a header: its photo would be lost."""
         first = [column for column in photos if _names_a_photo(column)]
         if first and not form.columns:
-            raise UserError(
-                f"{self.source}: the first line names photo {first[0]}{self.headless()}"
-            )
+            raise UserError(f"{self.source}: {self.headless()}")
 
     def headless(self) -> str:
-        if not any(map(_names_a_photo, self.columns)):
+        """What to do about a first line that is a photo's, "" where it is not."""
+        photos = [column for column in self.columns if _names_a_photo(column)]
+        if not photos:
             return ""
-        names = " ".join(
-            "photo" if _names_a_photo(column) else f"name{place}"
-            for place, column in enumerate(self.columns, 1)
+        others = iter(
+            ["identity", *(f"column{place}" for place in range(3, len(self.columns) + 2))]
         )
+        names = ["photo" if _names_a_photo(column) else next(others) for column in self.columns]
         return (
-            f"; if that line is no header, name all columns in their order, such as --columns {names}, "
-            "the identity's identity"
+            f"its first line names photo {photos[0]}, so that it has no header; name all columns in their "
+            f"order, such as --columns {' '.join(names)}"
         )
+
+
+def _bare(column: str) -> str:
+    """A column's name without case, blanks and dashes: `Whale ID` is `whale_id`."""
+    return re.sub(r"[\s_-]+", "", column.casefold())
 
 
 def _names_a_photo(column: str) -> bool:

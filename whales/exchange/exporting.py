@@ -15,7 +15,7 @@ import pandas as pd
 from whales.base.console import log
 from whales.base.errors import UserError, shown
 from whales.base.folders import new_folder, require_new, unique_names
-from whales.base.tables import csv_text
+from whales.base.tables import csv_text, for_spreadsheets
 from whales.base.workbooks import write_workbook
 from whales.base.writing import require_space, require_writable, write_bytes, write_text
 from whales.exchange.sightings import ANSWER, DECISION, Sighting
@@ -171,7 +171,7 @@ def write_table(path: Path | str, table: pd.DataFrame) -> None:
         write_workbook(content, [header, *rows])
         write_bytes(path, content.getbuffer())
     else:
-        write_text(path, csv_text(header, rows))
+        write_text(path, for_spreadsheets(csv_text(header, rows)))
 
 
 def coco(sightings: Sequence[Sighting], workspace: Workspace) -> dict[str, list[dict[str, object]]]:

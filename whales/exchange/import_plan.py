@@ -21,6 +21,7 @@ from whales.exchange.forms import Form, Record, add_form_options, read_source
 from whales.exchange.oddities import merge_alike, odd_identities
 from whales.files.boxes import Box
 from whales.files.import_table import PLAYGROUND, TEST
+from whales.files.labels import NEW_WHALE
 from whales.files.settings import ANISOTROPY
 from whales.stages.options import PROFILE_CHOICES, RunOptions, add_photo_limit, positive, record_of
 
@@ -177,8 +178,23 @@ def _read(plan: ImportPlan) -> list[Record]:
     records = read_source(plan.source, plan.form, plan.photos)
     for split, source in ((TEST, plan.test), (PLAYGROUND, plan.playground)):
         if source:
-            records += read_source(source, plan.form, plan.photos, split)
+            more = read_source(source, plan.form, plan.photos, split)
+            records += _unlabelled(more, records, source) if split == TEST else more
     return records
+
+
+def _unlabelled(
+    records: Sequence[Record], known: Sequence[Record], source: Path
+) -> Sequence[Record]:
+    """Test photos of a folder without its folders as identities, where none of these is a known one.
+
+    They are those of cameras and days.
+    """
+    names = {record.identity for record in records if record.folders} - {"", NEW_WHALE}
+    if not names or names & {record.identity for record in known}:
+        return records
+    log(f"{source}: none of its folders is a known identity, so that its photos are not labelled")
+    return [replace(r, identity="", written="") if r.folders else r for r in records]
 
 
 def _drawn(records: list[Record], plan: ImportPlan) -> list[Record]:

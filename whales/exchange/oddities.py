@@ -75,8 +75,8 @@ def _unknown(records: Sequence[Record]) -> Iterable[str]:
     unsure = [name for name in names if _UNSURE.fullmatch(name) or _CODE.fullmatch(name)]
     if unsure:
         yield (
-            f"{len(unsure)} identities may mean nobody known: {_listed(unsure)} (the first in "
-            f"{names[unsure[0]]}); --unknown WORD .. says so, else they are animals"
+            f"identities that may mean nobody known: {_listed(unsure)} (the first in {names[unsure[0]]}); "
+            "--unknown WORD .. says so, else they are animals"
         )
 
 
@@ -110,7 +110,7 @@ def _alike(named: Sequence[Record]) -> Iterable[str]:
     first = " and ".join(list(alike[0].values())[:2])
     more = f", .. ({len(alike)} in all)" if len(alike) > _MOST else ""
     yield (
-        "identities that differ by case, blanks, marks, zeros in front or forms of letters alone, taken for "
+        "identities that differ by case, blanks, marks, accents or zeros in front alone, taken for "
         f"different animals: {'; '.join(shown)}{more}; the first in {first}; --same-names takes such for one"
     )
 
@@ -128,7 +128,12 @@ def merge_alike(records: Sequence[Record]) -> tuple[list[Record], list[str]]:
             best[key] = name
     changed = {name: best[_near(name)] for name in counts if best[_near(name)] != name}
     lines = [f"{quoted(name)} is taken for {quoted(other)}" for name, other in changed.items()]
-    merged = [replace(r, identity=changed.get(r.identity, r.identity)) for r in records]
+    merged = [
+        replace(r, identity=changed[r.identity], written=changed[r.identity])
+        if r.identity in changed
+        else r
+        for r in records
+    ]
     return merged, lines
 
 
@@ -193,15 +198,14 @@ def _equal(records: Sequence[Record]) -> Iterable[str]:
         paths: dict[Path, Record] = {record.path: record for record in group}
         if len(paths) < 2:
             continue  # two animals in one photo
-        names = {r.identity for r in paths.values() if r.identity not in ("", NEW_WHALE)}
+        names = {r.identity for r in paths.values() if r.identity}
         if len(names) > 1:
             clashes.append(list(paths.values()))
         elif {r.split for r in paths.values()} >= {TRAIN, TEST}:
             leaks.append(list(paths.values()))
     if clashes:
         shown = "; ".join(
-            " and ".join(f"{quoted(r.identity)} ({_place(r)})" for r in group[:3])
-            for group in clashes[:_MOST]
+            " and ".join(f"{_who(r)} ({_place(r)})" for r in group[:3]) for group in clashes[:_MOST]
         )
         yield (
             f"{len(clashes)} photos are there under two identities, with equal pixels: {shown}; decide whose "
@@ -259,6 +263,10 @@ def _examples(words: Counter[str], first: dict[str, str]) -> str:
 
 def _listed(names: Sequence[str]) -> str:
     return ", ".join(map(quoted, names[:_MOST])) + (", .." if len(names) > _MOST else "")
+
+
+def _who(record: Record) -> str:
+    return quoted(record.identity) if record.identity not in ("", NEW_WHALE) else "nobody known"
 
 
 def _place(record: Record) -> str:

@@ -122,6 +122,11 @@ def text_of(value: object) -> str:
     return str(int(value) if whole else value).strip()
 
 
+def _as_written(value: object) -> str:
+    """`text_of` with blanks at the ends."""
+    return value if isinstance(value, str) and value.strip() else text_of(value)
+
+
 class _Reader:
     """Makes records of rows; keeps what is wrong with them."""
 
@@ -153,7 +158,7 @@ class _Reader:
         if not photos:
             self.faults.append(f"{where}: {columns.photos[0]} is empty; fill it in")
             return
-        identity = text_of(row[columns.identity]) if columns.identity else ""
+        written = _as_written(row[columns.identity]) if columns.identity else ""
         encounter = text_of(row[columns.encounter]) if columns.encounter else ""
         box = self._told(where, lambda: self._box(row))
         date = self._told(where, lambda: self._date(row)) or ""
@@ -170,11 +175,11 @@ class _Reader:
                 where,
                 name,
                 Path(os.path.abspath(path)),
-                self.identity(identity),
+                self.identity(written),
                 box,
                 date,
                 split,
-                written=identity,
+                written=written,
                 encounter=encounter or (where if len(photos) > 1 else ""),
                 category=category,
                 in_shares=columns.box_format.endswith("shares"),
@@ -185,7 +190,7 @@ class _Reader:
     def identity(self, text: str) -> str:
         """An identity as it was meant: `new_whale` for all words that mean none of the known."""
         name = cleaned(text)
-        unknown = means_new_whale(name) or (text and not known_name(name, self._unknown))
+        unknown = means_new_whale(name) or (text.strip() and not known_name(name, self._unknown))
         return NEW_WHALE if unknown else name
 
     def _told(self, where: str, call):

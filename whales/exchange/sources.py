@@ -78,7 +78,7 @@ def _photo_folder(source: Path) -> Path:
 
 def _folder_table(folder: Path, form: Form) -> SourceTable:
     """A folder per identity: photos at any depth below it; those beside the folders have none."""
-    found = photos_below(folder)
+    found = photos_below(folder, of_identities=True)
     for note in found.notes():
         log(f"{folder}: {note}")
     if not found.photos:

@@ -3,6 +3,8 @@ its source said of it (place, photographer, side, ..): the carried columns."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from whales.base.errors import UserError
 from whales.base.tables import read_table
 from whales.files.labels import stem
@@ -21,8 +23,11 @@ def imported(workspace: Workspace) -> dict[str, dict[str, str]]:
     the line, for a photo that is listed twice or whose name no table may have.
     """
     path = workspace.file("import_table")
-    if not path.exists():
-        return {}
+    return read_import_table(path) if path.exists() else {}
+
+
+def read_import_table(path: Path) -> dict[str, dict[str, str]]:
+    """`imported` of the file at `path`, which must be there."""
     table, positions = read_table(path)
     missing = [column for column in IMPORT_COLUMNS if column not in table]
     if missing:
@@ -46,6 +51,15 @@ def carried(workspace: Workspace) -> dict[str, dict[str, str]]:
     return {
         name: {column: text for column, text in row.items() if column not in IMPORT_COLUMNS}
         for name, row in imported(workspace).items()
+    }
+
+
+def written_names(workspace: Workspace) -> dict[str, str]:
+    """Identity in the work root -> the name that people gave the animal, of those that differ."""
+    return {
+        row["Id"]: row["identity"]
+        for row in imported(workspace).values()
+        if row["identity"] and row["identity"] != row["Id"]
     }
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from whales.base.errors import UserError
-from whales.base.tables import read_csv
+from whales.base.tables import read_csv, separator_tip
 from whales.files.names import NEW_WHALE as NEW_WHALE  # readers of labels need it
 from whales.files.names import identity_fault, look, photo_fault, quoted, stem
 from whales.files.names import with_jpg as with_jpg
@@ -118,7 +118,7 @@ def _rows(path: Path | str, columns: tuple[str, ...]) -> _Rows:
             fault = "stands twice" if column in header else "is missing"
             raise UserError(
                 f"{path}: column {column} {fault}; expected {','.join(columns)}, "
-                f"received {quoted(','.join(header))}"
+                f"received {quoted(','.join(header))}{separator_tip(','.join(header))}"
             )
     cells = table.itertuples(index=False, name=None)
     rows = [

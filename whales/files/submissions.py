@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from whales.base.errors import UserError
-from whales.base.tables import csv_rows, csv_text
+from whales.base.tables import csv_rows, csv_text, separator_tip
 from whales.base.writing import write_text
 from whales.files.labels import NEW_WHALE, read_answer_rows, stem
 from whales.files.names import identity_fault, photo_fault, quoted
@@ -133,7 +133,9 @@ def read_submission(path: Path, wanted: Sequence[str]) -> Submission:
         raise UserError(f"{path} cannot be read as a submission (it is empty)")
     header, *rows = [cells for _, cells in lines]
     if header != COLUMNS:
-        raise UserError(f"{path}: expected the columns Image,Id, received {','.join(header)}")
+        received = ",".join(header)
+        tip = separator_tip(received)
+        raise UserError(f"{path}: expected the columns Image,Id, received {quoted(received)}{tip}")
     refusals = []
     for line, row in enumerate(rows, start=2):
         if len(row) != len(COLUMNS):

@@ -7,21 +7,27 @@ from collections.abc import Callable
 
 from whales.base.console import is_quiet, log
 from whales.base.errors import UserError
+from whales.files.import_table import written_names
 from whales.identifying import agreement, identification, result_page
 from whales.identifying.identifier import Identifier
 from whales.identifying.request import Request
 from whales.identifying.watching import watch
 
 
-def answer_request(request: Request, open_identifier: Callable[[], Identifier]) -> None:
+def answer_request(
+    request: Request,
+    open_identifier: Callable[[], Identifier],
+    before_loading: Callable[[], object] = lambda: None,
+) -> None:
     """Identify the photos, show and write the answers; then what is wrong with photos, if anything.
 
-    open_identifier: called once there is a photo that can be read. `UserError` for a photo that is not
+    open_identifier: called once there is a photo that can be read; before_loading: called after that, where
+    boxes have to be found. `UserError` for a photo that is not
     there or cannot be read, after the answers to the others are written; unless the identifier's options
     skip broken photos. With `watch` it goes on until a signal ends it.
     """
     if request.watch:
-        watch(request, open_identifier)
+        watch(request, open_identifier, before_loading)
         return
     photos, faults = identification.photo_files(request.photos)
     if not photos:
@@ -29,18 +35,21 @@ def answer_request(request: Request, open_identifier: Callable[[], Identifier]) 
     identifier = open_identifier()
     workspace = identifier.options.workspace
     boxes = identification.box_by_hand(request.box, photos)
+    if not boxes:
+        before_loading()
     begin = time.monotonic()
     catalogue = identifier.catalogue  # the detector loads meanwhile, in a process of its own
     log(f"loaded in {time.monotonic() - begin:.1f} s")
     boxes = boxes or identifier.find_boxes(photos, identifier.options, request.all_flukes)
+    names = written_names(workspace)
     answers, begin = [], time.monotonic()
     for answer in identifier.answers(photos, boxes, request.top, faults):
         if not is_quiet():
-            result_page.show(answer)
+            result_page.show(answer, names=names)
         answers.append(answer)
     log(f"flukes compared: {len(answers)}, in {time.monotonic() - begin:.1f} s after loading")
     if request.csv:
-        result_page.write_csv(request.csv, answers)
+        result_page.write_csv(request.csv, answers, names)
     if request.html:
         result_page.write_html(request.html, answers, workspace, catalogue.boxes)
     if request.why:

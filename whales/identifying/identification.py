@@ -17,7 +17,8 @@ from whales.files.settings import ANISOTROPY
 from whales.identifying.catalogue import Catalogue
 from whales.photos import thumbnails
 from whales.photos.crops import crop_window, cut
-from whales.photos.photos import PHOTO_SUFFIXES, photo_size, read_photo
+from whales.photos.photo_folders import no_photo_in, photos_below
+from whales.photos.photos import photo_size, read_photo
 from whales.scores.best_photos import Candidate
 
 
@@ -47,8 +48,7 @@ class Answer(NamedTuple):
 def photo_files(paths: Iterable[Path]) -> tuple[list[Path], list[str]]:
     """The photos among files and folders, and what is wrong with the rest.
 
-    Of a folder what lies in it and has a photo's extension, by name; hidden files, folders and files of
-    other extensions are not looked at, which the log says. Each photo once.
+    Of a folder what `photos_below` finds, at any depth; what is left out is said in the log. Each photo once.
     """
     photos: list[Path] = []
     faults: list[str] = []
@@ -71,19 +71,15 @@ def photo_files(paths: Iterable[Path]) -> tuple[list[Path], list[str]]:
 
 def _photos_in(folder: Path, faults: list[str]) -> list[Path]:
     try:
-        entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
-    except OSError as reason:
-        faults.append(f"folder {shown(folder)} cannot be read ({reason.strerror})")
+        found = photos_below(folder)
+    except UserError as fault:
+        faults.append(str(fault))
         return []
-    inside = [entry for entry in entries if entry.suffix.lower() in PHOTO_SUFFIXES]
-    if not inside:
-        suffixes = ", ".join(PHOTO_SUFFIXES)
-        faults.append(f"folder {shown(folder)} holds no photo ({suffixes})")
-    elif len(entries) > len(inside):
-        log(
-            f"{shown(folder)}: {len(entries) - len(inside)} entries that are no photos not looked at"
-        )
-    return inside
+    if not found.photos:
+        faults.append(no_photo_in(folder, found))
+        return []
+    log(*(f"{shown(folder)}: {note}" for note in found.notes()))
+    return found.photos
 
 
 def nothing_to_read(faults: Sequence[str]) -> str:

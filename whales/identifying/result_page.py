@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from whales.base.console import log
 from whales.base.errors import UserError, shown
-from whales.base.tables import csv_text
+from whales.base.tables import csv_text, for_spreadsheets
 from whales.base.web_page import image, page
 from whales.base.writing import write_text
 from whales.files.boxes import Box
+from whales.files.import_table import written_names
 from whales.files.labels import with_jpg
 from whales.files.workspace import Workspace
 from whales.identifying.identification import Answer, Fluke
@@ -30,7 +32,8 @@ class Row(NamedTuple):
     query: path of the photo; fluke: number among those of its photo, from 1; x1 to y2: its box in pixels
     of the photo held upright, None for the whole frame; new_whale: probability of none of the known;
     rank: from 1; probability, score: of the identity; photo: file name of the known photo most like it;
-    content: digest of the query's file, by which the review knows it again.
+    content: digest of the query's file, by which the review knows it again; name: that people gave the
+    identity, where the work root had to write it otherwise.
     """
 
     query: str
@@ -46,9 +49,11 @@ class Row(NamedTuple):
     score: float
     photo: str
     content: str
+    name: str
 
 
 COLUMNS = Row._fields
+NO_NAMES: Mapping[str, str] = MappingProxyType({})
 _CORNERS = ("x1", "y1", "x2", "y2")
 
 _TITLE = "Who is this whale?"
@@ -74,8 +79,13 @@ def used_part(fluke: Fluke) -> str:
     return "fluke at " + ",".join(f"{value:g}" for value in fluke.box)
 
 
-def show(answer: Answer, console: Console | None = None) -> None:
-    """Print an answer as a table, by default to the standard output."""
+def show(
+    answer: Answer, console: Console | None = None, names: Mapping[str, str] = NO_NAMES
+) -> None:
+    """Print an answer as a table, by default to the standard output.
+
+    names: here and below, of `written_names`: what identities are called where people read them.
+    """
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -90,45 +100,51 @@ def show(answer: Answer, console: Console | None = None) -> None:
         grid.add_column(name, justify="left" if name in ("identity", "photo") else "right")
     for rank, candidate in enumerate(answer.candidates, 1):
         numbers = f"{candidate.probability:.2f}", f"{candidate.score:.4f}"
-        cells = str(rank), candidate.identity, *numbers, with_jpg(candidate.photo)
+        name = names.get(candidate.identity, candidate.identity)
+        cells = str(rank), name, *numbers, with_jpg(candidate.photo)
         grid.add_row(*map(Text, map(shown, cells)))
     console.print(grid)
 
 
-def rows(answers: Iterable[Answer]) -> list[Row]:
+def rows(answers: Iterable[Answer], names: Mapping[str, str] = NO_NAMES) -> list[Row]:
     """A row for each query, fluke and rank."""
     return [
-        _row(answer, rank, candidate)
+        _row(answer, rank, candidate, names)
         for answer in answers
         for rank, candidate in enumerate(answer.candidates, 1)
     ]
 
 
-def _row(answer: Answer, rank: int, candidate: Candidate) -> Row:
+def _row(answer: Answer, rank: int, candidate: Candidate, names: Mapping[str, str]) -> Row:
     fluke = answer.fluke
     x1, y1, x2, y2 = (None,) * 4 if fluke.box is None else fluke.box
     return Row(
         str(fluke.photo), fluke.number, x1, y1, x2, y2, answer.new,
         rank, candidate.identity, candidate.probability, candidate.score, with_jpg(candidate.photo),
-        fluke.content,
+        fluke.content, names.get(candidate.identity, candidate.identity),
     )  # fmt: skip
 
 
-def table(answers: Iterable[Answer]) -> pd.DataFrame:
+def table(answers: Iterable[Answer], names: Mapping[str, str] = NO_NAMES) -> pd.DataFrame:
     """`rows` as a table, columns as COLUMNS; corners are float64, NaN for the whole frame."""
     import pandas as pd
 
-    return pd.DataFrame(rows(answers), columns=list(COLUMNS)).astype(dict.fromkeys(_CORNERS, float))
+    found = rows(answers, names)
+    return pd.DataFrame(found, columns=list(COLUMNS)).astype(dict.fromkeys(_CORNERS, float))
 
 
 def write_csv(
-    path: Path, answers: Iterable[Answer], before: Sequence[Sequence[object]] = ()
+    path: Path,
+    answers: Iterable[Answer],
+    names: Mapping[str, str] = NO_NAMES,
+    before: Sequence[Sequence[object]] = (),
 ) -> None:
     """Write `rows`: six decimals, corners as short as they are, empty for the whole frame.
 
     before: rows of cells that stand before them.
     """
-    write_text(path, csv_text(COLUMNS, [*before, *(_cells(row) for row in rows(answers))]))
+    cells = [*before, *(_cells(row) for row in rows(answers, names))]
+    write_text(path, for_spreadsheets(csv_text(COLUMNS, cells)))
 
 
 def _cells(row: Row) -> list[object]:
@@ -147,28 +163,36 @@ def write_html(
 
     boxes: stem -> box of the known photos.
     """
-    sections = [_section(answer, workspace, boxes) for answer in answers]
+    names = written_names(workspace)
+    sections = [_section(answer, workspace, boxes, names) for answer in answers]
     body = f"<h1>{_TITLE}</h1>\n<p>{_NOTE}</p>\n" + "\n".join(sections)
     write_text(path, page(_TITLE, body, _STYLE))
 
 
-def _section(answer: Answer, workspace: Workspace, boxes: Mapping[str, Box]) -> str:
+def _section(
+    answer: Answer, workspace: Workspace, boxes: Mapping[str, Box], names: Mapping[str, str]
+) -> str:
     fluke = answer.fluke
     caption = f"<b>{escape(fluke.photo.name)}</b> #{fluke.number}<br>{used_part(fluke)}"
     caption += f"<br>new whale: {answer.new:.0%}{_bar(answer.new)}"
     view = image(fluke.view, fluke.photo.name)
     query = f'<figure class="query">{view}<figcaption>{caption}</figcaption></figure>'
     candidates = [
-        _candidate(rank, candidate, workspace, boxes)
+        _candidate(rank, candidate, workspace, boxes, names)
         for rank, candidate in enumerate(answer.candidates, 1)
     ]
     return f'<section>{query}<div class="candidates">{"".join(candidates)}</div></section>'
 
 
 def _candidate(
-    rank: int, candidate: Candidate, workspace: Workspace, boxes: Mapping[str, Box]
+    rank: int,
+    candidate: Candidate,
+    workspace: Workspace,
+    boxes: Mapping[str, Box],
+    names: Mapping[str, str],
 ) -> str:
-    identity, probability = candidate.identity, candidate.probability
+    identity = names.get(candidate.identity, candidate.identity)
+    probability = candidate.probability
     caption = f"{rank}. <b>{escape(identity)}</b> {probability:.0%}{_bar(probability)}"
     caption += f"score {candidate.score:.4f}, {escape(with_jpg(candidate.photo))}"
     try:

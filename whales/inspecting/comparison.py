@@ -15,7 +15,7 @@ from whales.files.labels import NEW_WHALE, identities_of, read_labels, stem
 from whales.files.matrices import ScoreMatrix, dense
 from whales.files.submissions import ANSWERS, read_submission, read_submission_of_any
 from whales.inspecting import contents
-from whales.inspecting.contents import Content, read
+from whales.inspecting.contents import Content, ImportRows, read
 from whales.inspecting.findings import Finding, Panel, Percent, Range
 from whales.inspecting.matrix_checks import MATCHES, ROWS, matches, matches_text, without_own
 from whales.inspecting.root_tables import RootTables, subject
@@ -305,6 +305,11 @@ def _identity_of(content: Content, name: str, tables: RootTables, count: int) ->
     return identities_of(read_labels(content.path)).get(name, "")
 
 
+def _imported_of(content: Content[ImportRows], name: str, tables: RootTables, count: int) -> str:
+    row = content.value.get(name)
+    return f"{row['identity'] or 'nobody known'}, from {row['original']}" if row else ""
+
+
 def _nothing(content: Content, name: str, tables: RootTables, count: int) -> str:
     return ""
 
@@ -318,4 +323,5 @@ _PHOTO: dict[str, Callable[[Content, str, RootTables, int], str]] = {
     contents.MATRIX: _matches_of,
     contents.SUBMISSION: _answers_of,
     contents.LABELS: _identity_of,
+    contents.IMPORTED: _imported_of,
 }

@@ -17,6 +17,7 @@ from whales.base.tables import csv_rows
 from whales.files import folds
 from whales.files.boxes import Box
 from whales.files.decisions import DECISION_COLUMNS, FORMER_COLUMNS, DecisionLog
+from whales.files.import_table import IMPORT_COLUMNS, read_import_table
 from whales.files.labels import stem
 from whales.files.matrices import ScoreMatrix
 from whales.files.submissions import COLUMNS
@@ -29,6 +30,7 @@ DETECTOR_FOLDS = "detector's folds"
 MATRIX = "score matrix"
 SUBMISSION = "submission"
 LABELS = "label table"
+IMPORTED = "import table"
 HISTORY = "training history"
 DECISIONS = "people's decisions"
 OTHER = "not a file of the pipeline"
@@ -44,6 +46,7 @@ _ANNOTATION = 6  # fields of a line `path,x1,y1,x2,y2,class`
 
 Splits = dict[str, tuple[list[str], list[str]]]  # 'fold 0' -> train and valid photos (stems)
 Entries = dict[str, list[Sequence[float]]]  # stem -> [label, score, x1, y1, x2, y2], in shares
+ImportRows = dict[str, dict[str, str]]  # stem -> column -> text
 Views = tuple[np.ndarray, np.ndarray, np.ndarray]  # boxes (2, n, 4), scores (2, n), labels (2, n)
 
 Value = TypeVar("Value")
@@ -53,7 +56,8 @@ class Content(NamedTuple, Generic[Value]):
     """A file's kind and content.
 
     value: of boxes dict stem -> `Box`, of detections `Entries`, of a detection cache `Views`, of folds
-    `Splits`, of a matrix `Scores`, of a history DataFrame, of decisions list of `Decision`; None for the
+    `Splits`, of a matrix `Scores`, of an import table `ImportRows`,
+    of a history DataFrame, of decisions list of `Decision`; None for the
     other tables, which their readers read, and for files of another kind.
     faults: what was unsound already while reading; described: type of a file of another kind.
     """
@@ -178,6 +182,8 @@ def _of_table(path: Path) -> Content:
     header = next(rows, [])
     if header == COLUMNS and any(" " in row[1] for row in rows if len(row) > 1):
         return Content(path, SUBMISSION, None)
+    if set(IMPORT_COLUMNS) <= set(header):  # its identities may be empty
+        return Content(path, IMPORTED, read_import_table(path))
     if set(COLUMNS) <= set(header):
         return Content(path, LABELS, None)
     if tuple(header) in (DECISION_COLUMNS, FORMER_COLUMNS):

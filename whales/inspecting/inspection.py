@@ -14,10 +14,11 @@ from whales.base.errors import UserError
 from whales.files.boxes import MIN_SCORE, Box, mirror
 from whales.files.dataset import PHOTO_TABLES, check_apart
 from whales.files.decisions import Decision, name_and_content, standing, words_of
+from whales.files.import_table import IMPORT_COLUMNS
 from whales.files.labels import NEW_WHALE, identities_of, read_labels
 from whales.files.submissions import read_submission_of_any, unknown_identities
 from whales.inspecting import contents
-from whales.inspecting.contents import Content
+from whales.inspecting.contents import Content, ImportRows
 from whales.inspecting.findings import Finding, Panel, Percent, Range, Share
 from whales.inspecting.matrix_checks import check_matrix, twice
 from whales.inspecting.root_tables import RootTables, subject
@@ -308,6 +309,21 @@ def _decisions(
         finding.head.append((query, ", ".join(words)))
 
 
+def _imported(
+    finding: Finding, content: Content[ImportRows], tables: RootTables, head: int
+) -> None:
+    rows = content.value
+    finding.facts |= {
+        "photos": len(rows),
+        "parts": dict(Counter(r["split"] for r in rows.values())),
+    }
+    finding.facts["dated"] = Share(sum(bool(row["date"]) for row in rows.values()), len(rows))
+    carried = [column for column in next(iter(rows.values()), {}) if column not in IMPORT_COLUMNS]
+    finding.facts["carried columns"] = ", ".join(carried) or "none"
+    for name, row in list(rows.items())[:head]:
+        finding.head.append((name, f"{row['identity'] or 'nobody known'}, from {row['original']}"))
+
+
 def _other(finding: Finding, content: Content[None], tables: RootTables, head: int) -> None:
     if tables.workspace.origin(content.path):
         finding.kind = "file of the pipeline that is not looked into"
@@ -330,6 +346,7 @@ _KINDS: dict[str, Callable[[Finding, Content, RootTables, int], None]] = {
     contents.MATRIX: check_matrix,
     contents.SUBMISSION: _submission,
     contents.LABELS: _labels,
+    contents.IMPORTED: _imported,
     contents.HISTORY: _history,
     contents.DECISIONS: _decisions,
     contents.OTHER: _other,

@@ -16,6 +16,7 @@ from whales.photos.photos import PHOTO_SUFFIXES, RAW_SUFFIXES
 # Endings of photos that nothing here reads; a film's frames are photos once they are taken out of it.
 _OTHER_PHOTOS = (".jp2", ".jxl", ".psd", ".svg", ".pdf", ".gpr", ".x3f", ".3fr", ".iiq", ".heics")
 _FILMS = (".mp4", ".mov", ".avi", ".mts", ".m4v", ".mkv")
+_COMMON = (".jpg", ".png", ".tif", ".heic", ".dng")
 _MOST_NAMED = 8  # endings in a message
 
 
@@ -52,12 +53,13 @@ class FolderPhotos:
         return lines
 
 
-def photos_below(folder: Path) -> FolderPhotos:
+def photos_below(folder: Path, of_identities: bool = False) -> FolderPhotos:
     """What has a photo's ending at any depth of a folder; the content decides later.
 
     Hidden files and folders are not looked at, linked folders not followed. Of a raw file and a photo
-    of the same name beside it the photo counts. A folder that ends like a photo, below the first level,
-    is taken for one, which it will be refused as. `UserError` for a folder that cannot be read.
+    of the same name beside it the photo counts. A folder that ends like a photo is taken for one, which it
+    will be refused as; of_identities: but for those of the first level, which are called as animals are.
+    `UserError` for a folder that cannot be read.
     """
 
     def refuse(reason: OSError) -> None:
@@ -68,7 +70,7 @@ def photos_below(folder: Path) -> FolderPhotos:
     paired = links = 0
     for place, folders, files in os.walk(folder, onerror=refuse):
         named = [name for name in folders if _ending(name) in PHOTO_SUFFIXES]
-        named = [] if Path(place) == Path(folder) else named
+        named = [] if of_identities and Path(place) == Path(folder) else named
         folders[:] = [name for name in folders if name[0] != "." and name not in named]
         links += sum(os.path.islink(os.path.join(place, name)) for name in folders)
         visible = [name for name in [*files, *named] if name[0] != "."]
@@ -86,7 +88,7 @@ def no_photo_in(folder: Path, found: FolderPhotos) -> str:
     reasons = "; ".join(found.notes())
     return (
         f"folder {shown(folder)} holds no photo"
-        f"{f' ({reasons})' if reasons else ''}; endings are {', '.join(PHOTO_SUFFIXES)}"
+        f"{f' ({reasons})' if reasons else ''}; photos end in {', '.join(_COMMON)} and the like"
     )
 
 

@@ -75,6 +75,7 @@ _OTHER_FORMATS = (
     (b"\xb6\xa6\xf2\x08", "VIPS"),
     (b"\x93NUMPY", "NumPy"),
 )
+_LARGEST = 1 << 30  # bytes of a file that is read as a whole, of formats that libvips does not read
 _HEAD = 4096  # bytes that tell the format
 _NO_NAME = ("Cc", "Cs", "Zl", "Zp")  # Unicode's controls, bytes that are no UTF-8, line ends
 _INTEGERS = {"uchar": 255.0, "ushort": 65535.0}
@@ -189,7 +190,7 @@ def read_exif(path: Path | str) -> bytes:
     """
     with _content(path) as (found, descriptor):
         if found == "TIFF":
-            return _all(descriptor)
+            return _all(path, descriptor)
         if found in OTHER_FORMATS:
             return _other(path, found, descriptor).exif
         try:
@@ -226,9 +227,11 @@ def _source(descriptor: int) -> pyvips.Source:
     return pyvips.Source.new_from_descriptor(descriptor)  # it keeps a copy
 
 
-def _all(descriptor: int) -> bytes:
+def _all(path: Path | str, descriptor: int) -> bytes:
+    if os.fstat(descriptor).st_size > _LARGEST:
+        raise _broken(path, f"the file is larger than {_LARGEST >> 30} GB", "convert it to JPEG")
     with open(descriptor, "rb", closefd=False) as source:
-        return source.read()
+        return source.read(_LARGEST)
 
 
 def _opened(path: Path | str, shrink: int = 1) -> tuple[PhotoHeader, Callable[[], pyvips.Image]]:
@@ -258,7 +261,7 @@ def _opened(path: Path | str, shrink: int = 1) -> tuple[PhotoHeader, Callable[[]
 
 def _other(path: Path | str, found: str, descriptor: int) -> OtherPhoto:
     try:
-        return open_other(found, _all(descriptor))
+        return open_other(found, _all(path, descriptor))
     except OtherFormatError as error:
         raise _undecoded(path, found, error) from error
 

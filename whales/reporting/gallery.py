@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from html import escape
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +20,7 @@ from whales.photos.thumbnails import thumbnail
 from whales.reporting.report_parts import blocks
 from whales.scores.best_photos import Candidate, KnownPhotos, mark_own, own_columns
 
+NO_NAMES: Mapping[str, str] = MappingProxyType({})
 MOST = 200
 # Of those at most so many are errors where there are right ones too, so that both can be looked at.
 MOST_ERRORS = 150
@@ -116,13 +118,19 @@ class Thumbnails:
 
 
 def gallery(
-    answered: Sequence[AnsweredQuery], thumbnails: Thumbnails, most_bytes: int = MOST_BYTES
+    answered: Sequence[AnsweredQuery],
+    thumbnails: Thumbnails,
+    most_bytes: int = MOST_BYTES,
+    names: Mapping[str, str] = NO_NAMES,
 ) -> str:
-    """The queries with controls to sort and filter them, HTML; as many as `most_bytes` have room for."""
+    """The queries with controls to sort and filter them, HTML; as many as `most_bytes` have room for.
+
+    names: identity -> what people call it, of those that differ.
+    """
     cards: list[str] = []
     size = 0
     for number, query in enumerate(chosen(answered)):
-        card = _card(query, number, thumbnails)
+        card = _card(query, number, thumbnails, names)
         size += len(card)
         if size > most_bytes:
             break
@@ -148,36 +156,40 @@ _CONTROLS = """
 """
 
 
-def _card(query: AnsweredQuery, number: int, thumbnails: Thumbnails) -> str:
+def _card(
+    query: AnsweredQuery, number: int, thumbnails: Thumbnails, names: Mapping[str, str]
+) -> str:
     rank = query.rank
     state = "right" if rank == 1 else "wrong"
     title = {1: "right", ANSWERS + 1: "error: the right answer is not among the five"}.get(
         rank, f"error: the right answer is number {rank}"
     )
-    identities = [candidate.identity for candidate in query.candidates]
-    names = [query.photo, query.truth, query.group, *identities]
+    identities = [query.truth, *(candidate.identity for candidate in query.candidates)]
+    called = [names[identity] for identity in identities if identity in names]
+    words = [query.photo, query.group, *identities, *called]
     known = "new" if query.truth == NEW_WHALE else "known"
     facts = {
         "number": number, "state": state, "place": rank, "known": known, "photo": query.photo,
-        "truth": query.truth, "sure": f"{query.best_score:.6f}", "words": " ".join(names).lower(),
+        "truth": query.truth, "sure": f"{query.best_score:.6f}", "words": " ".join(words).lower(),
     }  # fmt: skip
     data = " ".join(f'data-{name}="{escape(str(value))}"' for name, value in facts.items())
     shown = thumbnails.element(query.photo, f"query {query.photo}, {query.truth}")
-    caption = (
-        f"<b>{escape(query.truth)}</b><br>{escape(with_jpg(query.photo))} ({escape(query.group)})"
-    )
+    truth = names.get(query.truth, query.truth)
+    caption = f"<b>{escape(truth)}</b><br>{escape(with_jpg(query.photo))} ({escape(query.group)})"
     tiles = [f'<figure class="query">{shown}<figcaption>{caption}</figcaption></figure>']
     for position, candidate in enumerate(query.candidates, 1):
         kind = "answer right" if candidate.identity == query.truth else "answer"
-        tiles.append(_tile(candidate, f"{position}. ", kind, thumbnails))
+        tiles.append(_tile(candidate, f"{position}. ", kind, thumbnails, names))
     if query.missed:
-        tiles.append(_tile(query.missed, "true whale: ", "answer own", thumbnails))
+        tiles.append(_tile(query.missed, "true whale: ", "answer own", thumbnails, names))
     row = f'<div class="row">{"".join(tiles)}</div>'
     return f'<article class="{state}" {data}><h3>{title}</h3>{row}</article>'
 
 
-def _tile(candidate: Candidate, label: str, kind: str, thumbnails: Thumbnails) -> str:
-    identity = candidate.identity
+def _tile(
+    candidate: Candidate, label: str, kind: str, thumbnails: Thumbnails, names: Mapping[str, str]
+) -> str:
+    identity = names.get(candidate.identity, candidate.identity)
     if candidate.photo is None:
         shown, source = f'<div class="none">{escape(identity)}</div>', ""
     else:

@@ -87,7 +87,7 @@ def gallery_of(sources: Sources, thumbnails: gallery.Thumbnails) -> str:
         f"like the query. Right answers are framed in green; where <code>{NEW_WHALE}</code> is the answer "
         "there is no photo to show."
     )
-    return note(text) + gallery.gallery(queries, thumbnails)
+    return note(text) + gallery.gallery(queries, thumbnails, names=sources.names)
 
 
 def look_alikes(sources: Sources, thumbnails: gallery.Thumbnails) -> str:
@@ -109,9 +109,10 @@ def look_alikes(sources: Sources, thumbnails: gallery.Thumbnails) -> str:
             for photo in pair.example[1:]:
                 identity = sources.training_identity_of[photo]
                 shown = thumbnails.element(photo, f"{identity}, {photo}")
-                caption = f"<b>{escape(identity)}</b><br>{escape(with_jpg(photo))}"
+                caption = f"<b>{escape(_called(identity, sources.names))}</b><br>{escape(with_jpg(photo))}"
                 tiles += f"<figure>{shown}<figcaption>{caption}</figcaption></figure>"
-        title = f"<b>{escape(pair.first)}</b> and <b>{escape(pair.second)}</b>: likeness {pair.likeness:.3f}"
+        first, second = (_called(who, sources.names) for who in (pair.first, pair.second))
+        title = f"<b>{escape(first)}</b> and <b>{escape(second)}</b>: likeness {pair.likeness:.3f}"
         # A merge keeps the first name; quotes for names that a shell would take apart.
         merge = f"whales-catalogue merge {shlex.quote(pair.first)} {shlex.quote(pair.second)}"
         tiles += f"<p><code>{escape(merge)}</code></p>"
@@ -124,6 +125,11 @@ def look_alikes(sources: Sources, thumbnails: gallery.Thumbnails) -> str:
         if drawn
         else note("No two identities rest on so many valid photos.")
     )
+
+
+def _called(identity: str, names: Mapping[str, str]) -> str:
+    """What people call an identity, with what the work root calls it, where that differs."""
+    return f"{names[identity]} ({identity})" if identity in names else identity
 
 
 def identical(sources: Sources, thumbnails: gallery.Thumbnails) -> str:

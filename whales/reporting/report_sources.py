@@ -9,6 +9,7 @@ from html import escape
 from whales.base.errors import UserError
 from whales.files.boxes import Box
 from whales.files.dataset import load_boxes, training_identities
+from whales.files.import_table import written_names
 from whales.files.labels import NEW_WHALE
 from whales.files.matrices import ScoreMatrix
 from whales.files.root_matrices import TEST_SCORES, RootMatrices
@@ -42,6 +43,11 @@ class Sources:
         """Stem -> identity of the training photos."""
         require(self.workspace, self.workspace.file("train_csv"))
         return training_identities(self.workspace)
+
+    @cached_property
+    def names(self) -> dict[str, str]:
+        """Identity -> what people call it, of those that differ."""
+        return written_names(self.workspace)
 
     @cached_property
     def truth(self) -> dict[str, str] | None:

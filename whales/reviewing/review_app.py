@@ -10,7 +10,7 @@ import secrets
 import socket
 import threading
 import webbrowser
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import SplitResult, urlsplit
@@ -36,6 +36,7 @@ from whales.files.decisions import (
     login_name,
     now,
 )
+from whales.files.import_table import written_names
 from whales.files.labels import stem, with_jpg
 from whales.files.workspace import Workspace
 from whales.reviewing.review_views import VIEWS, jpeg, outline
@@ -120,6 +121,7 @@ class Desk:
     def __init__(self, workspace: Workspace, results: Results, decisions: DecisionLog) -> None:
         self.workspace, self.results, self.decisions = workspace, results, decisions
         self._decided = decided_photos(workspace, results)
+        self._names = written_names(workspace)
         self._contents: dict[Path, str] = {}  # of the files as people first saw them
         # In the photos' addresses: a browser keeps photos, and number 3 is another one next time.
         self._run = secrets.token_hex(4)
@@ -142,7 +144,7 @@ class Desk:
         chosen = [
             {"number": index + 1, "state": self._state(stacks.get(index, []))}
             for index, candidates in enumerate(ranked)
-            if _passes(wanted, candidates, index in stacks)
+            if _passes(wanted, candidates, index in stacks, self._name)
         ]
         return {"queries": chosen, "total": len(ranked), "decided": len(stacks)}
 
@@ -161,14 +163,18 @@ class Desk:
             "new": query.new,
             "state": self._state(stack),
             "decided": [
-                {"who": person, "decision": row.decision, "identity": self._identity(row)}
+                {
+                    "who": person,
+                    "decision": row.decision,
+                    "identity": self._name(self._identity(row)),
+                }
                 for person, row in last_of_each(stack).items()
             ],
             "views": self._views("query_photo", number=index + 1),
             "candidates": [
                 {
                     "photo": with_jpg(candidate.photo),
-                    "identity": candidate.identity,
+                    "identity": self._name(candidate.identity),
                     "score": candidate.score,
                     "probability": candidate.probability,
                     "views": self._views("known_photo", name=candidate.photo),
@@ -225,6 +231,10 @@ class Desk:
         """Whom a decision names; "" for nobody. A candidate may be an identity or a photo of it."""
         return self.results.labels.get(stem(row.candidate), row.candidate)
 
+    def _name(self, identity: str) -> str:
+        """What people call an identity."""
+        return self._names.get(identity, identity)
+
     def _state(self, stack: Sequence[Decision]) -> str:
         """The last decision on a query, `conflict` where people differ, "" for none."""
         last = last_of_each(stack).values()
@@ -238,7 +248,9 @@ class Desk:
         raise UserError(f"photo {photo} is no candidate of this one; reload the page")
 
 
-def _passes(wanted: Filter, candidates: Sequence[Candidate], decided: bool) -> bool:
+def _passes(
+    wanted: Filter, candidates: Sequence[Candidate], decided: bool, name: Callable[[str], str]
+) -> bool:
     if wanted.undecided and decided:
         return False
     value = candidates[0].value if candidates else 0.0
@@ -247,7 +259,8 @@ def _passes(wanted: Filter, candidates: Sequence[Candidate], decided: bool) -> b
     if wanted.high is not None and value > wanted.high:
         return False
     text = wanted.identity.casefold()
-    return not text or any(text in candidate.identity.casefold() for candidate in candidates)
+    identities = [candidate.identity for candidate in candidates]
+    return not text or any(text in f"{who}\n{name(who)}".casefold() for who in identities)
 
 
 def _filter(args: Mapping[str, str], results: Results) -> Filter:
