@@ -46,11 +46,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     from whales.identifying.answering import answer_request
     from whales.identifying.identifier import opened
 
-    request, nets = record_of(Request, vars(args)), nets_named(args.nets)
     with WarmDetector(options) as warm:
-        answer_request(
-            request, lambda: opened(options, nets, args.folds, warm.boxes_of), warm.start
-        )
+        chosen = options, nets_named(args.nets), args.folds, warm.boxes_of
+        answer_request(record_of(Request, vars(args)), lambda: opened(*chosen), warm.start)
 
 
 def command() -> None:
