@@ -12,7 +12,7 @@ endif
 BIN := $(VENV)/bin
 INSTALL := pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-backends coverage mutants soak bench lint format clean
+.PHONY: demo test test-backends coverage mutants soak slurm bench lint format clean
 
 demo: $(VENV)/installed
 	$(BIN)/python demo.py --root "$(ROOT)"
@@ -32,6 +32,10 @@ coverage: $(VENV)/installed-proof
 
 soak: $(VENV)/installed-dev
 	$(BIN)/python tests/proof/soak.py $(ARGS)
+
+# A real Slurm of one node; needs root and Debian's slurmctld, slurmd and munge.
+slurm: $(VENV)/installed-dev
+	$(BIN)/python tests/proof/slurm_kills.py $(ARGS)
 
 mutants: $(VENV)/installed-proof
 	$(BIN)/python tests/proof/mutants.py $(ARGS)
@@ -61,7 +65,7 @@ $(VENV)/installed: requirements.txt pyproject.toml packaging/opencv-python/pypro
 	$(BIN)/$(INSTALL) -r requirements.txt
 	touch $@
 
-$(VENV)/installed-dev: requirements-dev.txt $(VENV)/installed
+$(VENV)/installed-dev: requirements-dev.txt requirements-cluster.txt $(VENV)/installed
 	$(BIN)/$(INSTALL) -r requirements-dev.txt
 	touch $@
 

@@ -1,4 +1,4 @@
-"""Run the whole pipeline in README order with the small numbers of the smoke profile, and score it.
+"""Run the whole pipeline with the small numbers of the smoke profile, through Snakemake, and score it.
 
 Without data of your own: `make demo`. On a work root: `make demo ROOT=FOLDER`.
 Run again, it picks up where it stopped.
@@ -10,15 +10,15 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Self
+from typing import Self
+
+import psutil
 
 from whales.base import locks, stopping
+from whales.base.children import Children
 from whales.base.console import log
 from whales.base.errors import UserError
 from whales.files.workspace import Workspace
@@ -26,70 +26,9 @@ from whales.stages.options import PROFILE_CHOICES, ArgumentParser, positive
 from whales.stages.stage import run
 
 HERE = Path(__file__).resolve().parent
-V5, V6 = "siamese_net_v5_densenet121", "siamese_net_v6_se_resnext"
-
-
-@dataclass(frozen=True)
-class Chain:
-    """Stages that need each other in turn, to be run after other chains have finished."""
-
-    name: str
-    after: tuple[str, ...]
-    stages: tuple[str, ...]
-
-
-# README order; the folds of a stage are trained by one process, which saves tracing the net anew.
-CHAINS = (
-    Chain(
-        "boxes and folds",
-        (),
-        (
-            "retinanet/r10_create_csv_for_retinanet.py",
-            "retinanet/r30_train_backbone_resnet152_kfold.py 1",
-            "retinanet/r31_convert_retinanet_model.py 1",
-            "retinanet/r31_get_vectors_backbone_resnet152_kfold.py 1",
-            "retinanet/r32_average_boxes.py",
-            "r10_create_kfold_split.py",
-        ),
-    ),
-    Chain(
-        "v5",
-        ("boxes and folds",),
-        (
-            f"{V5}/r10_seamese_net_warmstart_from_scratch_224px.py",
-            f"{V5}/r11_seamese_net_warmstart_finetune_384px.py",
-            f"{V5}/r15_seamese_net_train_v5_finetune_384px.py 0 1 2 3",
-            f"{V5}/r15_seamese_net_train_v5_finetune_512px.py 0 1 2 3",
-            f"{V5}/r26_seamese_net_inference_v5_512px.py",
-            f"{V5}/r28_seamese_net_create_submission_v5_512px.py",
-        ),
-    ),
-    Chain(
-        "v6",
-        ("boxes and folds",),
-        (
-            f"{V6}/r11_seamese_net_warmstart_from_scratch_224px.py",
-            f"{V6}/r12_seamese_net_warmstart_from_scratch_384px.py",
-            f"{V6}/r15_seamese_net_train_v6_finetune_384px.py 0 1 2 3",
-            f"{V6}/r16_seamese_net_inference_v6_384px.py",
-            f"{V6}/r18_seamese_net_create_submission_v6_384px.py",
-        ),
-    ),
-    Chain("matrices", ("v5", "v6"), ("r20_prepare_matrices_for_ensemble.py",)),
-    Chain(
-        "kernel",
-        ("boxes and folds",),
-        (
-            "kernel_snn/kfold_splits_for_kernel.py",
-            "kernel_snn/snn_train_kernel_384_to_1024.py --RUN_FOLD 0 1 2 3",
-            "kernel_snn/snn_inference_kernel_1024.py",
-        ),
-    ),
-    Chain("ensemble", ("matrices", "kernel"), ("final_ensemble_with_post_proc.py",)),
-)
-STAGES = tuple(stage for chain in CHAINS for stage in chain.stages)
 # What the sample must reach; the best constant guess gives a MAP@5 of .31 there.
 LEAST_MAP5, LEAST_IOU = 0.60, 0.70
+_LOOK = 0.1  # seconds between two looks at what runs
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -103,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--jobs",
         type=positive,
-        help="stages of different nets side by side (default: 2 in the smoke profile, else 1)",
+        help="stages side by side (default: 2 in the smoke profile, else 1)",
     )
     args = parser.parse_args(argv)
     root = Path(args.root).resolve()
@@ -116,17 +55,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     begin = time.monotonic()
     if sample:
         # Not logged: the folder of the logs must not be there before the sample is.
-        command = [sys.executable, "-m", "sample_data", str(root)]
-        with ThreadPoolExecutor(1) as pool, Children() as children:
-            code = pool.submit(children.run, command, None).result()
+        with Children() as children:
+            code = children.run([sys.executable, "-m", "sample_data", str(root)], folder=HERE)
         if code:
             sys.exit(code)
-    locks.take(Workspace(root).file("lock", name="demo"), f"the demo in {root}")
-    jobs = args.jobs or (2 if args.profile == "smoke" else 1)
+    workspace = Workspace(root)
+    locks.take(workspace.file("lock", name="demo"), f"the demo in {root}")
     stopping.would_keep("the stages that ran have kept what they had done")
-    Runner(root, args.profile).run(jobs)
+    run_stages(workspace, args.profile, args.jobs or (2 if args.profile == "smoke" else 1))
     log(f"all stages: {time.monotonic() - begin:.0f} s")
-    ensemble, overlap = log_scores(Workspace(root))
+    ensemble, overlap = log_scores(workspace)
     if sample:
         met = ensemble >= LEAST_MAP5 and overlap >= LEAST_IOU
         log(
@@ -136,107 +74,89 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.exit(0 if met else 1)
 
 
-class Children:
-    """Processes that end before this one: a stop is passed on to them and waited for."""
+def heed_interrupts() -> None:
+    """Heed SIGINT, which shells have what they start in the background ignore, and all that it starts."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    def __init__(self) -> None:
-        self._running: set[subprocess.Popen] = set()
-        self._ending = 0
-        self._lock = threading.Lock()
+
+def run_stages(workspace: Workspace, profile: str, jobs: int, python: str = "") -> None:
+    """All stages, `jobs` at once; one that fails stops the others, which can be taken up again.
+
+    python: the command that runs a stage, "" for this interpreter. Exits with the code of one that failed.
+    """
+    for old in workspace.found("failed_call"):
+        old.unlink()
+    output = workspace.file("demo_log", call="snakemake")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    settings = [f"profile={profile}", *([f"python={python}"] if python else [])]
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(HERE / "workflow/Snakefile")]
+    command += ["--workflow-profile", str(HERE / "workflow/profiles/local"), "--cores", str(jobs)]
+    command += ["--quiet", "all", "--config", *settings]
+    folder = workspace.file("workflow")
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(output, "a") as errors, Engine(command, folder, errors.fileno()) as engine:
+        while engine.runs():
+            if workspace.found("failed_call"):
+                engine.end(signal.SIGTERM)
+            time.sleep(_LOOK)
+    failures = [path.read_text(encoding="utf-8") for path in workspace.found("failed_call")]
+    if failures:
+        sys.exit(int(failures[0].splitlines()[0]))
+    if engine.code:
+        said = output.read_text(encoding="utf-8", errors="replace").strip().splitlines() or [""]
+        raise UserError(f"Snakemake failed ({said[-1].strip()}); its whole output: {output}")
+
+
+class Engine:
+    """Snakemake, and the stages that it runs: when this ends, so do they, after one signal to each."""
+
+    def __init__(self, command: Sequence[str], folder: Path, errors: int) -> None:
+        self._command, self._folder, self._errors = command, folder, errors
+        self._stages: dict[int, psutil.Process] = {}
+        self.code: int | None = None
 
     def __enter__(self) -> Self:
-        stopping.at_once(self.kill)
+        # In a group of its own: Ctrl-C, which reaches whole groups, would come to the stages twice.
+        self._process = subprocess.Popen(
+            self._command,
+            stdin=subprocess.DEVNULL,
+            stderr=self._errors,
+            cwd=self._folder,
+            process_group=0,
+        )
+        stopping.at_once(self._kill)
         return self
 
     def __exit__(self, *_: object) -> None:
         self.end(stopping.requested() or signal.SIGTERM)
 
-    def run(self, command: Sequence[str], stdout: IO[str] | None) -> int:
-        """Run a command to its end; its exit code. With `stdout` its errors go there too."""
-        with self._lock:
-            if self._ending:
-                return 128 + self._ending
-            # In a group of its own: Ctrl-C, which reaches whole groups, would come to it twice.
-            process = subprocess.Popen(
-                command,
-                cwd=HERE,
-                stdin=subprocess.DEVNULL,
-                stdout=stdout,
-                stderr=stdout and subprocess.STDOUT,
-                process_group=0,
-            )
-            self._running.add(process)
-        code = process.wait()
-        with self._lock:
-            self._running.discard(process)
-        return code if code >= 0 else 128 - code
+    def runs(self) -> bool:
+        """Whether Snakemake runs; notes what it has begun."""
+        self.code = self._process.poll()
+        if self.code is None:
+            try:
+                for stage in psutil.Process(self._process.pid).children():
+                    self._stages.setdefault(stage.pid, stage)
+            except psutil.NoSuchProcess:  # it has ended meanwhile
+                pass
+        return self.code is None
 
     def end(self, number: int) -> None:
-        """Send a signal to what runs, begin nothing more, and wait."""
-        with self._lock:
-            self._ending = number
-            running = list(self._running)
-        for process in running:
-            process.send_signal(number)
-        for process in running:
-            process.wait()
+        """Have Snakemake begin nothing more, send a signal to each stage that runs, and wait for all."""
+        if self._process.poll() is None:
+            self._process.terminate()  # it waits for what runs, and begins nothing more
+        told: set[int] = set()
+        while self.runs() or any(stage.is_running() for stage in self._stages.values()):
+            for stage in self._stages.values():
+                if stage.pid not in told and stage.is_running():
+                    stage.send_signal(number)
+                told.add(stage.pid)
+            time.sleep(_LOOK)
 
-    def kill(self) -> None:
-        """Kill what runs, without waiting."""
-        for process in list(self._running):
+    def _kill(self) -> None:
+        """Kill Snakemake and all that it has started, without waiting."""
+        for process in [*psutil.Process(self._process.pid).children(recursive=True), self._process]:
             process.kill()
-
-
-class Runner:
-    """Runs the chains, each stage in a process of its own whose output goes to logs/demo/."""
-
-    def __init__(self, root: Path, profile: str) -> None:
-        self._logs = root / "logs" / "demo"
-        self._logs.mkdir(parents=True, exist_ok=True)
-        self._profile = profile
-        self._stopped = False
-
-    def run(self, jobs: int) -> None:
-        """All chains, `jobs` at once; one that fails stops the others, which can be taken up again."""
-        waiting, running, finished = list(CHAINS), {}, set()
-        with ThreadPoolExecutor(jobs) as pool, Children() as self._children:
-            try:
-                while waiting or running:
-                    ready = [chain for chain in waiting if finished.issuperset(chain.after)]
-                    for chain in ready:
-                        waiting.remove(chain)
-                        running[pool.submit(self._chain, chain)] = chain.name
-                    for future in wait(running, return_when=FIRST_COMPLETED).done:
-                        future.result()
-                        finished.add(running.pop(future))
-            finally:
-                self._stopped = True
-                pool.shutdown(wait=False, cancel_futures=True)
-
-    def _chain(self, chain: Chain) -> None:
-        for stage in chain.stages:
-            self._stage(stage)
-
-    def _stage(self, stage: str) -> None:
-        """One stage; a progress line here when it begins and when it ends."""
-        script, *arguments = stage.split()
-        name = " ".join([Path(script).stem, *arguments])
-        progress = f"[{STAGES.index(stage) + 1:2}/{len(STAGES)}] {name}"
-        file = self._logs / (name.replace("--", "").replace(" ", "_") + ".log")
-        begin = time.monotonic()
-        log(f"{progress} ...")
-        command = [sys.executable, str(HERE / script), *arguments, "--profile", self._profile]
-        with open(file, "a") as out:
-            code = self._children.run(command, out)
-        last = (file.read_text(errors="replace").strip().splitlines() or [""])[-1]
-        if code:
-            if not self._stopped:
-                log(f"{progress}: failed", last, f"its whole output: {file}")
-            sys.exit(code)
-        outcome = (
-            "up to date" if last.endswith("up to date") else f"{time.monotonic() - begin:.1f} s"
-        )
-        log(f"{progress}: {outcome}")
 
 
 def log_scores(workspace: Workspace) -> tuple[float, float]:
@@ -282,4 +202,5 @@ def log_scores(workspace: Workspace) -> tuple[float, float]:
 
 
 if __name__ == "__main__":
+    heed_interrupts()
     run(main)

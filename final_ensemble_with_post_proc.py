@@ -1,11 +1,6 @@
 """Blend the three nets' scores, rank identities, post-process, and write the submission.
 
-Reads  data/train.csv, data/sample_submission.csv, boxes, the nets' cards (a00: their shares),
-       features/cv-analysis-fs14-LB959-densenet121-512px-sparse-test.pkl,
-       features/cv-analysis-fs16-LB959-seresnext50-384px-sparse-test.pkl,
-       features/Res_kernel_1024_averged_score_matrix_res_test_vs_train.pkl
-Writes submission/final_submit_with_post_proc.csv
-Run    python3 final_ensemble_with_post_proc.py
+The shares of the nets stand on their cards (a00).
 """
 
 from collections.abc import Sequence
@@ -28,7 +23,7 @@ READS = ("train_csv", "sample_submission", "boxes_averaged", "boxes_averaged_pla
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    options, _ = parse_arguments(__doc__, argv)
+    options, _ = parse_arguments(__doc__, argv, script=__file__)
     ws = options.workspace
     reads = [ws.file(key) for key in (*READS, *(f"features_test_{net.name}" for net in NETS))]
     numbers = {net.name: net.share for net in NETS}

@@ -1,9 +1,4 @@
-"""Split the training photos into four folds, twice (v1 for net v5, v2 for net v6).
-
-Reads  data/train.csv, modified_data/p2bb_averaged_v1.pkl, p2bb_averaged_playground_v1.pkl
-Writes modified_data/kfold/new_4_folds_split_train_val_v1.pkl and ..._v2.pkl
-Run    python3 r10_create_kfold_split.py
-"""
+"""Split the training photos into four folds, twice (v1 for net v5, v2 for net v6)."""
 
 from collections.abc import Sequence
 
@@ -20,7 +15,7 @@ COUNTERS = {"folds_v1": 100, "folds_v2": 200}
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    options, _ = parse_arguments(__doc__, argv)
+    options, _ = parse_arguments(__doc__, argv, script=__file__)
     ws = options.workspace
     tables = [ws.file(key) for key in ("train_csv", "boxes_averaged", "boxes_averaged_playground")]
     writes = [ws.file(key) for key in COUNTERS]

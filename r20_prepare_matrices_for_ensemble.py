@@ -1,11 +1,6 @@
 """Gather the score matrices of nets v5 and v6 for the ensemble, sparse, and print their MAP@5.
 
-Reads  data/train.csv, data/sample_submission.csv and, in modified_data/ of both nets,
-       full_valid_vs_full_train_matrix_fold_F.pkl (4 folds) and full_test_vs_train_matrix_avg.pkl;
-       boxes and the nets' folds, where they are there: the matrices must fit them
-Writes features/cv-analysis-fs14-LB959-densenet121-512px-sparse.pkl and ...-sparse-test.pkl,
-       features/cv-analysis-fs16-LB959-seresnext50-384px-sparse.pkl and ...-sparse-test.pkl
-Run    python3 r20_prepare_matrices_for_ensemble.py
+Boxes and the nets' folds are read where they are there: the matrices must fit them.
 """
 
 from collections.abc import Sequence
@@ -24,7 +19,7 @@ LEAST_SCORE = 1e-5
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    options, _ = parse_arguments(__doc__, argv)
+    options, _ = parse_arguments(__doc__, argv, script=__file__)
     ws = options.workspace
     jobs = {}
     for net in NETS:  # the inputs of both are checked before the first is computed

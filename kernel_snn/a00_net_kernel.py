@@ -18,11 +18,13 @@ NET = Net(
             "from_best_768_weights_PLAN21_martinAsWarmStart_finalTo1024_withFreezing"
             "_fold_{fold}_final",
         ),
-        maker="kernel_snn/snn_train_kernel_384_to_1024.py --RUN_FOLD {fold}",
+        key="weights_kernel",
     ),
     share=0.4,
     build=build_network,
     transforms=transforms,
     memory=TrainingMemory(base=2.4, a_pixel=700, frozen=400),
+    gflop=29.8,
+    weights_mb=11.1,
     extra_crop=True,  # half the time a random 70-90% of each side of the crop
 )

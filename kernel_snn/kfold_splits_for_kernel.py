@@ -1,9 +1,4 @@
-"""Split the training photos into four folds for the kernel net.
-
-Reads  data/train.csv, modified_data/p2bb_averaged_v1.pkl, p2bb_averaged_playground_v1.pkl
-Writes modified_data/new_4_folds_split_train_val.pkl
-Run    python3 kernel_snn/kfold_splits_for_kernel.py
-"""
+"""Split the training photos into four folds for the kernel net."""
 
 from collections.abc import Sequence
 
@@ -20,7 +15,7 @@ COUNTER = 0
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    options, _ = parse_arguments(__doc__, argv)
+    options, _ = parse_arguments(__doc__, argv, script=__file__)
     ws = options.workspace
     labels, boxes = ws.file("train_csv"), ws.file("boxes_averaged")
     playground = ws.file("boxes_averaged_playground")

@@ -1,10 +1,7 @@
 """Kernel net, inference at 1024 px: pair scores of test photos against all known photos, mean of 4.
 
-Reads  data/train.csv, data/sample_submission.csv, the photos, boxes, and in saved_models/PLAN21/
-       the best of PLAN21_martinAsWarmStart_384to1024_fold_F_final_* of each fold, or the given files
-Writes features/Res_kernel_1024_averged_score_matrix_res_test_vs_train.pkl:
-       dict score (CSR), row_names, col_names
-Run    python3 kernel_snn/snn_inference_kernel_1024.py [--model_weights_1 FILE .. _4 FILE]
+The weights are the best of each fold, or the given files: [--model_weights_1 FILE .. _4 FILE].
+Scores are written as a dict: score (CSR), row_names, col_names.
 """
 
 import argparse
@@ -29,7 +26,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    options, args = parse_arguments(__doc__, argv, extra=add_options)
+    options, args = parse_arguments(__doc__, argv, extra=add_options, script=__file__)
     ws = options.workspace
     tables = Tables.read(ws)
     given = [getattr(args, f"model_weights_{number}") for number in range(1, 5)]

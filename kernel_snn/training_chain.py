@@ -49,7 +49,7 @@ def training_chain(
         add("--CUDA_VISIBLE_DEVICES", dest="device", default="auto", help="as --device")
         add_training_options(parser, "none|FILE", "start from these instead of the warm start")
 
-    options, args = parse_arguments(doc, argv, extra=add_options)
+    options, args = parse_arguments(doc, argv, extra=add_options, script=script)
     given = Given(args.weights, args.segments, args.accumulate, options.steps)
     warm_start = options.workspace.file("kernel_warm_start")
     start = given.weights or (warm_start if warm_start.exists() else None)

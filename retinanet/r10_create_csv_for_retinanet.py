@@ -1,10 +1,4 @@
-"""Split the training photos into five folds and write the detector's tables of photos and boxes.
-
-Reads  data/train.csv, modified_data/p2bb_v5.pkl
-Writes modified_data/kfold_retinanet_5.pklz, modified_data/retinanet/fold_{1..5}_{train,valid}.csv,
-       modified_data/retinanet/classes.txt
-Run    python3 retinanet/r10_create_csv_for_retinanet.py
-"""
+"""Split the training photos into five folds and write the detector's tables of photos and boxes."""
 
 from collections.abc import Sequence
 
@@ -27,7 +21,7 @@ from whales.stages.stage import run
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    options, _ = parse_arguments(__doc__, argv)
+    options, _ = parse_arguments(__doc__, argv, script=__file__)
     ws = options.workspace
     tables = {
         (fold, part): ws.file("retinanet_fold_csv", fold=fold, part=part)

@@ -1,10 +1,6 @@
 """Train the RetinaNet detector (ResNet-152 backbone) on one of the five folds.
 
-Reads  modified_data/retinanet/fold_{FOLD}_train.csv, fold_{FOLD}_valid.csv, the photos they name
-Writes models/retinanet2/resnet152_fold_{FOLD}_last.h5 after each epoch and
-       resnet152_fold_{FOLD}_{epoch}_{IOU}.h5 when IOU improves (the three best are kept),
-       cache/history/retinanet.r30_..._fold_{FOLD}.csv
-Run    python3 retinanet/r30_train_backbone_resnet152_kfold.py [FOLD=1]
+The last weights are written after each epoch, the best when IOU improves; the three best are kept.
 """
 
 import argparse
@@ -56,7 +52,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def main(argv: Sequence[str] | None = None) -> None:
     folds = (1, DETECTOR_FOLDS)
-    options, args = parse_arguments(__doc__, argv, folds, default_fold=1, extra=add_options)
+    options, args = parse_arguments(
+        __doc__, argv, folds, default_fold=1, extra=add_options, script=__file__
+    )
     ws, fold = options.workspace, args.fold
     plan = PROFILES[options.profile].rehearsed(options.steps)
     given = {"weights": args.weights, "snapshot": args.snapshot}

@@ -1,9 +1,4 @@
-"""Turn a fold's last snapshot into a detector: box regression, clipping and filtering added.
-
-Reads  models/retinanet2/resnet152_fold_{FOLD}_last.h5
-Writes models/retinanet2/resnet152_fold_{FOLD}_last_converted.h5
-Run    python3 retinanet/r31_convert_retinanet_model.py [FOLD=1]
-"""
+"""Turn a fold's last snapshot into a detector: box regression, clipping and filtering added."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -17,7 +12,9 @@ from whales.stages.stage import run
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    options, args = parse_arguments(__doc__, argv, fold=(1, DETECTOR_FOLDS), default_fold=1)
+    options, args = parse_arguments(
+        __doc__, argv, fold=(1, DETECTOR_FOLDS), default_fold=1, script=__file__
+    )
     last, converted = (
         options.workspace.file(key, fold=args.fold)
         for key in ("retinanet_last", "retinanet_converted")

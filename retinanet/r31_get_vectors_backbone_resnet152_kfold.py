@@ -1,11 +1,6 @@
 """Find the boxes of a fold's valid photos and of all test and playground photos.
 
-Reads  models/retinanet2/resnet152_fold_{FOLD}_last_converted.h5, modified_data/p2bb_v5.pkl,
-       modified_data/kfold_retinanet_5.pklz, the tables and the photos
-Writes modified_data/p2bb_retinanet_resnet152_cropping.pkl, ..._playground.pkl (all folds so far),
-       modified_data/boxes/retinanet_resnet152_boxes_{part}_fold_{FOLD}.pkl, and for each photo an
-       entry in modified_data/cache_retinanet_resnet152_kfold_{part}/
-Run    python3 retinanet/r31_get_vectors_backbone_resnet152_kfold.py [FOLD=1]
+The files of boxes hold those of all folds so far.
 """
 
 from collections.abc import Sequence
@@ -32,7 +27,7 @@ from whales.stages.stage import run
 
 def main(argv: Sequence[str] | None = None) -> None:
     folds = (1, DETECTOR_FOLDS)
-    options, args = parse_arguments(__doc__, argv, fold=folds, default_fold=1)
+    options, args = parse_arguments(__doc__, argv, fold=folds, default_fold=1, script=__file__)
     ws, fold = options.workspace, args.fold
     first = ws.file("boxes_v5")
     reads = [ws.file("retinanet_converted", fold=fold), first, *PhotosToDetect.tables(ws)]

@@ -1,11 +1,4 @@
-"""Average the first boxes with the detector's; hand-drawn playground boxes win over both.
-
-Reads  modified_data/p2bb_v5.pkl, modified_data/p2bb_playground_v2.pkl (if there is one),
-       modified_data/p2bb_retinanet_resnet152_cropping.pkl, ..._cropping_playground.pkl,
-       modified_data/retinanet/cropping_train_v2.csv
-Writes modified_data/p2bb_averaged_v1.pkl, modified_data/p2bb_averaged_playground_v1.pkl
-Run    python3 retinanet/r32_average_boxes.py
-"""
+"""Average the first boxes with the detector's; hand-drawn playground boxes win over both."""
 
 from collections.abc import Sequence
 
@@ -23,7 +16,7 @@ WRITES = ("boxes_averaged", "boxes_averaged_playground")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    options, _ = parse_arguments(__doc__, argv)
+    options, _ = parse_arguments(__doc__, argv, script=__file__)
     ws = options.workspace
     reads, writes = [ws.file(key) for key in READS], [ws.file(key) for key in WRITES]
     playground_first = ws.file("boxes_playground_v2")

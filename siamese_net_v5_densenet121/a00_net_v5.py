@@ -10,12 +10,14 @@ NET = Net(
     folds="folds_v1",
     weights=BestOf(
         prefixes=("ft_v5_512px_finetune_{fold}_",),
-        maker="siamese_net_v5_densenet121/r15_seamese_net_train_v5_finetune_512px.py {fold}",
+        key="weights_v5_512",
     ),
     share=0.3,
     threshold=0.85,
     build=build_network,
     transforms=transforms,
     memory=TrainingMemory(base=1.2, a_pixel=6050, frozen=500),
+    gflop=29.6,
+    weights_mb=28.6,
     first_weights=IMAGENET,
 )

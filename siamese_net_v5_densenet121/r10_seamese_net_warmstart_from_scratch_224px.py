@@ -1,9 +1,6 @@
 """Net v5, first warm start: 224 px on the playground's whales, from ImageNet.
 
-Reads  data/playground/train.csv, data/train.csv, the photos, boxes,
-       the v1 folds (validated on fold 0)
-Writes models/Res_v5_densenet121/densenet121_224px_warmstart_TAG_SCORE
-Run    python3 siamese_net_v5_densenet121/r10_seamese_net_warmstart_from_scratch_224px.py
+Validated on fold 0.
 """
 
 from collections.abc import Sequence
@@ -37,7 +34,7 @@ SMOKE = Plan(
     steps=14,
     blocks=(
         Block("temp0", 2e-3, rounds=1, epochs=30, amplitude=1000),
-        Block("final", 1e-3, 2, 10, amplitude=lambda i: (1000, 3)[i], each_round=True),
+        Block("final", 1e-3, 2, 10, amplitude=lambda i: (1000, 10)[i], each_round=True),
     ),
 )
 

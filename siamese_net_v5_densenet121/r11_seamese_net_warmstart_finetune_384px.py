@@ -1,10 +1,6 @@
 """Net v5, second warm start: 384 px on the playground's whales, from the best 224 px weights.
 
-Reads  data/playground/train.csv, data/train.csv, the photos, boxes,
-       the v1 folds (validated on fold 0),
-       models/Res_v5_densenet121/densenet121_224px_warmstart_* (the best)
-Writes models/Res_v5_densenet121/densenet121_384px_warmstart_TAG_SCORE
-Run    python3 siamese_net_v5_densenet121/r11_seamese_net_warmstart_finetune_384px.py
+Validated on fold 0.
 """
 
 from collections.abc import Sequence
@@ -26,14 +22,14 @@ SMOKE = Plan(
     blocks=(
         Block("temp0_{i}", 1e-3, rounds=1, epochs=1, amplitude=1000, frozen=True, each_round=True),
         Block(
-            "final", lambda i: (1e-3, 2e-4)[i], 2, 5, amplitude=3, new_adam=True, each_round=True
+            "final", lambda i: (1e-3, 2e-4)[i], 2, 5, amplitude=1000, new_adam=True, each_round=True
         ),
     ),
 )
 START = BestOf(
     # The published 384 px stage looks for the second name, the 224 px stage writes the first.
     prefixes=("densenet121_224px_warmstart", "densenet_224px_warmstart"),
-    maker="siamese_net_v5_densenet121/r10_seamese_net_warmstart_from_scratch_224px.py",
+    key="weights_v5_224",
 )
 
 

@@ -1,10 +1,4 @@
-"""Net v5, one fold at 384 px, from the best 384 px warm start.
-
-Reads  data/train.csv, the photos, boxes, the v1 folds,
-       models/Res_v5_densenet121/densenet121_384px_warmstart_* (the best)
-Writes models/Res_v5_densenet121/ft_v5_384px_finetune_FOLD_TAG_SCORE
-Run    python3 siamese_net_v5_densenet121/r15_seamese_net_train_v5_finetune_384px.py FOLD
-"""
+"""Net v5, one fold at 384 px, from the best 384 px warm start."""
 
 from collections.abc import Sequence
 
@@ -20,7 +14,7 @@ SMOKE = Plan(
 )
 START = BestOf(
     prefixes=("densenet121_384px_warmstart",),
-    maker="siamese_net_v5_densenet121/r11_seamese_net_warmstart_finetune_384px.py",
+    key="weights_v5_384_warm",
 )
 
 

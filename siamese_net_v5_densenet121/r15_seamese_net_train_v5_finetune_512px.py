@@ -1,10 +1,4 @@
-"""Net v5, one fold at 512 px, from the fold's best 384 px weights.
-
-Reads  data/train.csv, the photos, boxes, the v1 folds,
-       models/Res_v5_densenet121/ft_v5_384px_finetune_FOLD_* (the best)
-Writes models/Res_v5_densenet121/ft_v5_512px_finetune_FOLD_TAG_SCORE
-Run    python3 siamese_net_v5_densenet121/r15_seamese_net_train_v5_finetune_512px.py FOLD
-"""
+"""Net v5, one fold at 512 px, from the fold's best 384 px weights."""
 
 from collections.abc import Sequence
 
@@ -31,7 +25,7 @@ SMOKE = Plan(
 )
 START = BestOf(
     prefixes=("ft_v5_384px_finetune_{fold}_",),
-    maker="siamese_net_v5_densenet121/r15_seamese_net_train_v5_finetune_384px.py {fold}",
+    key="weights_v5_384",
 )
 
 

@@ -1,12 +1,6 @@
 """Net v5, inference at 512 px: pair scores of valid and of test photos against all known photos.
 
-Reads  data/train.csv, data/sample_submission.csv, the photos, boxes, the v1 folds,
-       models/Res_v5_densenet121/ft_v5_512px_finetune_FOLD_* (the best of each fold)
-Writes in modified_data/seamese_net_v5_rgb_densenet121_512px/:
-       full_valid_vs_full_train_matrix_fold_F.pkl, full_test_vs_train_matrix_fold_F.pkl,
-       and once all folds are there their mean,
-       full_test_vs_train_matrix_avg.pkl; tuples (row names, column names, scores)
-Run    python3 siamese_net_v5_densenet121/r26_seamese_net_inference_v5_512px.py [FOLD]
+A matrix is a tuple (row names, column names, scores). Once all folds are there, their mean is written.
 """
 
 from collections.abc import Sequence

@@ -1,10 +1,4 @@
-"""Net v5 alone: five answers for each test photo.
-
-Reads  data/train.csv, data/sample_submission.csv,
-       modified_data/seamese_net_v5_rgb_densenet121_512px/full_test_vs_train_matrix_avg.pkl
-Writes subm/siamese_net_v5_densenet121_512px_THR_0.85.csv
-Run    python3 siamese_net_v5_densenet121/r28_seamese_net_create_submission_v5_512px.py
-"""
+"""Net v5 alone: five answers for each test photo."""
 
 from collections.abc import Sequence
 

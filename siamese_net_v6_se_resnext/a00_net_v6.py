@@ -10,12 +10,14 @@ NET = Net(
     folds="folds_v2",
     weights=BestOf(
         prefixes=("ft_v6_384px_finetune_{fold}_",),
-        maker="siamese_net_v6_se_resnext/r15_seamese_net_train_v6_finetune_384px.py {fold}",
+        key="weights_v6_384",
     ),
     share=0.3,
     threshold=0.85,
     build=build_network,
     transforms=transforms,
     memory=TrainingMemory(base=2.0, a_pixel=5500, frozen=1500),
+    gflop=24.9,
+    weights_mb=103.3,
     first_weights=IMAGENET,
 )

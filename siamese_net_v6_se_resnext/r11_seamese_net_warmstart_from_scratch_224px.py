@@ -1,9 +1,6 @@
 """Net v6, first warm start: 224 px on the playground's whales, from ImageNet.
 
-Reads  data/playground/train.csv, data/train.csv, the photos, boxes,
-       the v2 folds (validated on fold 0)
-Writes models/Res_v6_seresnext50/seresnext50_224px_warmstart_TAG_SCORE
-Run    python3 siamese_net_v6_se_resnext/r11_seamese_net_warmstart_from_scratch_224px.py
+Validated on fold 0.
 """
 
 from collections.abc import Sequence
@@ -22,7 +19,7 @@ SMOKE = Plan(
     steps=14,
     blocks=(
         Block("temp04_{i}", 2e-3, rounds=1, epochs=36, amplitude=1000, each_round=True),
-        Block("final", 1e-3, rounds=2, epochs=10, amplitude=3, each_round=True),
+        Block("final", 1e-3, 2, 10, amplitude=lambda i: (1000, 10)[i], each_round=True),
     ),
 )
 

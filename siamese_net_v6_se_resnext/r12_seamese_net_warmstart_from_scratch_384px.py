@@ -1,10 +1,6 @@
 """Net v6, second warm start: 384 px on the playground's whales, from the best 224 px weights.
 
-Reads  data/playground/train.csv, data/train.csv, the photos, boxes,
-       the v2 folds (validated on fold 0),
-       models/Res_v6_seresnext50/seresnext50_224px_warmstart_* (the best)
-Writes models/Res_v6_seresnext50/seresnext50_384px_warmstart_TAG_SCORE
-Run    python3 siamese_net_v6_se_resnext/r12_seamese_net_warmstart_from_scratch_384px.py
+Validated on fold 0.
 """
 
 from collections.abc import Sequence
@@ -16,11 +12,11 @@ from whales.stages.training_stage import training_stage
 from whales.training.plan import SMOKE_MOMENTUM, WARM_START, Block, Plan
 
 FULL = Plan(size=384, batch=4, segments=1, blocks=WARM_START)
-SMOKE_BLOCK = Block("final", 1e-3, rounds=3, epochs=10, amplitude=3, each_round=True)
+SMOKE_BLOCK = Block("final", 1e-3, rounds=3, epochs=10, amplitude=1000, each_round=True)
 SMOKE = Plan(48, 16, segments=1, momentum=SMOKE_MOMENTUM, steps=14, blocks=(SMOKE_BLOCK,))
 START = BestOf(
     prefixes=("seresnext50_224px_warmstart",),
-    maker="siamese_net_v6_se_resnext/r11_seamese_net_warmstart_from_scratch_224px.py",
+    key="weights_v6_224",
 )
 
 

@@ -1,10 +1,4 @@
-"""Net v6, one fold at 384 px, from the best 384 px warm start.
-
-Reads  data/train.csv, the photos, boxes, the v2 folds,
-       models/Res_v6_seresnext50/seresnext50_384px_warmstart_* (the best)
-Writes models/Res_v6_seresnext50/ft_v6_384px_finetune_FOLD_TAG_SCORE
-Run    python3 siamese_net_v6_se_resnext/r15_seamese_net_train_v6_finetune_384px.py FOLD
-"""
+"""Net v6, one fold at 384 px, from the best 384 px warm start."""
 
 from collections.abc import Sequence
 
@@ -20,7 +14,7 @@ SMOKE = Plan(
 )
 START = BestOf(
     prefixes=("seresnext50_384px_warmstart",),
-    maker="siamese_net_v6_se_resnext/r12_seamese_net_warmstart_from_scratch_384px.py",
+    key="weights_v6_384_warm",
 )
 
 

@@ -12,6 +12,7 @@ from siamese_net_v6_se_resnext.a00_net_v6 import NET as V6
 from whales.base.errors import UserError
 from whales.files.workspace import Workspace
 from whales.photos.augment import Augmenter
+from whales.stages import pipeline
 from whales.stages.options import PROFILE_CHOICES
 
 NETS = (V5, V6, KERNEL)
@@ -125,9 +126,10 @@ def test_the_work_root_knows_a_nets_files(net, tmp_path):
 
 @every_net
 def test_weights_of_a_fold_and_who_makes_them(net, repository, tmp_path):
-    script, *arguments = net.weights.maker.format(fold=3).split()
+    script, *arguments = pipeline.maker(net.weights.key, 3).split()
     assert (repository / script).is_file()
     assert "3" in arguments
+    assert net.weights.maker(3).split() == [script, *arguments]
     prefixes = [prefix.format(fold=3) for prefix in net.weights.prefixes]
     names = [f"{prefix}_{score}.model_weights" for prefix in prefixes for score in ("0.90", "0.95")]
     for name in (*names, f"{net.weights.prefixes[0].format(fold=2)}_0.99.model_weights"):

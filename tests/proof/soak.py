@@ -316,10 +316,11 @@ def main() -> None:
         options.seed = random.SystemRandom().randrange(1 << 32)
     print(f"seed {options.seed}, {options.minutes:g} minutes", flush=True)
     sys.path.insert(0, str(REPOSITORY))
-    from demo import STAGES
+    from whales.stages.pipeline import calls
 
-    last = next((i for i, stage in enumerate(STAGES, 1) if options.only in stage), len(STAGES))
-    chosen = STAGES[:last] if options.only else STAGES
+    stages = tuple(" ".join([call.stage.script, *call.arguments]) for call in calls("smoke"))
+    last = next((i for i, stage in enumerate(stages, 1) if options.only in stage), len(stages))
+    chosen = stages[:last] if options.only else stages
     with tempfile.TemporaryDirectory(prefix="soak_") as folder:
         soak = Soak(options, Path(folder), chosen)
         if not options.no_faults:

@@ -1,160 +1,137 @@
-"""The demo's order of stages, and what it does when one of them fails."""
+"""The demo: what it says, what it does when a stage fails, and how it stops."""
 
-import json
 import os
 import signal
+import sys
 import time
+from pathlib import Path
 
 import pytest
-from processes import end_of, gone_within_seconds, start
+from processes import alive, end_of, gone_within_seconds, start
+from proof import quick_stage
 
+PROOF = Path(quick_stage.__file__)
+PYTHON = f"{sys.executable} {PROOF}"
+V5 = "siamese_net_v5_densenet121.r10_seamese_net_warmstart_from_scratch_224px"
+V6 = "siamese_net_v6_se_resnext.r11_seamese_net_warmstart_from_scratch_224px"
+# The demo itself, with stages that are over in a moment, and the scores of no net.
+DEMO = """
+import sys
 import demo
+from whales.stages.stage import run
+original = demo.run_stages
+demo.run_stages = lambda workspace, profile, jobs: original(workspace, profile, jobs, sys.argv[2])
+demo.log_scores = lambda workspace: (1.0, 1.0)
+demo.heed_interrupts()
+run(lambda: demo.main(["--root", sys.argv[1], "--jobs", "2"]))
+"""
 
 
 @pytest.fixture
-def chains(monkeypatch, tmp_path):
-    """Put small scripts in the place of the stages; returns the folder where they stand."""
-
-    def put(*described):
-        made = []
-        for name, after, sources in described:
-            stages = []
-            for number, source in enumerate(sources):
-                (tmp_path / f"{name}{number}.py").write_text(source)
-                stages.append(f"{name}{number}.py")
-            made.append(demo.Chain(name, after, tuple(stages)))
-        monkeypatch.setattr(demo, "HERE", tmp_path)
-        monkeypatch.setattr(demo, "CHAINS", tuple(made))
-        monkeypatch.setattr(demo, "STAGES", tuple(stage for c in made for stage in c.stages))
-        return tmp_path
-
-    return put
+def root(tmp_path, monkeypatch):
+    """A root of which all is done that comes before the nets; the first stages of v5 and v6 are to run."""
+    monkeypatch.setenv("WHALES_ROOT", str(tmp_path / "root"))
+    root = quick_stage.make_root(tmp_path / "root")
+    quick_stage.by_hand(root, "smoke", until="r10_create_kfold_split.py", marked=True)
+    return root
 
 
-def test_a_chain_waits_for_those_it_needs():
-    names = [chain.name for chain in demo.CHAINS]
-    for number, chain in enumerate(demo.CHAINS):
-        assert set(chain.after) <= set(names[:number])
+def demo_of(root, **more):
+    return start(DEMO, str(root), PYTHON, **more)
 
 
-SAY = "import sys; open('said', 'a').write(sys.argv[0].split('/')[-1] + ' ')"
+def waiting(root, *keys):
+    """Have stages wait, as in a long training."""
+    for key in keys:
+        (root / f"quick/{key}.wait").touch()
 
 
-def test_order_of_chains(chains, capsys):
-    root = chains(("a", (), (SAY, SAY)), ("b", ("a",), (SAY,)), ("c", ("a", "b"), (SAY,)))
-    demo.Runner(root, "smoke").run(jobs=2)
-    assert (root / "said").read_text().split() == ["a0.py", "a1.py", "b0.py", "c0.py"]
-    out = capsys.readouterr().out
-    assert "[ 1/4] a0 ..." in out
-    assert "[ 4/4] c0: " in out
-
-
-def test_side_by_side(chains):
-    wait_for_the_other = (
-        "import pathlib, sys, time\n"
-        "me = pathlib.Path(sys.argv[0]).stem; other = {'a0': 'b0', 'b0': 'a0'}[me]\n"
-        "pathlib.Path(me).touch()\n"
-        "while not pathlib.Path(other).exists(): time.sleep(.01)\n"
-    )
-    root = chains(("a", (), (wait_for_the_other,)), ("b", (), (wait_for_the_other,)))
-    demo.Runner(root, "smoke").run(jobs=2)
-
-
-def test_failure_stops_the_others(chains, capsys):
-    root = chains(
-        ("a", (), ("print('broken'); raise SystemExit(3)",)),
-        ("b", (), ("import time; time.sleep(600)", SAY)),
-        ("c", ("a",), (SAY,)),
-    )
-    begin = time.monotonic()
-    with pytest.raises(SystemExit) as stopped:
-        demo.Runner(root, "smoke").run(jobs=2)
-    assert stopped.value.code == 3
-    assert time.monotonic() - begin < 300
-    assert not (root / "said").exists()
-    out = capsys.readouterr().out
-    assert "a0: failed\nbroken\n" in out
-    assert "b0: failed" not in out
-
-
-# The demo itself, with small scripts in the place of its stages.
-DEMO = """
-import json, sys
-from pathlib import Path
-import demo
-from whales.stages.stage import run
-demo.HERE = root = Path(sys.argv[1])
-demo.CHAINS = tuple(demo.Chain(name, (), (f"{name}.py",)) for name in json.loads(sys.argv[2]))
-demo.STAGES = tuple(stage for chain in demo.CHAINS for stage in chain.stages)
-demo.log_scores = lambda workspace: (1.0, 1.0)
-run(lambda: demo.main(["--root", str(root), "--jobs", "2"]))
-"""
-# A stage that keeps what it had when it was stopped, and how often it was told so.
-KEEPS = """
-import sys, time
-from pathlib import Path
-from whales.base import stopping
-from whales.stages.stage import run
-name = Path(sys.argv[0]).stem
-on_signal = stopping._on_signal
-def counting(number, frame):
-    with open(name + ".told", "a") as told: told.write(str(int(number)) + " ")
-    on_signal(number, frame)
-stopping._on_signal = counting
-def main():
-    if Path(name + ".kept").exists():
-        return
-    with stopping.Hold() as hold:
-        hold.begin()
-        Path(name + ".begun").touch()
-        while not stopping.requested(): time.sleep(.01)
-        time.sleep(.5)
-        Path(name + ".kept").touch()
-run(main)
-"""
-NEVER_ENDS = "import time, pathlib; pathlib.Path('b.begun').touch()\nwhile True: time.sleep(.1)"
-
-
-def demo_of(root, **stages):
-    """Start the demo on a root with stages of these sources, as many chains; wait until all are at work."""
-    (root / "data").mkdir(exist_ok=True)
-    (root / "data/train.csv").touch()
-    for name, source in stages.items():
-        (root / f"{name}.py").write_text(source)
-    return start(DEMO, str(root), json.dumps(list(stages)))
-
-
-def wait_for_files(process, *paths):
-    while not all(path.exists() for path in paths):
+def wait_for_begin(process, root, *keys):
+    while not all((root / f"quick/{key}.begun").exists() for key in keys):
         assert process.poll() is None, process.communicate()
         time.sleep(0.02)
 
 
+def test_progress_failure_and_going_on(root):
+    """One stage fails and stops the other; the next run goes on and says what is up to date."""
+    waiting(root, V6)
+    (root / f"quick/{V5}.fail").write_text("photo a.jpg is broken")
+    (root / "quick/kernel_snn.kfold_splits_for_kernel.fail").write_text("not reached")
+    process = demo_of(root)
+    output, errors = process.communicate(timeout=300)
+    name = V5.split(".")[1]
+    assert process.returncode == 2, errors
+    assert "[ 1/22] r10_create_csv_for_retinanet: up to date\n" in output
+    assert f"[ 7/22] {name} ...\n" in output
+    assert f"[ 7/22] {name}: failed\nerror: photo a.jpg is broken\nits whole output: " in output
+    assert f"{V6.split('.')[1]}: failed" not in output
+    if (root / f"quick/{V6}.begun").exists():
+        assert (root / f"quick/{V6}.kept").exists()  # it was stopped, not killed
+    log = root / f"logs/demo/{name}.log"
+    assert log.read_text().endswith("error: photo a.jpg is broken\n")
+    assert alive(process.pid) == []
+    for path in (root / "quick").glob("*.[fw]a*"):
+        path.unlink()
+    process = demo_of(root)
+    output, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, (output, errors)
+    assert "[22/22] final_ensemble_with_post_proc: " in output
+    assert (root / "submission/final_submit_with_post_proc.csv").exists()
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_stop_is_passed_on_once_and_waited_for(tmp_path, number):
-    process = demo_of(tmp_path, a=KEEPS, b=KEEPS)
-    wait_for_files(process, tmp_path / "a.begun", tmp_path / "b.begun")
-    code, lines = end_of(demo_of(tmp_path, a=KEEPS, b=KEEPS))
+def test_a_stop_is_passed_on_once_and_waited_for(root, number):
+    waiting(root, V5, V6)
+    process = demo_of(root)
+    wait_for_begin(process, root, V5, V6)
+    code, lines = end_of(demo_of(root))
     assert code == 2
-    assert lines[0].startswith(f"error: the demo in {tmp_path} is at work already: ")
+    assert lines[0].startswith(f"error: the demo in {root} is at work already: ")
+    begun = set((root / "quick").glob("*.begun"))
     os.killpg(process.pid, number)  # as Ctrl-C does
     code, lines = end_of(process)
     assert code == 128 + number
     assert len(lines) == 1
     assert lines[0].startswith(f"stopped by {number.name}: the stages that ran have kept")
-    for name in ("a", "b"):
-        assert (tmp_path / f"{name}.told").read_text().split() == [str(int(number))]
-        assert (tmp_path / f"{name}.kept").exists()
-    assert end_of(demo_of(tmp_path, a=KEEPS, b=KEEPS)) == (0, [])
+    for key in (V5, V6):
+        assert (root / f"quick/{key}.told").read_text().split() == [str(int(number))]
+        assert (root / f"quick/{key}.kept").exists()
+    assert set((root / "quick").glob("*.begun")) == begun  # no stage was begun meanwhile
 
 
-def test_a_second_signal_ends_the_stages_too(tmp_path):
-    ignores = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + NEVER_ENDS
-    process = demo_of(tmp_path, b=ignores)
-    wait_for_files(process, tmp_path / "b.begun")
+def test_an_interrupt_is_heeded_in_the_background_too(root):
+    """A shell starts `demo &` with the signal ignored."""
+    waiting(root, V5, V6)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        process = demo_of(root)
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    wait_for_begin(process, root, V5, V6)
+    process.send_signal(signal.SIGINT)
+    code, lines = end_of(process)
+    assert code == 130
+    assert lines[0].startswith("stopped by SIGINT: ")
+    assert (root / f"quick/{V5}.told").read_text().split() == ["2"]
+
+
+def test_a_second_signal_ends_the_stages_too(root):
+    waiting(root, V5, V6)
+    (root / f"quick/{V5}.stubborn").touch()
+    process = demo_of(root)
+    wait_for_begin(process, root, V5, V6)
     process.send_signal(signal.SIGTERM)
     time.sleep(1)
     assert process.poll() is None
     process.send_signal(signal.SIGTERM)
     assert process.wait(60) == 143
     gone_within_seconds(process.pid)
+
+
+def test_a_fault_of_snakemake_is_one_line(root):
+    (root / "cache/workflow/.snakemake").write_text("no folder")
+    code, lines = end_of(demo_of(root))
+    assert code == 2
+    assert len(lines) == 1
+    assert lines[0].startswith("error: Snakemake failed (")
+    assert lines[0].endswith(f"its whole output: {root}/logs/demo/snakemake.log")

@@ -8,10 +8,11 @@ import time
 import pytest
 from house import tree
 
-import demo
 from kernel_snn.training_chain import Names
 from whales.base.errors import UserError
 from whales.nets.net import BestOf
+from whales.stages.pipeline import STAGES
+from whales.stages.stage_tables import TABLES, help_text, rewritten
 from whales.training.plan import in_round, numbered
 
 V5, V6 = "siamese_net_v5_densenet121", "siamese_net_v6_se_resnext"
@@ -45,12 +46,21 @@ FRAMEWORKS = ("tensorflow", "keras", "tf_keras", "keras_retinanet", "jax", "torc
 # --- the family -----------------------------------------------------------------------------------
 
 
-def test_demo_and_readme_have_the_order(repository):
-    scripts = [stage.split()[0] for stage in demo.STAGES]
-    assert scripts == SCRIPTS
-    readme = (repository / "README.md").read_text(encoding="utf-8")
-    places = [readme.index(f"`python3 {script}") for script in scripts]
-    assert places == sorted(places)
+def test_the_list_has_readme_order():
+    assert [stage.script for stage in STAGES] == SCRIPTS
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/pipeline.md"])
+def test_tables_are_those_of_the_list(repository, page):
+    text = (repository / page).read_text(encoding="utf-8")
+    assert text == rewritten(text), f"run: python3 -m whales.stages.stage_tables {page}"
+    assert any(table() in text for table in TABLES.values())
+    assert rewritten(text.replace(f"{SCRIPTS[1]} [FOLD=1]` |", "other` |")) == text
+
+
+def test_a_table_without_an_end_is_refused():
+    with pytest.raises(UserError, match="has no <!-- end of stages in short -->"):
+        rewritten("<!-- stages in short: from whales.stages.pipeline -->\n| a |\n")
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
@@ -59,9 +69,7 @@ def test_script(repository, name):
     text = path.read_text(encoding="utf-8")
     assert len(text.splitlines()) <= 80
     doc = ast.get_docstring(tree(path))
-    for word in ("Reads", "Writes", "Run"):
-        assert re.search(rf"^{word} +\S", doc, re.MULTILINE), word
-    assert re.search(rf"^Run +python3 {re.escape(name)}\b", doc, re.MULTILINE)
+    assert not re.search(r"^(Reads|Writes|Run) ", doc, re.MULTILINE)  # the list says so in the help
     last = tree(path).body[-1]
     assert ast.unparse(last) == "if __name__ == '__main__':\n    run(main)"
 
@@ -97,9 +105,11 @@ print(json.dumps(told))
     for name, (exit_code, text, loaded) in json.loads(done.stdout).items():
         assert exit_code == 0, name
         assert loaded == [], name
-        doc = ast.get_docstring(tree(repository / name))
-        assert doc in text, name
-        for option in ("--profile {full,smoke}", "--force", "--seed", "--device"):
+        assert help_text(ast.get_docstring(tree(repository / name)), name) in text, name
+        for word in ("Reads", "Writes", "Run"):
+            assert re.search(rf"^{word} +\S", text, re.MULTILINE), (name, word)
+        assert re.search(rf"^Run +python3 {re.escape(name)}\b", text, re.MULTILINE)
+        for option in ("--profile {full,smoke}", "--force", "--seed", "--device", "--check"):
             assert option in text, name
 
 
@@ -320,10 +330,12 @@ def test_the_best_scoring_weights_are_chosen(tmp_path):
         ".ft_v5_384px_finetune_1_final_v2_0.999999.1234.part",
     ):
         (tmp_path / name).write_text("")
-    best = BestOf(("ft_v5_384px_finetune_{fold}_",), "stage.py {fold}")
+    best = BestOf(("ft_v5_384px_finetune_{fold}_",), "weights_v5_384")
     assert best.find(tmp_path, 1).name == "ft_v5_384px_finetune_1_temp3_0.968000"
     assert "finetune_0" in best.find(tmp_path, 0).name
-    with pytest.raises(UserError, match=r"no weights ft_v5_384px_finetune_2_.* run stage\.py 2"):
+    with pytest.raises(
+        UserError, match=r"no weights ft_v5_384px_finetune_2_.* run siam\S*_384px\.py 2$"
+    ):
         best.find(tmp_path, 2)
     with pytest.raises(UserError, match="no weights"):
         best.find(tmp_path / "none", 1)

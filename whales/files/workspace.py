@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 from whales.base.errors import UserError
@@ -15,12 +16,20 @@ _DOWNLOAD = "download the competition's data (docs/pipeline.md, 'The data')"
 _OPTIONAL = "optional, see docs/pipeline.md, 'The data'"
 _V5 = "modified_data/seamese_net_v5_rgb_densenet121_512px"
 _V6 = "modified_data/seamese_net_v6_rgb_seresnext50_384px"
+_MODELS_V5, _MODELS_V6 = "models/Res_v5_densenet121", "models/Res_v6_seresnext50"
+_MODELS_KERNEL, _PLAN21 = "saved_models/PLAN21", "PLAN21_martinAsWarmStart_384to1024"
+_STAGE = ""  # the stage that the list of stages names
 
-# key: (path under the root, its maker). Fields in braces are given by the caller.
+# (key, fold or None) -> script and arguments of the stage that makes a file, "" where none does. The list
+# of stages lies on a floor above: it says so itself when that floor is loaded.
+Maker = Callable[[str, int | None], str]
+_maker_of: list[Maker] = []
+
+# key: (path under the root, who else than a stage makes it). Fields in braces are given by the caller.
 _FILES: dict[str, tuple[str, str]] = {
     "train_csv": ("data/train.csv", _DOWNLOAD),
     "sample_submission": ("data/sample_submission.csv", _DOWNLOAD),
-    "import_table": ("data/import.csv", "tools/import_dataset.py"),
+    "import_table": ("data/import.csv", "run tools/import_dataset.py"),
     "settings": ("data/settings.json", "optional, see docs/catalogue.md, 'Other species'"),
     "train_photos": ("data/train", _DOWNLOAD),
     "test_photos": ("data/test", _DOWNLOAD),
@@ -33,149 +42,123 @@ _FILES: dict[str, tuple[str, str]] = {
     "cropping_train_v2": ("modified_data/retinanet/cropping_train_v2.csv", _DOWNLOAD),
     "kernel_warm_start": ("modified_data/mpiotte-standard.model", _OPTIONAL),
     # retinanet
-    "retinanet_folds": (
-        "modified_data/kfold_retinanet_5.pklz",
-        "retinanet/r10_create_csv_for_retinanet.py",
-    ),
-    "retinanet_fold_csv": (
-        "modified_data/retinanet/fold_{fold}_{part}.csv",
-        "retinanet/r10_create_csv_for_retinanet.py",
-    ),
-    "retinanet_classes": (
-        "modified_data/retinanet/classes.txt",
-        "retinanet/r10_create_csv_for_retinanet.py",
-    ),
-    "retinanet_last": (
-        "models/retinanet2/resnet152_fold_{fold}_last.h5",
-        "retinanet/r30_train_backbone_resnet152_kfold.py {fold}",
-    ),
-    "retinanet_converted": (
-        "models/retinanet2/resnet152_fold_{fold}_last_converted.h5",
-        "retinanet/r31_convert_retinanet_model.py {fold}",
-    ),
-    "retinanet_best": (
-        "models/retinanet2/resnet152_fold_{fold}_{epoch:02d}_{iou:.4f}.h5",
-        "retinanet/r30_train_backbone_resnet152_kfold.py {fold}",
-    ),
+    "retinanet_folds": ("modified_data/kfold_retinanet_5.pklz", _STAGE),
+    "retinanet_fold_csv": ("modified_data/retinanet/fold_{fold}_{part}.csv", _STAGE),
+    "retinanet_classes": ("modified_data/retinanet/classes.txt", _STAGE),
+    "retinanet_last": ("models/retinanet2/resnet152_fold_{fold}_last.h5", _STAGE),
+    "retinanet_converted": ("models/retinanet2/resnet152_fold_{fold}_last_converted.h5", _STAGE),
+    "retinanet_best": ("models/retinanet2/resnet152_fold_{fold}_{epoch:02d}_{iou:.4f}.h5", _STAGE),
     "detections_cache": (
         "modified_data/cache_retinanet_resnet152_kfold_{part}/{name}.pklz",
-        "retinanet/r31_get_vectors_backbone_resnet152_kfold.py",
+        _STAGE,
     ),
-    "detections_weights": (
-        "cache/detections/{part}_fold_{fold}.json",
-        "retinanet/r31_get_vectors_backbone_resnet152_kfold.py {fold}",
-    ),
-    "boxes_retinanet": (
-        "modified_data/p2bb_retinanet_resnet152_cropping.pkl",
-        "retinanet/r31_get_vectors_backbone_resnet152_kfold.py",
-    ),
+    "detections_weights": ("cache/detections/{part}_fold_{fold}.json", _STAGE),
+    "boxes_retinanet": ("modified_data/p2bb_retinanet_resnet152_cropping.pkl", _STAGE),
     "boxes_retinanet_playground": (
         "modified_data/p2bb_retinanet_resnet152_cropping_playground.pkl",
-        "retinanet/r31_get_vectors_backbone_resnet152_kfold.py",
+        _STAGE,
     ),
     "retinanet_fold_boxes": (
         "modified_data/boxes/retinanet_resnet152_boxes_{part}_fold_{fold}.pkl",
-        "retinanet/r31_get_vectors_backbone_resnet152_kfold.py",
+        _STAGE,
     ),
-    "boxes_averaged": ("modified_data/p2bb_averaged_v1.pkl", "retinanet/r32_average_boxes.py"),
-    "boxes_averaged_playground": (
-        "modified_data/p2bb_averaged_playground_v1.pkl",
-        "retinanet/r32_average_boxes.py",
-    ),
+    "boxes_averaged": ("modified_data/p2bb_averaged_v1.pkl", _STAGE),
+    "boxes_averaged_playground": ("modified_data/p2bb_averaged_playground_v1.pkl", _STAGE),
     # folds
-    "folds_v1": (
-        "modified_data/kfold/new_4_folds_split_train_val_v1.pkl",
-        "r10_create_kfold_split.py",
-    ),
-    "folds_v2": (
-        "modified_data/kfold/new_4_folds_split_train_val_v2.pkl",
-        "r10_create_kfold_split.py",
-    ),
-    "folds_kernel": (
-        "modified_data/new_4_folds_split_train_val.pkl",
-        "kernel_snn/kfold_splits_for_kernel.py",
-    ),
+    "folds_v1": ("modified_data/kfold/new_4_folds_split_train_val_v1.pkl", _STAGE),
+    "folds_v2": ("modified_data/kfold/new_4_folds_split_train_val_v2.pkl", _STAGE),
+    "folds_kernel": ("modified_data/new_4_folds_split_train_val.pkl", _STAGE),
     # networks
     "trained": ("models/trained.json", "the training stages"),
-    "models_v5": ("models/Res_v5_densenet121", "the training stages of siamese_net_v5_densenet121"),
-    "models_v6": ("models/Res_v6_seresnext50", "the training stages of siamese_net_v6_se_resnext"),
-    "models_kernel": ("saved_models/PLAN21", "kernel_snn/snn_train_kernel_384_to_1024.py"),
+    "models_v5": (_MODELS_V5, "the training stages of siamese_net_v5_densenet121"),
+    "models_v6": (_MODELS_V6, "the training stages of siamese_net_v6_se_resnext"),
+    "models_kernel": (_MODELS_KERNEL, "the training stage of kernel_snn"),
+    # the weights in these folders; the score is MAP@5
+    "weights_v5_224": (
+        _MODELS_V5 + "/densenet121_224px_warmstart_{tag}_{score}.model_weights",
+        _STAGE,
+    ),
+    "weights_v5_384_warm": (
+        _MODELS_V5 + "/densenet121_384px_warmstart_{tag}_{score}.model_weights",
+        _STAGE,
+    ),
+    "weights_v5_384": (
+        _MODELS_V5 + "/ft_v5_384px_finetune_{fold}_{tag}_{score}.model_weights",
+        _STAGE,
+    ),
+    "weights_v5_512": (
+        _MODELS_V5 + "/ft_v5_512px_finetune_{fold}_{tag}_{score}.model_weights",
+        _STAGE,
+    ),
+    "weights_v6_224": (
+        _MODELS_V6 + "/seresnext50_224px_warmstart_{tag}_{score}.model_weights",
+        _STAGE,
+    ),
+    "weights_v6_384_warm": (
+        _MODELS_V6 + "/seresnext50_384px_warmstart_{tag}_{score}.model_weights",
+        _STAGE,
+    ),
+    "weights_v6_384": (
+        _MODELS_V6 + "/ft_v6_384px_finetune_{fold}_{tag}_{score}.model_weights",
+        _STAGE,
+    ),
+    "weights_kernel_temp": (
+        _MODELS_KERNEL + "/mpiotte-standard_" + _PLAN21 + "_fold_{fold}_{tag}.model_weights",
+        _STAGE,
+    ),
+    "weights_kernel": (
+        _MODELS_KERNEL + "/" + _PLAN21 + "_fold_{fold}_{tag}_{score}.model_weights",
+        _STAGE,
+    ),
     "history": ("cache/history/{stage}.csv", "the training stages"),
     "checkpoint": ("cache/checkpoints/{stage}", "the training stages"),
     "tensorboard": ("cache/tensorboard/{stage}", "the training stages"),
     "decoded_photos": ("cache/photos", "every stage that trains a Siamese net"),
     "crops": ("cache/crops", "every stage that looks at whole photos"),
     "features": ("cache/features/{net}_fold_{fold}.npz", "every stage and tool that scores photos"),
-    "calibration": ("cache/features/calibration.npz", "tools/identify.py"),
+    "calibration": ("cache/features/calibration.npz", "run tools/identify.py"),
     "compiled_by_jax": ("cache/jax/{machine}", "every stage and tool that runs on JAX"),
     "digests": ("cache/digests.json", "every stage"),
     "stamp": ("cache/stages/{stage}.json", "every stage"),
     "lock": ("cache/locks/{name}.lock", "every stage, while it runs"),
     "log": ("logs/{stage}.log", "every stage"),
+    "demo_log": ("logs/demo/{call}.log", "workflow/Snakefile"),
+    "workflow": ("cache/workflow", "workflow/Snakefile"),
+    "marker": ("cache/workflow/{call}.done", "workflow/Snakefile"),
+    "again": ("cache/workflow/again", "workflow/Snakefile"),
+    "forced_call": ("cache/workflow/{call}.forced", "workflow/Snakefile"),
+    "failed_call": ("cache/workflow/{call}.failed", "workflow/Snakefile"),
     # matrices
-    "valid_matrix_v5": (
-        _V5 + "/full_valid_vs_full_train_matrix_fold_{fold}.pkl",
-        "siamese_net_v5_densenet121/r26_seamese_net_inference_v5_512px.py",
-    ),
-    "test_matrix_v5": (
-        _V5 + "/full_test_vs_train_matrix_avg.pkl",
-        "siamese_net_v5_densenet121/r26_seamese_net_inference_v5_512px.py",
-    ),
-    "test_matrix_fold_v5": (
-        _V5 + "/full_test_vs_train_matrix_fold_{fold}.pkl",
-        "siamese_net_v5_densenet121/r26_seamese_net_inference_v5_512px.py",
-    ),
-    "valid_matrix_v6": (
-        _V6 + "/full_valid_vs_full_train_matrix_fold_{fold}.pkl",
-        "siamese_net_v6_se_resnext/r16_seamese_net_inference_v6_384px.py",
-    ),
-    "test_matrix_v6": (
-        _V6 + "/full_test_vs_train_matrix_avg.pkl",
-        "siamese_net_v6_se_resnext/r16_seamese_net_inference_v6_384px.py",
-    ),
-    "test_matrix_fold_v6": (
-        _V6 + "/full_test_vs_train_matrix_fold_{fold}.pkl",
-        "siamese_net_v6_se_resnext/r16_seamese_net_inference_v6_384px.py",
-    ),
-    "features_v5": (
-        "features/cv-analysis-fs14-LB959-densenet121-512px-sparse.pkl",
-        "r20_prepare_matrices_for_ensemble.py",
-    ),
-    "features_v6": (
-        "features/cv-analysis-fs16-LB959-seresnext50-384px-sparse.pkl",
-        "r20_prepare_matrices_for_ensemble.py",
-    ),
+    "valid_matrix_v5": (_V5 + "/full_valid_vs_full_train_matrix_fold_{fold}.pkl", _STAGE),
+    "test_matrix_v5": (_V5 + "/full_test_vs_train_matrix_avg.pkl", _STAGE),
+    "test_matrix_fold_v5": (_V5 + "/full_test_vs_train_matrix_fold_{fold}.pkl", _STAGE),
+    "valid_matrix_v6": (_V6 + "/full_valid_vs_full_train_matrix_fold_{fold}.pkl", _STAGE),
+    "test_matrix_v6": (_V6 + "/full_test_vs_train_matrix_avg.pkl", _STAGE),
+    "test_matrix_fold_v6": (_V6 + "/full_test_vs_train_matrix_fold_{fold}.pkl", _STAGE),
+    "features_v5": ("features/cv-analysis-fs14-LB959-densenet121-512px-sparse.pkl", _STAGE),
+    "features_v6": ("features/cv-analysis-fs16-LB959-seresnext50-384px-sparse.pkl", _STAGE),
     "features_test_v5": (
         "features/cv-analysis-fs14-LB959-densenet121-512px-sparse-test.pkl",
-        "r20_prepare_matrices_for_ensemble.py",
+        _STAGE,
     ),
     "features_test_v6": (
         "features/cv-analysis-fs16-LB959-seresnext50-384px-sparse-test.pkl",
-        "r20_prepare_matrices_for_ensemble.py",
+        _STAGE,
     ),
+    # 'averged' is the published name, and so the contract.
     "features_test_kernel": (
-        # 'averged' is the published name, and so the contract.
         "features/Res_kernel_1024_averged_score_matrix_res_test_vs_train.pkl",
-        "kernel_snn/snn_inference_kernel_1024.py",
+        _STAGE,
     ),
     # answers
-    "submission_v5": (
-        "subm/siamese_net_v5_densenet121_512px_THR_0.85.csv",
-        "siamese_net_v5_densenet121/r28_seamese_net_create_submission_v5_512px.py",
-    ),
-    "submission_v6": (
-        "subm/siamese_net_v6_seresnext50_384px_THR_0.85.csv",
-        "siamese_net_v6_se_resnext/r18_seamese_net_create_submission_v6_384px.py",
-    ),
-    "submission": (
-        "submission/final_submit_with_post_proc.csv",
-        "final_ensemble_with_post_proc.py",
-    ),
-    "decisions": ("review/decisions.csv", "tools/review.py"),
-    "changes": ("review/changes.csv", "tools/catalogue.py"),
-    "change": ("review/changes/{number}", "tools/catalogue.py"),
+    "submission_v5": ("subm/siamese_net_v5_densenet121_512px_THR_0.85.csv", _STAGE),
+    "submission_v6": ("subm/siamese_net_v6_seresnext50_384px_THR_0.85.csv", _STAGE),
+    "submission": ("submission/final_submit_with_post_proc.csv", _STAGE),
+    "decisions": ("review/decisions.csv", "run tools/review.py"),
+    "changes": ("review/changes.csv", "run tools/catalogue.py"),
+    "change": ("review/changes/{number}", "run tools/catalogue.py"),
     "test_labels": ("test_labels.csv", _OPTIONAL),
-    "report_page": ("report/report.html", "tools/report.py"),
+    "report_page": ("report/report.html", "run tools/report.py"),
 }
 
 _PHOTO_FOLDERS = (
@@ -252,7 +235,7 @@ class Workspace:
         if not absolute.is_relative_to(self.root):
             return ""
         relative = absolute.relative_to(self.root).as_posix()
-        for pattern, maker in _FILES.values():
+        for key, (pattern, other_maker) in _FILES.items():
             fields = re.split(r"\{(\w+)[^}]*\}", pattern)
             parts = [
                 re.escape(text) if i % 2 == 0 else f"(?P<{text}>[^/]+?)"
@@ -260,8 +243,8 @@ class Workspace:
             ]
             match = re.fullmatch("".join(parts), relative)
             if match:
-                text = maker.format(**match.groupdict()) if "{" in maker else maker
-                return f"run {text}" if text.endswith((".py", "}")) or ".py " in text else text
+                fold = match.groupdict().get("fold", "")
+                return other_maker or f"run {stage_that_makes(key, _as_fold(fold))}"
         return ""
 
     def train_photo(self, name: str) -> Path:
@@ -295,6 +278,29 @@ class Workspace:
                     "put it there or take it out of the tables"
                 )
         return self._photos[name]
+
+
+def pattern(key: str) -> str:
+    """The path of a file of the contract under the root, for readers, the fields of its name in braces.
+
+    >>> pattern("retinanet_best")
+    'models/retinanet2/resnet152_fold_{fold}_{epoch}_{iou}.h5'
+    """
+    return re.sub(r"\{(\w+)[^}]*\}", r"{\1}", _FILES[key][0])
+
+
+def name_makers(maker: Maker) -> None:
+    """Say which stage makes which file; whoever holds the list of stages does, once."""
+    _maker_of[:] = [maker]
+
+
+def stage_that_makes(key: str, fold: int | None = None) -> str:
+    """Script and arguments of the stage that makes a file, of one fold if it is given."""
+    return _maker_of[0](key, fold) if _maker_of else "its stage (docs/pipeline.md)"
+
+
+def _as_fold(text: str) -> int | None:
+    return int(text) if text.isdigit() else None
 
 
 def require(workspace: Workspace, path: Path) -> Path:

@@ -150,7 +150,7 @@ def trained(
                 files[fold] = net.weights.find(workspace.file(f"models_{net.name}"), fold)
             except UserError:
                 continue
-        makers.append(f"{net.weights.maker.format(fold=0)} (and the stages before it)")
+        makers.append(f"{net.weights.maker(0)} (and the stages before it)")
         if files:
             with_files.append(TrainedNet(net, files))
     if not with_files:

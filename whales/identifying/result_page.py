@@ -141,10 +141,10 @@ def write_csv(
 ) -> None:
     """Write `rows`: six decimals, corners as short as they are, empty for the whole frame.
 
-    before: rows of cells that stand before them.
+    names: as `rows` takes them; before: rows of cells that stand before them.
     """
-    cells = [*before, *(_cells(row) for row in rows(answers, names))]
-    write_text(path, for_spreadsheets(csv_text(COLUMNS, cells)))
+    text = csv_text(COLUMNS, [*before, *(_cells(row) for row in rows(answers, names))])
+    write_text(path, for_spreadsheets(text))
 
 
 def _cells(row: Row) -> list[object]:

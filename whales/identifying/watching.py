@@ -131,15 +131,14 @@ class KeptAnswers:
         if not self._unwritten:
             return
         answers = [answer for group in self._answers.values() for answer in group]
+        workspace = identifier.options.workspace
         try:
             if self.request.csv:
-                names = written_names(identifier.options.workspace)
+                names = written_names(workspace)
                 result_page.write_csv(self.request.csv, answers, names, self._rows)
             if self.request.html:
                 boxes = identifier.catalogue.boxes
-                result_page.write_html(
-                    self.request.html, answers, identifier.options.workspace, boxes
-                )
+                result_page.write_html(self.request.html, answers, workspace, boxes)
         except UserError as fault:
             log_error(str(fault))
             return
@@ -187,7 +186,7 @@ def _answer(
     begin = time.monotonic()
     faults: list[str] = []
     boxes = identifier.find_boxes(photos, identifier.options, request.all_flukes)
-    answers, names = [], written_names(identifier.options.workspace)
+    names, answers = written_names(identifier.options.workspace), []
     for answer in identifier.answers(photos, boxes, request.top, faults):
         if not is_quiet():
             result_page.show(answer, names=names)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from whales.base.errors import UserError
 from whales.files.settings import ANISOTROPY
+from whales.files.workspace import stage_that_makes
 
 if TYPE_CHECKING:
     from whales.nets.first_weights import FirstWeights
@@ -24,11 +25,11 @@ _MAP5 = re.compile(r"_(\d\.\d{2,})(\.[a-z_0-9]+)?$")
 class BestOf:
     """A stage's weights of the best MAP@5, for the stage that continues from them.
 
-    prefixes: of the file names, with `{fold}` for the fold; maker: the script that writes them.
+    prefixes: of the file names, with `{fold}` for the fold; key: of these files in the work root.
     """
 
     prefixes: tuple[str, ...]
-    maker: str
+    key: str
 
     def find(self, folder: Path, fold: int | None = None) -> Path:
         """The file of `folder` whose name ends in the best MAP@5.
@@ -42,9 +43,14 @@ class BestOf:
             if path.name.startswith(prefixes) and (match := _MAP5.search(path.name))
         ]
         if not scored:
-            maker = self.maker.format(fold=fold)
-            raise UserError(f"no weights {prefixes[0]}..._SCORE in {folder}; run {maker}")
+            raise UserError(
+                f"no weights {prefixes[0]}..._SCORE in {folder}; run {self.maker(fold)}"
+            )
         return max(scored)[2]
+
+    def maker(self, fold: int | None = None) -> str:
+        """Script and arguments of the stage that writes them."""
+        return stage_that_makes(self.key, fold)
 
 
 @dataclass(frozen=True)
@@ -80,6 +86,8 @@ class Net:
     build: (size in pixels, weights, profile) -> a new network, see its a01
     transforms: makes its augmentation, see its a02
     memory: that its training takes on a CPU
+    gflop: 1e9 multiplications and additions of the full net's convolutions for one photo of `sizes["full"]`
+    weights_mb: of one of its weight files, 1e6 bytes
     extra_crop: whether training cuts a random window out of half of the crops
     threshold: pair scores above it are summed in this net's submission; None where it writes none
     first_weights: loaded by `--weights imagenet`; None where there are none
@@ -93,9 +101,15 @@ class Net:
     build: Callable[[int, Path | str | None, str], SiameseNetwork]
     transforms: Callable[[], Transforms]
     memory: TrainingMemory
+    gflop: float
+    weights_mb: float
     extra_crop: bool = False
     threshold: float | None = None
     first_weights: FirstWeights | None = None
+
+    def operations(self, size: int) -> float:
+        """Multiplications and additions of the full net's convolutions for one photo of `size` pixels."""
+        return self.gflop * 1e9 * (size / self.sizes["full"]) ** 2
 
     def network(
         self, size: int, weights: Path | str | None, profile: str, precision: str | None = None

@@ -78,7 +78,7 @@ class Tables:
 def inference_stage(doc: str | None, script: str, argv: Sequence[str] | None, net: Net) -> None:
     """A whole inference stage of v5 or v6: matrices of one fold, or of all; then the mean over folds."""
     options, args = parse_arguments(
-        doc, argv, fold=(0, FOLDS - 1), default_fold=-1, extra=add_precision
+        doc, argv, fold=(0, FOLDS - 1), default_fold=-1, extra=add_precision, script=script
     )
     tables = Tables.read(options.workspace, net.folds)
     folds = range(FOLDS) if args.fold is None else [args.fold]
@@ -164,7 +164,7 @@ def _write_mean(options: RunOptions, script: str, net: Net, jobs: Mapping[int, J
         stamped = Job(options, script, [], [target], numbers={}).stamped()
         names = ", ".join(map(str, missing))
         log(f"no mean over folds: fold {names} has no scores of its present weights and photos")
-        if target.exists() and stamped:
+        if target.exists() and stamped and not options.check:
             move_to_earlier(target)
         return
     parts = [ws.file(f"test_matrix_fold_{net.name}", fold=fold) for fold in range(FOLDS)]
@@ -177,7 +177,7 @@ def _write_mean(options: RunOptions, script: str, net: Net, jobs: Mapping[int, J
 
 def submission_stage(doc: str | None, script: str, argv: Sequence[str] | None, net: Net) -> None:
     """A whole stage that answers with one net alone: mean matrix, the net's threshold, CSV."""
-    options, _ = parse_arguments(doc, argv)
+    options, _ = parse_arguments(doc, argv, script=script)
     ws, threshold = options.workspace, net.threshold
     if threshold is None:
         raise ValueError(f"net {net.name} has no threshold of its own")

@@ -75,11 +75,15 @@ class Job:
     def up_to_date(self) -> bool:
         """Whether there is nothing to do (said in one line), unless `--force`.
 
-        Else the stage begins; `UserError` where another process is at it, or an output cannot be written.
+        Else the stage begins; with `--check` it ends with exit code 1. `UserError` where another process is
+        at it, or an output cannot be written.
         """
         self._open_log()  # another job of the process may have begun meanwhile
         if self._nothing_to_do():
             return True
+        if self.options.check:
+            log(f"{self.name}: not up to date")
+            raise SystemExit(1)
         require_writable(*self.writes, self._stamp)
         try:
             locks.take(self._lock, self.name)

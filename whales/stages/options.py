@@ -16,6 +16,7 @@ from whales.files.workspace import Workspace
 from whales.photos.limits import MOST_MEGAPIXELS, VARIABLE, megapixels
 from whales.stages.backends import prepare_backend
 from whales.stages.rehearsal import rehearsal_root
+from whales.stages.stage_tables import help_text
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -37,7 +38,8 @@ class RunOptions:
     again what is up to date;
     skip_broken_photos: leave out and count photos that cannot be read, instead of stopping;
     precision: of the branch, a Keras policy (None: float32); tensorboard: write its logs as well;
-    steps: rehearse a training, with so many steps an epoch at most (None: train).
+    steps: rehearse a training, with so many steps an epoch at most (None: train); check: end with exit code
+    1 where the stage is not up to date, and run nothing.
     Raises `UserError` for another profile or precision, one that is not that of the root's nets, or workers
     below 1.
     """
@@ -51,6 +53,7 @@ class RunOptions:
     precision: str | None = None
     tensorboard: bool = False
     steps: int | None = None
+    check: bool = False
 
     def __post_init__(self) -> None:
         if self.profile not in ("", *PROFILE_CHOICES):
@@ -70,16 +73,21 @@ def parse_arguments(
     many: bool = False,
     extra: Callable[[argparse.ArgumentParser], object] | None = None,
     threads: int = SMOKE_THREADS,
+    script: str | None = None,
 ) -> tuple[RunOptions, argparse.Namespace]:
     """Parse the options that all stages share, and those of the stage's own.
 
     `fold`: (first, last) allowed value of a positional FOLD; optional where `default_fold` is given
     or the stage takes None as "all folds" (pass `default_fold=-1` for that; the fold is None then).
     `many`: several may be given, the fold is a list. `extra` adds options of the stage's own.
-    `threads`: of one operation in the smoke profile, where the environment does not say.
+    `threads`: of one operation in the smoke profile, where the environment does not say. `script`: the
+    `__file__` of a stage, whose help says what it reads and writes, and which can be asked with `--check`.
     Returns the common options, and the stage's own with `fold`.
     """
-    parser = ArgumentParser(doc)
+    parser = ArgumentParser(help_text(doc, script) if script else doc)
+    if script:
+        asks = "run nothing; exit code 1 if it is not up to date"
+        parser.add_argument("--check", action="store_true", help=asks)
     if fold:
         usage = f"{fold[0]} to {fold[1]}"
         optional = {} if default_fold is None else {"nargs": "?", "default": default_fold}
@@ -108,6 +116,7 @@ def parse_arguments(
         getattr(args, "precision", None),
         args.tensorboard,
         steps,
+        getattr(args, "check", False),
     )
     prepare_backend(options.workspace, threads if options.profile == "smoke" else None)
     return options, args

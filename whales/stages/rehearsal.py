@@ -33,12 +33,15 @@ def rehearsal_root(workspace: Workspace, profile: str) -> Workspace:
         for path in workspace.found(key):
             links[path] = rehearsal.root / path.relative_to(workspace.root)
     for path, link in links.items():
-        _link(path, link)
+        link_to(path, link)
     return rehearsal
 
 
-def _link(path: Path, link: Path) -> None:
-    """Make a link, or renew one; a file that a stage has written in its place stays."""
+def link_to(path: Path, link: Path) -> None:
+    """Make a link, or renew one; a file that a stage has written in its place stays.
+
+    `UserError` where the disk does not let it.
+    """
     target = os.path.relpath(path, link.parent)
     if os.path.lexists(link) and (not link.is_symlink() or os.readlink(link) == target):
         return

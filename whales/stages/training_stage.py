@@ -64,7 +64,7 @@ def training_stage(
         add_training_options(parser, "imagenet|none|FILE", "start from these weights")
 
     options, args = parse_arguments(
-        doc, argv, fold=(0, 3) if folds else None, many=True, extra=extra
+        doc, argv, fold=(0, 3) if folds else None, many=True, extra=extra, script=script
     )
     given = Given(args.weights, args.segments, args.accumulate, options.steps)
     plan = given.plan(plans[options.profile])

@@ -197,6 +197,8 @@ def fold_finetune(last_epochs: Schedule) -> tuple[Block, ...]:
 # at the end, so that batch normalization's moving statistics catch up with the weights.
 SMOKE_FOLD = (
     Block("temp0", 1e-3, rounds=1, epochs=1, amplitude=1000, frozen=True),
-    Block("temp1", 1e-3, rounds=2, epochs=8, amplitude=3, new_adam=True),
-    Block("final_v2", lambda i: (5e-4, 1e-4)[i], 2, 8, amplitude=2, each_round=True),
+    Block("temp1", 1e-3, rounds=2, epochs=8, amplitude=lambda i: (1000, 10)[i], new_adam=True),
+    Block(
+        "final_v2", lambda i: (5e-4, 1e-4)[i], 2, 8, amplitude=lambda i: (10, 3)[i], each_round=True
+    ),
 )

@@ -1,0 +1,104 @@
+"""Stages rehearsed on few photos: real ones where they are quick, stand-ins for what takes minutes."""
+
+import csv
+import shutil
+from pathlib import Path
+
+import pytest
+
+from whales.base.errors import UserError
+from whales.files.workspace import Workspace
+from whales.planning.few_photos import few_photos
+from whales.planning.rehearsing import DONE, rehearse, rehearsed, rehearsed_steps
+
+V5 = "siamese_net_v5_densenet121"
+# Trains only where it may begin with random weights, and says what a step took.
+STAND_IN = """
+import os, sys
+from pathlib import Path
+root = Path(os.environ["WHALES_ROOT"]) / "rehearsal/full"
+if "--weights" not in sys.argv:
+    sys.exit(print("error: no weights; start with --weights none", file=sys.stderr) or 2)
+assert sys.argv[1:] == ["0", "--profile", "full", "--steps", "3", "--weights", "none"], sys.argv
+folder = root / "models/Res_v5_densenet121"
+folder.mkdir(parents=True, exist_ok=True)
+(folder / "ft_v5_512px_finetune_0_final_0.500000.model_weights").write_text("w")
+print("r15 fold 0: 512 px, batch 4, whole net: 7.30 s a step")
+"""
+
+
+@pytest.fixture
+def root(sample, tmp_path):
+    """The sample, whose files a rehearsal must leave as they are."""
+    return Workspace(shutil.copytree(sample, tmp_path / "root"))
+
+
+def files_of(folder: Path) -> dict[Path, bytes]:
+    return {
+        path.relative_to(folder): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and "rehearsal" not in path.relative_to(folder).parts
+    }
+
+
+def table(path: Path) -> list[dict[str, str]]:
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_few_photos_are_whole_tables_with_links(root):
+    few = few_photos(root)
+    train = table(few.file("train_csv"))
+    identities = [row["Id"] for row in train]
+    assert len({*identities} - {"new_whale"}) == 8
+    assert identities.count("new_whale") == 6
+    assert all(2 <= identities.count(name) <= 6 for name in identities)
+    label_of = {row["Image"]: row["Id"] for row in table(root.file("train_csv"))}
+    for row in train:
+        assert label_of[row["Image"]] == row["Id"]
+        photo = few.file("train_photos") / row["Image"]
+        assert photo.is_symlink()
+        assert photo.read_bytes() == root.train_photo(photo.stem).read_bytes()
+    assert len(table(few.file("sample_submission"))) == 4
+    assert len({row["Id"] for row in table(few.file("playground_train_csv"))}) == 4
+
+
+def test_too_few_identities_are_refused(root):
+    root.file("train_csv").write_text(
+        "Image,Id\n" + root.file("train_csv").read_text().split("\n")[1]
+    )
+    with pytest.raises(UserError, match="a rehearsal needs 5 identities"):
+        few_photos(root)
+
+
+def test_stages_run_and_those_that_fail_are_named_and_passed(root, repository):
+    """The tables are made; the folds lack averaged boxes, which no stage was asked to make."""
+    before = files_of(root.root)
+    rows = rehearse(root, repository, "full", 1, ["r10_create"])
+    assert [row.stage for row in rows] == ["r10_create_csv_for_retinanet", "r10_create_kfold_split"]
+    assert rows[0].outcome == DONE
+    assert rows[0].seconds > 0
+    assert 0.01 < rows[0].peak_gb < 4
+    assert rows[1].outcome.endswith("is missing; run retinanet/r32_average_boxes.py")
+    assert files_of(root.root) == before
+    assert rehearsed(root, "full") == rows
+    again = rehearse(root, repository, "full", 1, ["create_csv"])  # up to date: its row is kept
+    assert again == rows
+
+
+def test_random_weights_stand_in_and_steps_are_kept(root, tmp_path):
+    script = tmp_path / "project" / V5 / "r15_seamese_net_train_v5_finetune_512px.py"
+    script.parent.mkdir(parents=True)
+    script.write_text(STAND_IN)
+    (row,) = rehearse(root, tmp_path / "project", "full", 3, ["v5_finetune_512"])
+    assert row.outcome == "done from random weights, since no weights; start with --weights none"
+    (step,) = rehearsed_steps(root, "full")
+    assert step[1:] == (512, 4, "whole net", 7.3)
+    models = root.root / "rehearsal/few/rehearsal/full/models/Res_v5_densenet121"
+    names = [f"ft_v5_512px_finetune_{fold}_final_0.500000.model_weights" for fold in range(4)]
+    assert sorted(path.name for path in models.iterdir()) == names
+
+
+def test_unknown_stages_are_refused(root, repository):
+    with pytest.raises(UserError, match="no stage has r99 in its name"):
+        rehearse(root, repository, "full", 1, ["r99"])

@@ -1,0 +1,89 @@
+"""The devices that a forecast knows, and how fast the nets run on them."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from whales.base.errors import UserError
+from whales.nets.net import Net
+from whales.planning.rehearsing import Step
+
+HERE = "here"
+# Of work on one photo a pass forward is one part, a pass back two; a pair has two photos.
+FORWARD, WHOLE = 1, 3
+
+
+@dataclass(frozen=True)
+class Device:
+    """A device to train on.
+
+    memory: gigabytes; rate: 1e12 operations of the nets' convolutions a second in training, a guess of what
+    is reached, not of what the maker promises; price: of an hour, 0 where it costs nothing.
+    """
+
+    name: str
+    memory: float
+    rate: float
+    price: float = 0.0
+
+
+# Rates are guesses, some 45% of a card's float32 peak, or 10% of its TF32 peak where it has that.
+DEVICES = {
+    device.name: device
+    for device in (
+        Device("t4", 16, 3.5, 0.5),
+        Device("v100", 16, 7, 2.0),
+        Device("rtx4090", 24, 25, 0.7),
+        Device("a100", 80, 16, 2.0),
+        Device("h100", 80, 40, 3.0),
+        Device("h200", 141, 45, 4.0),
+    )
+}
+
+
+def devices_of(text: str) -> tuple[str, int]:
+    """Name and number of what `--gpu` asks for; `UserError` for another device or number.
+
+    >>> [devices_of(text) for text in ("h100:8", "here")]
+    [('h100', 8), ('here', 1)]
+    """
+    name, _, number = text.partition(":")
+    if name not in (*DEVICES, HERE) or (number and not (number.isdigit() and int(number))):
+        known = ", ".join((*DEVICES, HERE))
+        raise UserError(f"--gpu takes a device and a number, such as h100:8; known are {known}")
+    return name, int(number or 1)
+
+
+@dataclass
+class Rates:
+    """How fast nets run: as rehearsed on this machine, or as a device is guessed to.
+
+    device: None for this machine; steps: rehearsed here; net_of: script -> its net.
+    """
+
+    device: Device | None
+    steps: Sequence[Step]
+    net_of: Callable[[str], Net]
+    _found: dict[tuple[str, bool], float | None] = field(default_factory=dict)
+
+    def operations_a_second(self, net: Net, frozen: bool) -> float | None:
+        """Of a net's training steps, by kind of branch; None where no step of it was rehearsed here."""
+        if self.device:
+            return self.device.rate * 1e12
+        key = net.name, frozen
+        if key not in self._found:
+            self._found[key] = self._rehearsed(net, frozen)
+        return self._found[key]
+
+    def _rehearsed(self, net: Net, frozen: bool) -> float | None:
+        """The median of the net's steps of this kind, else of the other kind."""
+        by_kind: dict[bool, list[float]] = {True: [], False: []}
+        for step in self.steps:
+            if self.net_of(step.stage) is net and step.seconds > 0:
+                still = step.branch == "frozen branch"
+                passes = 2 * step.pairs * (FORWARD if still else WHOLE)
+                by_kind[still].append(passes * net.operations(step.size) / step.seconds)
+        found = by_kind[frozen] or by_kind[not frozen]
+        return statistics.median(found) if found else None

@@ -1,0 +1,190 @@
+"""Every stage run at its true photo sizes, batches and nets for a few steps: what fails, takes and fits."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from whales.base.console import log
+from whales.base.errors import UserError
+from whales.base.numbers import as_number
+from whales.base.tables import csv_text, read_csv, require_columns
+from whales.base.writing import write_text
+from whales.files.folds import FOLDS
+from whales.files.workspace import Workspace
+from whales.planning.few_photos import few_photos
+from whales.stages.pipeline import Call, Stage, calls
+from whales.stages.rehearsal import link_to, rehearsal_root
+
+DONE, RANDOM_START = "done", "done from random weights"
+# As `whales.stages.rehearsal.log_rehearsed` says it.
+_STEP = re.compile(r": (\d+) px, batch (\d+), (frozen branch|whole net): ([\d.]+) s a step$", re.M)
+_COLUMNS = ("stage", "seconds", "peak_gb", "outcome")
+_STEP_COLUMNS = ("stage", "size", "pairs", "branch", "seconds")
+
+
+class Rehearsed(NamedTuple):
+    """A stage as it went. seconds: of its process; peak_gb: memory of its largest process; outcome: DONE,
+    RANDOM_START and why, or its last line.
+    """
+
+    stage: str
+    seconds: float
+    peak_gb: float
+    outcome: str
+
+
+class Step(NamedTuple):
+    """A kind of training step. size: pixels; pairs: that the net takes at once; branch: frozen or whole."""
+
+    stage: str
+    size: int
+    pairs: int
+    branch: str
+    seconds: float
+
+
+def rehearse(
+    workspace: Workspace, project: Path, profile: str, steps: int, only: Sequence[str] = ()
+) -> list[Rehearsed]:
+    """Run every stage of README order on few of the root's photos, one fold of each, and say how each went.
+
+    project: the folder of the scripts; steps: of an epoch, at most; only: parts of the names of the stages
+    to run, else all. A stage that fails does not stop the others. The tables `rehearsal_tables` names are
+    written after each stage; a stage that is up to date keeps its rows.
+    Raises `UserError` where the root has too few photos, or `only` names no stage.
+    """
+    chosen = [call for call in _one_fold_each(profile) if _named(call.stage, only)]
+    if not chosen:
+        raise UserError(
+            f"no stage has {' or '.join(only)} in its name; see README.md for the stages"
+        )
+    few = few_photos(workspace)
+    root = rehearsal_root(few, profile)
+    done = {row.stage: row for row in rehearsed(workspace, profile)}
+    kinds = {step[:4]: step for step in rehearsed_steps(workspace, profile)}
+    for number, call in enumerate(chosen, 1):
+        log(f"[{number:2}/{len(chosen)}] {call.name} ...")
+        row, output = _rehearsed(call, project, few, root, profile, steps)
+        if not output.rstrip().endswith("up to date") or call.name not in done:
+            done[call.name] = row
+        row = done[call.name]
+        for size, pairs, branch, seconds in _STEP.findall(output):
+            step = Step(call.stage.script, int(size), int(pairs), branch, float(seconds))
+            kinds[step[:4]] = step
+        _name_other_folds(call.stage, root)
+        took = f"{row.seconds:.0f} s, {row.peak_gb:.1f} GB"
+        log(f"[{number:2}/{len(chosen)}] {call.name}: {took}, {row.outcome}")
+        stages, of_steps = rehearsal_tables(workspace, profile)
+        write_text(stages, csv_text(_COLUMNS, _in_order(done, profile)))
+        write_text(of_steps, csv_text(_STEP_COLUMNS, kinds.values()))
+    return _in_order(done, profile)
+
+
+def rehearsal_tables(workspace: Workspace, profile: str) -> tuple[Path, Path]:
+    """The table of the stages rehearsed, and that of their kinds of training steps."""
+    folder = workspace.root / "rehearsal"
+    return folder / f"{profile}_stages.csv", folder / f"{profile}_steps.csv"
+
+
+def rehearsed(workspace: Workspace, profile: str) -> list[Rehearsed]:
+    """The stages rehearsed so far; empty where there are none. `UserError` for a damaged table."""
+    rows = _rows(rehearsal_tables(workspace, profile)[0], _COLUMNS)
+    return [Rehearsed(row[0], as_number(row[1]), as_number(row[2]), row[3]) for row in rows]
+
+
+def rehearsed_steps(workspace: Workspace, profile: str) -> list[Step]:
+    """The kinds of training steps rehearsed so far; `UserError` for a damaged table."""
+    rows = _rows(rehearsal_tables(workspace, profile)[1], _STEP_COLUMNS)
+    return [
+        Step(row[0], int(as_number(row[1])), int(as_number(row[2])), row[3], as_number(row[4]))
+        for row in rows
+    ]
+
+
+def _rows(path: Path, columns: Sequence[str]) -> list[list[str]]:
+    if not path.exists():
+        return []
+    frame, _ = read_csv(path)
+    require_columns(frame, path, columns)
+    return frame[list(columns)].to_numpy().tolist()
+
+
+def _in_order(done: dict[str, Rehearsed], profile: str) -> list[Rehearsed]:
+    names = [call.name for call in _one_fold_each(profile)]
+    return [done[name] for name in names if name in done]
+
+
+def _one_fold_each(profile: str) -> list[Call]:
+    """Every stage once, for its first fold; inference for all, since its mean needs all."""
+    first: dict[str, Call] = {}
+    for call in calls(profile):
+        folds = call.stage.folds
+        numbers = () if not folds else folds.numbers if folds.every else folds.numbers[:1]
+        first.setdefault(call.stage.script, Call(call.stage, numbers))
+    return list(first.values())
+
+
+def _named(stage: Stage, only: Sequence[str]) -> bool:
+    return not only or any(part in stage.script for part in only)
+
+
+def _rehearsed(
+    call: Call, project: Path, few: Workspace, root: Workspace, profile: str, steps: int
+) -> tuple[Rehearsed, str]:
+    """Run a call; where it wants weights that are not there, once more with random ones. Also its output."""
+    trains = "history" in call.stage.writes
+    command = [str(project / call.stage.script), *call.arguments, "--profile", profile]
+    command += ["--steps", str(steps)] if trains else []
+    # A training makes its way to the rehearsal's root by itself.
+    where = few if trains else root
+    code, output, seconds, peak = _run(command, where.root)
+    outcome = DONE if code == 0 else _last_line(output)
+    if code == 2 and trains and "--weights" in outcome:
+        code, output, seconds, peak = _run([*command, "--weights", "none"], where.root)
+        outcome = f"{RANDOM_START}, since {outcome}" if code == 0 else _last_line(output)
+    return Rehearsed(call.name, seconds, peak, outcome), output
+
+
+def _run(command: Sequence[str], root: Path) -> tuple[int, str, float, float]:
+    """Exit code, output, seconds and peak gigabytes of a script, run to its end."""
+    environment = {**os.environ, "WHALES_ROOT": str(root)}
+    begin = time.monotonic()
+    with tempfile.TemporaryFile("w+", errors="replace") as output:
+        child = subprocess.Popen(
+            [sys.executable, *command], env=environment, stdin=subprocess.DEVNULL,
+            stdout=output, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        _, status, usage = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
+        output.seek(0)
+        text = output.read()
+    unit = 1 if sys.platform == "darwin" else 1024
+    return child.returncode, text, time.monotonic() - begin, usage.ru_maxrss * unit / 1e9
+
+
+def _last_line(output: str) -> str:
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    return lines[-1].removeprefix("error: ") if lines else "ended without a word"
+
+
+def _name_other_folds(stage: Stage, root: Workspace) -> None:
+    """Let the weights of a net's first fold stand for its other folds, which inference needs as well."""
+    if not stage.folds or "history" not in stage.writes:
+        return
+    first = stage.folds.numbers[0]
+    for key in stage.writes:
+        if not key.startswith("weights_"):
+            continue
+        for path in root.found(key, fold=first):
+            for fold in range(FOLDS):
+                name = re.sub(rf"(fold_|finetune_){first}_", rf"\g<1>{fold}_", path.name)
+                if name != path.name:
+                    link_to(path, path.with_name(name))
