@@ -3,7 +3,7 @@
 Reads  review/decisions.csv, the work root's tables; with --results the photos of a season, wherever they lie
 Writes with --yes: data/train.csv, data/train, data/import.csv, boxes, folds, review/changes.csv; the test
        photos that became known leave data/sample_submission.csv. Without --yes it only says what would be
-Run    python3 tools/catalogue.py add --results found.csv --yes
+Run    python3 tools/catalogue.py add --results found.csv [--decisions d.csv] [--details dates.csv] --yes
        or one of: merge Alba new_0003, split Alba PHOTO .. --as Brava, rename new_0001 Nova, undo
 
 Nets, features of known photos and the folds of old photos stay: the next season can begin at once.

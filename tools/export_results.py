@@ -13,52 +13,24 @@ A photo whose first answer is new_whale, or that people called new, is `unmatche
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
-from pathlib import Path
 
 from whales.base.console import configure
-from whales.exchange.exporting import OCCASIONS, Exports, export
+from whales.exchange.exporting import Exports, add_export_options, export
 from whales.exchange.sightings import read_sightings
-from whales.exchange.wildbook import SPECIES
 from whales.files.workspace import Workspace
-from whales.stages.options import ArgumentParser
+from whales.stages.options import ArgumentParser, record_of
 from whales.stages.stage import run
-
-FORMS = {
-    "csv": "table of photos, individuals, boxes and the five answers",
-    "xlsx": "the same as a workbook",
-    "coco": "COCO JSON, an individual a category",
-    "capture-histories": "individual x occasion of 0 and 1, labelled photos too; "
-    "MARK's lines if the name ends in .inp, a workbook if in .xlsx, else CSV",
-}
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = ArgumentParser(__doc__, reads_photos=True)
-    add = parser.add_argument
-    for name, meaning in FORMS.items():
-        add(f"--{name}", type=Path, metavar="FILE", help=meaning)
-    add("--folders", type=Path, metavar="OUT", help="a folder per individual, and unmatched")
-    bulk = "photos and workbooks for the bulk import of Wildbook and Flukebook"
-    add("--wildbook", type=Path, metavar="OUT", help=bulk)
-    add("--species", default=SPECIES, help=f"in these workbooks (default: {SPECIES})")
-    add("--decided-only", action="store_true", help="no photo that nobody has decided on")
-    add("--with-labelled", action="store_true", help="the labelled photos as well, in all of them")
-    add("--occasions", choices=OCCASIONS, help="default: the finest that all dates have")
-    add("--link", action="store_true", help="links instead of copies in --folders")
-    add("--answers", type=Path, metavar="FILE", help="default: the ensemble's submission")
-    queries = "tables of identify.py, whose photos are given out in place of the test photos"
-    add("--results", type=Path, nargs="+", default=[], metavar="FILE", help=queries)
-    details = "table with a column photo, and date or any others, of photos from elsewhere"
-    add("--details", type=Path, metavar="TABLE", help=details)
-    add("--decisions", type=Path, metavar="FILE", help="default: the work root's")
+    add_export_options(parser)
     args = parser.parse_args(argv)
     configure(quiet=False)
-    exports = Exports(**{field.name: getattr(args, field.name) for field in fields(Exports)})
+    exports = record_of(Exports, vars(args))
     workspace = Workspace().existing()
     named = args.answers, args.decisions, args.results, args.details
-    sightings = read_sightings(workspace, *named)
-    export(exports, sightings, workspace)
+    export(exports, read_sightings(workspace, *named), workspace)
 
 
 def command() -> None:

@@ -4,9 +4,8 @@ Reads  PHOTO (files or folders); the work root's tables, boxes, folds, photos, d
 Writes cache/features/ (of the known photos); what --csv, --html and --why name
 Run    python3 tools/identify.py PHOTO .. (or --watch FOLDER: answers what is dropped in, until Ctrl-C)
 
-Each row is an identity, with the known photo most like the query. "probability" is that of being this
-whale, learnt from photos that the nets had not seen; the rows of one photo need not add up to 1.
-Photos are held upright as their EXIF notes say. From Python: `open_identifier(root).identify(photos)`.
+Each row is an identity, with the known photo most like the query; probabilities are learnt from photos that
+the nets had not seen, and need not add up to 1. From Python: `open_identifier(root).identify(photos)`.
 """
 
 from __future__ import annotations
@@ -23,49 +22,33 @@ from whales.stages.options import RunOptions, parse_arguments, record_of
 from whales.stages.stage import run
 
 if TYPE_CHECKING:
-    from whales.identifying.identifier import FindBoxes, Identifier
+    from whales.identifying.identifier import Identifier
 
 
 def open_identifier(
-    root: Path | str,
-    profile: str = "",
-    nets: Sequence[str] = (),
-    folds: Sequence[int] = (),
-    **options: object,
+    root: Path | str, profile: str = "", nets: Sequence[str] = (), **options: object
 ) -> Identifier:
     """A work root's nets, ready to say who is on photos; known photos are loaded at the first question.
 
-    nets: names of those to ask, folds: of each, else all; options: of `RunOptions`. `UserError` for those
-    that are unknown or absent.
+    nets: names of those to ask, else all; options: folds, those of each net, and options of `RunOptions`.
     """
     from retinanet.detector.find_flukes import boxes_of
+    from whales.identifying.identifier import opened
 
+    folds = options.pop("folds", ())
     run_options = RunOptions(Workspace(root).existing(), profile, **options)
-    return _opened(run_options, nets, folds, boxes_of)
-
-
-def _opened(
-    options: RunOptions, nets: Sequence[str], folds: Sequence[int], find: FindBoxes
-) -> Identifier:
-    from whales.identifying.catalogue import trained
-    from whales.identifying.identifier import Identifier
-
-    return Identifier(options, trained(options.workspace, nets_named(nets), folds), find)
+    return opened(run_options, nets_named(nets), folds, boxes_of)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     options, args = parse_arguments(__doc__, argv, extra=add_request_options)
     from retinanet.detector.warm_detector import WarmDetector
     from whales.identifying.answering import answer_request
+    from whales.identifying.identifier import opened
 
-    with WarmDetector(options) as detector:
-
-        def opened() -> Identifier:
-            if not args.box:
-                detector.start()
-            return _opened(options, args.nets, args.folds, detector.boxes_of)
-
-        answer_request(record_of(Request, vars(args)), opened)
+    with WarmDetector(options) as warm:
+        chosen = options, nets_named(args.nets), args.folds, warm.boxes_of
+        answer_request(record_of(Request, vars(args)), lambda: opened(*chosen), warm.start)
 
 
 def command() -> None:

@@ -8,6 +8,7 @@ Run    python3 -m retinanet.detector.warm_detector
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -127,7 +128,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     for line in sys.stdin:
         request, answer = json.loads(line)
         find_flukes.detect(predict, load(request), Path(answer), options)
-        print(_ANSWERED, flush=True)
+        os.write(1, f"{_ANSWERED}\n".encode())
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import io
 import json
 import shutil
@@ -68,6 +69,36 @@ class Exports:
         require_writable(*files)
         if len({require_new(folder) for folder in folders}) < len(folders):
             raise UserError(f"{folders[0]} is named twice; name a folder for each")
+
+
+_FORMS = {
+    "csv": "table of photos, individuals, boxes and the five answers",
+    "xlsx": "the same as a workbook",
+    "coco": "COCO JSON, an individual a category",
+    "capture-histories": "individual x occasion of 0 and 1, labelled photos too; "
+    "MARK's lines if the name ends in .inp, a workbook if in .xlsx, else CSV",
+}
+
+
+def add_export_options(parser: argparse.ArgumentParser) -> None:
+    """Add an option for each field of `Exports`, and what `read_sightings` is asked."""
+    add = parser.add_argument
+    for name, meaning in _FORMS.items():
+        add(f"--{name}", type=Path, metavar="FILE", help=meaning)
+    add("--folders", type=Path, metavar="OUT", help="a folder per individual, and unmatched")
+    bulk = "photos and workbooks for the bulk import of Wildbook and Flukebook"
+    add("--wildbook", type=Path, metavar="OUT", help=bulk)
+    add("--species", default=SPECIES, help=f"in these workbooks (default: {SPECIES})")
+    add("--decided-only", action="store_true", help="no photo that nobody has decided on")
+    add("--with-labelled", action="store_true", help="the labelled photos as well, in all of them")
+    add("--occasions", choices=OCCASIONS, help="default: the finest that all dates have")
+    add("--link", action="store_true", help="links instead of copies in --folders")
+    add("--answers", type=Path, metavar="FILE", help="default: the ensemble's submission")
+    queries = "tables of identify.py, whose photos are given out in place of the test photos"
+    add("--results", type=Path, nargs="+", default=[], metavar="FILE", help=queries)
+    details = "table with a column photo, and date or any others, of photos from elsewhere"
+    add("--details", type=Path, metavar="TABLE", help=details)
+    add("--decisions", type=Path, metavar="FILE", help="default: the work root's")
 
 
 def export(exports: Exports, sightings: Sequence[Sighting], workspace: Workspace) -> None:

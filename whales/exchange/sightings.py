@@ -232,9 +232,12 @@ def _queried(
         "decided_by": settled.decided_by if settled else "",
         "asked": True,
     }
-    if query.in_root:
-        return replace(names.sighting(query.in_root.stem, identity, source, TEST), **shown)
     box = _whole_pixels(query.box) if query.box else None
+    if query.in_root:
+        sighting = names.sighting(query.in_root.stem, identity, source, TEST)
+        if query.fluke != "1":  # the root's box is that of its first fluke
+            sighting = replace(sighting, image=query.name, box=box, file=query.in_root)
+        return replace(sighting, **shown)
     notes = {**noted(query.path), **{column: text for column, text in said.items() if text}}
     date = notes.pop(DETAIL_DATE, "")
     individual = names.individual(identity)

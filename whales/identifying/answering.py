@@ -14,15 +14,20 @@ from whales.identifying.request import Request
 from whales.identifying.watching import watch
 
 
-def answer_request(request: Request, open_identifier: Callable[[], Identifier]) -> None:
+def answer_request(
+    request: Request,
+    open_identifier: Callable[[], Identifier],
+    before_loading: Callable[[], object] = lambda: None,
+) -> None:
     """Identify the photos, show and write the answers; then what is wrong with photos, if anything.
 
-    open_identifier: called once there is a photo that can be read. `UserError` for a photo that is not
+    open_identifier: called once there is a photo that can be read; before_loading: called after that, where
+    boxes have to be found. `UserError` for a photo that is not
     there or cannot be read, after the answers to the others are written; unless the identifier's options
     skip broken photos. With `watch` it goes on until a signal ends it.
     """
     if request.watch:
-        watch(request, open_identifier)
+        watch(request, open_identifier, before_loading)
         return
     photos, faults = identification.photo_files(request.photos)
     if not photos:
@@ -30,6 +35,8 @@ def answer_request(request: Request, open_identifier: Callable[[], Identifier]) 
     identifier = open_identifier()
     workspace = identifier.options.workspace
     boxes = identification.box_by_hand(request.box, photos)
+    if not boxes:
+        before_loading()
     begin = time.monotonic()
     catalogue = identifier.catalogue  # the detector loads meanwhile, in a process of its own
     log(f"loaded in {time.monotonic() - begin:.1f} s")

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 from whales.files.boxes import Box
 from whales.files.import_table import written_names
 from whales.identifying import identification, result_page
-from whales.identifying.catalogue import Catalogue, TrainedNet, open_catalogue
+from whales.identifying.catalogue import Catalogue, TrainedNet, open_catalogue, trained
 from whales.identifying.identification import Answer
 from whales.identifying.result_page import Row
+from whales.nets.net import Net
 from whales.stages.options import RunOptions
 
 if TYPE_CHECKING:
@@ -83,3 +84,10 @@ class Identifier:
     def table(self, answers: Iterable[Answer]) -> pd.DataFrame:
         """`rows` as a table; the corners of the box are NaN where the whole frame was used."""
         return result_page.table(answers, written_names(self.options.workspace))
+
+
+def opened(
+    options: RunOptions, nets: Sequence[Net], folds: Sequence[int], find_boxes: FindBoxes
+) -> Identifier:
+    """An identifier of those of the nets that have weights; folds: of each these alone, none for all."""
+    return Identifier(options, trained(options.workspace, nets, folds), find_boxes)

@@ -21,6 +21,7 @@ from whales.identifying.request import Request
 from whales.photos.photo_folders import photos_below
 from whales.photos.photos import read_photo
 
+_CONTENT = result_page.COLUMNS.index("content")
 PAUSE = 0.5  # seconds between two looks
 SETTLED = 1.0  # seconds that a file must stay as it is before it is opened
 PATIENCE = 15.0  # seconds that one which cannot be read must stay so before it counts as broken
@@ -114,7 +115,7 @@ class KeptAnswers:
     def answered(self, photo: Path) -> bool:
         """Whether the table of an earlier watch has answers to a photo of this path and content."""
         rows = [row for row in self._rows if row[0] == str(photo)]
-        return bool(rows) and rows[0][-1] == file_digest(photo)
+        return bool(rows) and rows[0][_CONTENT] == file_digest(photo)
 
     def add(self, answers: Iterable[Answer]) -> None:
         """Take answers to photos, in place of former ones to the same paths."""
@@ -147,10 +148,14 @@ class KeptAnswers:
             would_keep(f"{self.request.csv} holds the answers to {photos} photos")
 
 
-def watch(request: Request, open_identifier: Callable[[], Identifier]) -> None:
+def watch(
+    request: Request,
+    open_identifier: Callable[[], Identifier],
+    before_loading: Callable[[], object] = lambda: None,
+) -> None:
     """Answer photos that lie in the request's folders, and those that come, until a signal ends it.
 
-    open_identifier: called once the folders are there. `UserError` for what is no folder.
+    open_identifier, before_loading: called once the folders are there. `UserError` for what is no folder.
     """
     for folder in request.photos:
         if not folder.is_dir():
@@ -158,6 +163,7 @@ def watch(request: Request, open_identifier: Callable[[], Identifier]) -> None:
     kept = KeptAnswers(request)
     begin = time.monotonic()
     identifier = open_identifier()
+    before_loading()
     _ = identifier.catalogue  # loaded before the first photo comes
     log(f"loaded in {time.monotonic() - begin:.1f} s")
     names = ", ".join(shown(folder) for folder in request.photos)

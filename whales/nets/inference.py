@@ -64,7 +64,8 @@ def folded(model: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
             return _normalized_convolution(layer, norm_after[layer], inputs)
         return inputs if id(layer) in taken_in else layer(inputs, training=False)
 
-    @tf.function(reduce_retracing=True)
+    # Of any number of photos: for each number it would be traced anew, which takes seconds.
+    @tf.function(input_signature=[tf.TensorSpec((None, *model.input_shape[1:]), tf.float32)])
     def compute(photos: tf.Tensor) -> tf.Tensor:
         values = {id(model.input): photos}
         for layer in model.layers:  # each after those that it needs

@@ -75,6 +75,8 @@ def apply_decisions(
     if write:
         write_labels(out, workspace, result, lines)
         log(f"wrote {out} and {summary_path(out)}")
+        results_option = f" --results {table}" if table else ""
+        log(f"tools/catalogue.py add{results_option} takes the photos into the catalogue itself")
     else:
         log(f"nothing is written; add --yes to write {out}")
 
@@ -162,7 +164,11 @@ def summary(result: Relabelling, labelled: int, source: Path) -> list[str]:
         lines.append(f"  {name}: {said}")
     for names, reason in (
         (result.skipped, "skipped"),
-        (result.shared, "left out, since their photo shows several flukes and has one label"),
+        (
+            result.shared,
+            "left out, since their photo shows several flukes and has one label (tools/catalogue.py add "
+            "takes each fluke)",
+        ),
         (result.labelled, "left out, since train.csv has a photo of their name"),
         (
             result.namesakes,

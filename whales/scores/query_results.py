@@ -195,7 +195,11 @@ class _Imported:
         self._names = {path: name for path, name in rows if counts[path] == 1}
 
     def photo(self, path: Path) -> Path | None:
-        """The photo of the work root that was imported from a file; None where the file is another now."""
+        """The photo of the work root that a file is, or was imported from; None where it is another now."""
+        for key in ("train_photos", "test_photos"):
+            own = self._workspace.file(key)
+            if path.suffix == ".jpg" and os.path.realpath(path.parent) == os.path.realpath(own):
+                return own / path.name
         name = self._names.get(os.path.realpath(path))
         if name is None:
             return None
