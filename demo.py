@@ -6,6 +6,7 @@ Run again, it picks up where it stopped.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -28,7 +29,8 @@ from whales.stages.stage import run
 HERE = Path(__file__).resolve().parent
 # What the sample must reach; the best constant guess gives a MAP@5 of .31 there.
 LEAST_MAP5, LEAST_IOU = 0.60, 0.70
-_LOOK = 0.1  # seconds between two looks at what runs
+# Seconds between two looks at what runs, and while all is to end; each looks at every process there is.
+_LOOK, _LOOK_AT_THE_END = 1.0, 0.1
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -98,7 +100,6 @@ def run_stages(workspace: Workspace, profile: str, jobs: int, python: str = "") 
         while engine.runs():
             if workspace.found("failed_call"):
                 engine.end(signal.SIGTERM)
-            time.sleep(_LOOK)
     failures = [path.read_text(encoding="utf-8") for path in workspace.found("failed_call")]
     if failures:
         sys.exit(int(failures[0].splitlines()[0]))
@@ -113,6 +114,7 @@ class Engine:
     def __init__(self, command: Sequence[str], folder: Path, errors: int) -> None:
         self._command, self._folder, self._errors = command, folder, errors
         self._stages: dict[int, psutil.Process] = {}
+        self._told: set[int] = set()  # a second signal would end a stage on the spot
         self.code: int | None = None
 
     def __enter__(self) -> Self:
@@ -130,33 +132,43 @@ class Engine:
     def __exit__(self, *_: object) -> None:
         self.end(stopping.requested() or signal.SIGTERM)
 
-    def runs(self) -> bool:
-        """Whether Snakemake runs; notes what it has begun."""
-        self.code = self._process.poll()
-        if self.code is None:
-            try:
-                for stage in psutil.Process(self._process.pid).children():
-                    self._stages.setdefault(stage.pid, stage)
-            except psutil.NoSuchProcess:  # it has ended meanwhile
-                pass
+    def runs(self, seconds: float = _LOOK) -> bool:
+        """Whether Snakemake runs so long yet; notes what it has begun."""
+        with contextlib.suppress(psutil.NoSuchProcess):  # it has ended meanwhile
+            for stage in psutil.Process(self._process.pid).children():
+                self._stages.setdefault(stage.pid, stage)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.code = self._process.wait(seconds)
         return self.code is None
 
     def end(self, number: int) -> None:
         """Have Snakemake begin nothing more, send a signal to each stage that runs, and wait for all."""
         if self._process.poll() is None:
             self._process.terminate()  # it waits for what runs, and begins nothing more
-        told: set[int] = set()
-        while self.runs() or any(stage.is_running() for stage in self._stages.values()):
+        while self.runs(_LOOK_AT_THE_END) or any(map(_lives, self._stages.values())):
             for stage in self._stages.values():
-                if stage.pid not in told and stage.is_running():
-                    stage.send_signal(number)
-                told.add(stage.pid)
-            time.sleep(_LOOK)
+                if stage.pid not in self._told:
+                    with contextlib.suppress(psutil.NoSuchProcess):
+                        stage.send_signal(number)
+                self._told.add(stage.pid)
+            if self.code is not None:
+                time.sleep(_LOOK_AT_THE_END)
 
     def _kill(self) -> None:
         """Kill Snakemake and all that it has started, without waiting."""
-        for process in [*psutil.Process(self._process.pid).children(recursive=True), self._process]:
-            process.kill()
+        with contextlib.suppress(psutil.NoSuchProcess):
+            for process in psutil.Process(self._process.pid).children(recursive=True):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
+        self._process.kill()
+
+
+def _lives(process: psutil.Process) -> bool:
+    """Whether a process runs; one that waits to be buried does not."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def log_scores(workspace: Workspace) -> tuple[float, float]:

@@ -1,5 +1,7 @@
 """The one list of stages: its keys are the work root's, its order follows from what is read and written."""
 
+import json
+import os
 import subprocess
 import sys
 
@@ -140,3 +142,30 @@ def test_no_framework_is_needed_to_read_it():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = {name.split(".")[0] for name in done.stdout.split()}
     assert not loaded & {"tensorflow", "keras", "jax", "torch", "numpy", "pandas", "snakemake"}
+
+
+@pytest.mark.slow
+def test_a_finished_root_has_the_files_of_the_list():
+    """What every stage really read and wrote, by its stamps, is what the list says."""
+    named = os.environ.get("WHALES_DEMO_ROOT")
+    if not named:
+        pytest.skip("needs a root that `make demo` finished, named by WHALES_DEMO_ROOT")
+    ws = Workspace(named)
+    for one in calls("smoke"):
+        stage = one.stage
+        read, written = set(), set()
+        for name in one.stamps:
+            stamp = json.loads(ws.file("stamp", stage=name).read_text())
+            read |= {ws.root / path for path in stamp["inputs"]}
+            written |= {ws.root / path for path in stamp["outputs"]}
+        of_key = {key: {*ws.found(key)} for key in (*stage.reads, *stage.optional, *stage.writes)}
+        assert read - written <= set().union(*(of_key[k] for k in stage.reads + stage.optional))
+        assert written <= set().union(*(of_key[key] for key in stage.writes)), stage.script
+        for key in stage.reads:
+            photos = ws.file(key, **FIELDS).is_dir()
+            assert photos or read & of_key[key], f"{stage.script} does not read {key}"
+        for key in stage.writes:
+            # Names that a score ends are stamped where they are the best; entries of a cache are not.
+            stamped = key not in ("retinanet_best", "detections_cache", "detections_weights")
+            best = key in ("weights_kernel", "weights_kernel_temp")
+            assert not stamped or best or written & of_key[key], f"{stage.script}: {key}"

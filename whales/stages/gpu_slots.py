@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from whales.base.console import log
 from whales.base.errors import UserError
@@ -43,11 +44,20 @@ def gpu_of_ones_own(numbers: list[str]) -> Iterator[str]:
     waited = False
     while True:
         for number in numbers:
-            with open(folder / f"{number}.lock", "a") as file, contextlib.suppress(BlockingIOError):
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                yield number
-                return
+            with open(folder / f"{number}.lock", "a") as file:
+                if _locked(file):
+                    yield number
+                    return
         if not waited:
             log(f"waiting for one of the GPUs {', '.join(numbers)}")
         waited = True
         time.sleep(_AGAIN)
+
+
+def _locked(file: IO[str]) -> bool:
+    """Lock a file, if nobody else has it; the lock ends with the file or the process."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -89,14 +89,17 @@ class Graph:
         script = str(PROJECT / call.stage.script)
         return [*self.python, script, *call.arguments, "--profile", self.profile, *more]
 
-    def mark(self, call: Call) -> None:
-        """Leave the marker of a call that has ended; `UserError` where it has left no stamp."""
+    def mark(self, call: Call, marker: Path | None = None) -> None:
+        """Leave the marker of a call that has ended; `UserError` where it has left no stamp.
+
+        marker: another place for it, for an engine that takes it to the work root itself.
+        """
         stamps = self._stamps(call)
         if stamps is None:
             raise UserError(
                 f"{call.name} has ended without its stamp in cache/stages/; start it again"
             )
-        write_text(self.marker(call), stamps)
+        write_text(marker or self.marker(call), stamps)
 
     def outdated(self) -> list[Call]:
         """The calls to run: those without a true marker, those whose stage would run, and all that need them.

@@ -34,6 +34,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--profile", choices=PROFILE_CHOICES, required=True)
     parser.add_argument("--python", default=sys.executable, help="the command that runs a script")
     parser.add_argument("--force", action="store_true", help="run it even if it is up to date")
+    parser.add_argument(
+        "--marker", type=Path, help="where the marker goes, if not to the work root"
+    )
     parser.add_argument("--hand-out-gpus", action="store_true", help="a GPU that no other call has")
     args = parser.parse_args(argv)
     graph = Graph.of(Workspace().existing(), args.profile, shlex.split(args.python))
@@ -46,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if code:
         write_text(failure, f"{code}\n{last}\n")
         sys.exit(code)
-    graph.mark(call)
+    graph.mark(call, args.marker)
 
 
 def _first_time(graph: Graph, call: Call) -> bool:
