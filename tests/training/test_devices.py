@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from two_devices import COUNTS, batches
+
 from whales.base.errors import UserError
 from whales.stages.training_stage import Given
 from whales.training.devices import Devices, require_devices

@@ -62,7 +62,7 @@ def require_devices(number: int, statistics: str = SYNCHRONIZED) -> None:
         )
     if number > most_devices():
         raise UserError(
-            f"--devices {number}: {backend} sees {most_devices()} here; give fewer, or name more GPUs in --device"
+            f"--devices {number}: {backend} sees {most_devices()} here; give fewer, or more GPUs by --device"
         )
 
 

@@ -254,8 +254,7 @@ def _compiled(
 
 
 def _for_devices(batches: Iterator[Batch], number: int) -> Iterator[tuple[object, ...]]:
-    """Batches that can be cut into `number` equal parts, with each pair's share, twice: ((left, right, share),
-    labels, share).
+    """Batches that can be cut into `number` equal parts: ((left, right, shares), labels, shares).
 
     The last batch of an epoch may be smaller; where it cannot be cut, every device gets the whole of it, and
     a pair's share is 1 / number: gradients and statistics are those of one device.
