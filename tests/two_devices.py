@@ -1,7 +1,7 @@
 """A process with virtual devices: one learner on one device and one on several take the same steps.
 
-`python two_devices.py STATISTICS DEVICES OUT`; each step begins with a new Adam and moves no weight, so that its
-rounding does not count. Writes losses, accuracies, gradients, moving statistics and features to OUT (.npz).
+`python two_devices.py STATISTICS DEVICES OUT`; each step begins with a new Adam and moves no weight, so that
+its rounding does not count. Writes losses, accuracies, gradients, moving statistics and features to OUT (.npz).
 """
 
 import os
