@@ -1,7 +1,7 @@
 """A process with virtual devices: one learner on one device and one on several take the same steps.
 
 `python two_devices.py STATISTICS DEVICES OUT`; each step begins with a new Adam and moves no weight, so that
-its rounding does not count. Writes losses, accuracies, gradients, moving statistics and features to OUT (.npz).
+its rounding does not count. Writes losses, gradients, moving statistics and features to OUT (.npz).
 """
 
 import os
@@ -63,7 +63,7 @@ def measure(devices: Devices, found: dict[str, np.ndarray], prefix: str) -> None
         for number, batch in enumerate(batches()):
             # Adam's first moment is a tenth of its first gradient.
             learner.begin(frozen=False, learning_rate=STILL, new_adam=True)
-            fitted = learner.fit(lambda batch=batch: iter([batch]), 1)
+            fitted = learner.fit(lambda batch=batch: (b for b in [batch]), 1)
             found[f"{prefix}/loss/{number}"] = np.array([fitted["loss"], fitted["accuracy"]])
             moments = [v for v in learner.optimizer.variables if v.path.endswith("_momentum")]
             for i, value in enumerate(arrays(moments)):
@@ -71,15 +71,15 @@ def measure(devices: Devices, found: dict[str, np.ndarray], prefix: str) -> None
             for i, value in enumerate(arrays(moving)):
                 found[f"{prefix}/moving/{number}/{i}"] = value
         learner.begin(frozen=False, learning_rate=STILL, new_adam=True)
-        fitted = learner.fit(lambda: iter(batches()), len(COUNTS))
+        fitted = learner.fit(lambda: (b for b in batches()), len(COUNTS))
         found[f"{prefix}/loss/epoch"] = np.array([fitted["loss"], fitted["accuracy"]])
         # An epoch that was stopped after its second step, with Keras's sums of before.
-        learner.fit(lambda: iter(batches()[:2]), 2)
+        learner.fit(lambda: (b for b in batches()[:2]), 2)
         sums = learner.sums()
-        fitted = learner.fit(lambda: iter(batches()[2:]), 2, sums)
+        fitted = learner.fit(lambda: (b for b in batches()[2:]), 2, sums)
         found[f"{prefix}/loss/resumed"] = np.array([fitted["loss"], fitted["accuracy"]])
         learner.begin(frozen=True, learning_rate=STILL, new_adam=True)
-        fitted = learner.fit(lambda: iter(batches()[:1]), 1)
+        fitted = learner.fit(lambda: (b for b in batches()[:1]), 1)
         found[f"{prefix}/loss/frozen"] = np.array([fitted["loss"], fitted["accuracy"]])
         found[f"{prefix}/features"] = learner.network.features(batches()[2][0][0])
 
