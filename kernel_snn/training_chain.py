@@ -50,14 +50,14 @@ def training_chain(
         add_training_options(parser, "none|FILE", "start from these instead of the warm start")
 
     options, args = parse_arguments(doc, argv, extra=add_options, script=script)
-    given = Given(args.weights, args.segments, args.accumulate, options.steps)
+    given = Given.of(args, options)
     warm_start = options.workspace.file("kernel_warm_start")
     start = given.weights or (warm_start if warm_start.exists() else None)
     chosen = cold_plans if start in (None, "none") else plans
     chain = [given.plan(plan) for plan in numbered(chosen[options.profile])]
     require_memory(Path(script).stem, net, chain)
     check_folds(options.workspace, net, args.RUN_FOLD)
-    with closing(Workbench(options, net)) as bench:
+    with closing(Workbench(options, net, given)) as bench:
         for fold in args.RUN_FOLD:
             _train_fold(bench, script, chain, start, given, fold)
 

@@ -14,7 +14,7 @@ from whales.photos.crops import read_crop
 from whales.photos.photos import read_photo
 from whales.scores.photo_scores import plain_feed
 from whales.stages.options import RunOptions
-from whales.stages.training_stage import Workbench
+from whales.stages.training_stage import Given, Workbench
 
 
 def test_the_method_holds_where_nothing_is_said(tmp_path):
@@ -56,7 +56,7 @@ def test_every_crop_of_a_root_has_its_shape(work_root):
     plain = plain_feed(options.workspace, 32, {"a": box}, 1)
     np.testing.assert_array_equal(plain.plain("a"), expected)
     plain.close()
-    with closing(Workbench(options, NET)) as bench:
+    with closing(Workbench(options, NET, Given(None, None))) as bench:
         write_lines(work_root / "data/settings.json", '{"anisotropy": 3}')
         bench.feed(32, {"a": box})
         write_lines(work_root / "data/settings.json", '{"anisotropy": 1}')

@@ -24,6 +24,8 @@ def inference_function(model: keras.Model) -> Callable[[np.ndarray], np.ndarray]
     import keras
 
     backend = keras.backend.backend()
+    if backend == "tensorflow" and model.distribute_strategy.num_replicas_in_sync > 1:
+        return _on_first_device(model)  # Keras's own would give each device all photos, and add up
     if backend == "tensorflow" and model.compute_dtype == "float32" and _one_processor():
         return folded(model)
     if backend != "jax":
@@ -38,6 +40,17 @@ def inference_function(model: keras.Model) -> Callable[[np.ndarray], np.ndarray]
             return model(inputs, training=False)
 
     return lambda inputs: np.array(compute([variable.value for variable in variables], inputs))
+
+
+def _on_first_device(model: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
+    """`inference_function` of a model that was made in the scope of a strategy of TensorFlow."""
+    import tensorflow as tf
+
+    @tf.function(reduce_retracing=True)
+    def compute(photos: tf.Tensor) -> tf.Tensor:
+        return model(photos, training=False)
+
+    return lambda photos: compute(tf.convert_to_tensor(photos)).numpy()
 
 
 def _one_processor() -> bool:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from whales.base.console import log
+from whales.base.errors import UserError
 from whales.base.folders import move_to_earlier
 from whales.base.writing import require_writable
 from whales.files.boxes import Box
@@ -30,7 +31,15 @@ from whales.stages.options import (
     positive,
 )
 from whales.stages.rehearsal import log_rehearsed, most_photos
-from whales.training.devices import device_scope
+from whales.training.devices import (
+    PUBLISHED,
+    STATISTICS,
+    SYNCHRONIZED,
+    Devices,
+    device_scope,
+    most_devices,
+    require_devices,
+)
 from whales.training.learner import Learners
 from whales.training.plan import Plan
 
@@ -66,7 +75,7 @@ def training_stage(
     options, args = parse_arguments(
         doc, argv, fold=(0, 3) if folds else None, many=True, extra=extra, script=script
     )
-    given = Given(args.weights, args.segments, args.accumulate, options.steps)
+    given = Given.of(args, options)
     plan = given.plan(plans[options.profile])
     require_memory(Path(script).stem, net, [plan])
     # Every fold's start is looked up before the first trains: nothing fails after hours.
@@ -75,7 +84,7 @@ def training_stage(
         for fold in (args.fold if folds else [None])
     }
     check_folds(options.workspace, net, list(starts))
-    with closing(Workbench(options, net)) as bench:
+    with closing(Workbench(options, net, given)) as bench:
         for fold, first in starts.items():
             _train_fold(bench, script, plan, given, prefix.format(fold=fold), first, fold)
 
@@ -84,13 +93,51 @@ def training_stage(
 class Given:
     """Options of a training stage's own, None where not given.
 
-    weights: first weights; segments: parts of mining; accumulate: parts of a step; steps: of a rehearsal.
+    weights: first weights; segments: parts of mining; accumulate: parts of a step; steps: of a rehearsal;
+    devices: that share each step; statistics: of batch normalization over them, as in `Devices`.
     """
 
     weights: str | None
     segments: int | None
     accumulate: int | None = None
     steps: int | None = None
+    devices: int | None = None
+    statistics: str = SYNCHRONIZED
+
+    @classmethod
+    def of(cls, args: argparse.Namespace, options: RunOptions) -> Given:
+        """From parsed `add_training_options`; `UserError` for devices that are not there or cannot."""
+        given = cls(
+            args.weights,
+            args.segments,
+            args.accumulate,
+            options.steps,
+            args.devices,
+            args.statistics,
+        )
+        number = given.devices or 1
+        if given.statistics == PUBLISHED and number < 2:
+            raise UserError(
+                f"--statistics {PUBLISHED} is of several devices: say how many, such as --devices 2"
+            )
+        if number > 1 and (given.accumulate or 1) > 1:
+            raise UserError(
+                f"--devices {number} and --accumulate {given.accumulate} cut the same batch: give one of them"
+            )
+        require_devices(number, given.statistics)
+        return given
+
+    def devices_of(self, plan: Plan) -> Devices:
+        """The devices that train a plan: those asked for, else all for a plan that takes all."""
+        if self.devices is not None:
+            return Devices(self.devices, self.statistics)
+        if not plan.data_parallel or plan.accumulate > 1:
+            return Devices()
+        number = most_devices()
+        if not plan.divides_by(number):
+            log(f"the plan's batches do not divide by {number} devices: it trains on one")
+            return Devices()
+        return Devices(number)
 
     def plan(self, plan: Plan) -> Plan:
         """The plan with what was asked for; `UserError` where its batches cannot be cut so."""
@@ -98,12 +145,17 @@ class Given:
             plan = replace(plan, segments=self.segments)
         if self.accumulate is not None:
             plan = plan.accumulating(self.accumulate)
+        if self.devices is not None:
+            plan.require_divides_by(self.devices)
         return plan if self.steps is None else plan.rehearsed(self.steps)
 
     def for_stamp(self) -> dict[str, object]:
         """Those that the plan's numbers do not tell, as `Job` takes them; a weight file as a path."""
         files = file_of(self.weights)
-        return {"weights": files[0] if files else self.weights, "segments": self.segments}
+        values = {"weights": files[0] if files else self.weights, "segments": self.segments}
+        if self.statistics == PUBLISHED:  # else the number of devices changes rounding alone
+            values |= {"devices": self.devices, "statistics": self.statistics}
+        return values
 
 
 def add_training_options(parser: argparse.ArgumentParser, weights: str, meaning: str) -> None:
@@ -120,6 +172,19 @@ def add_training_options(parser: argparse.ArgumentParser, weights: str, meaning:
         type=positive,
         metavar="N",
         help="compute each step in N parts, for less memory; batch normalization sees each part alone",
+    )
+    parser.add_argument(
+        "--devices",
+        type=positive,
+        metavar="N",
+        help="split each step over N GPUs (default: one; the kernel net's 1024 px plan takes all)",
+    )
+    parser.add_argument(
+        "--statistics",
+        choices=STATISTICS,
+        default=SYNCHRONIZED,
+        help="of batch normalization over several devices: of the whole batch, as on one, or of each "
+        f"device's part, as published (default: {SYNCHRONIZED})",
     )
     add_rehearsal(parser)
     add_precision(parser)
@@ -189,8 +254,8 @@ def file_of(weights: Start) -> list[Path]:
 class Workbench:
     """What the folds that one process trains share: learners, and the workers that feed photos."""
 
-    def __init__(self, options: RunOptions, net: Net) -> None:
-        self.options, self.net = options, net
+    def __init__(self, options: RunOptions, net: Net, given: Given) -> None:
+        self.options, self.net, self.given = options, net, given
         self.learners = Learners(self._build)
         self._feed: PhotoFeed | None = None
 
@@ -250,7 +315,8 @@ def train(
     if options.skip_broken_photos:
         data = data.only(set(feed.readable(sorted({*data.train, *data.rows, *data.columns}))))
     remember_training(ws, options.profile)
-    with device_scope(plan.data_parallel) as devices:
+    devices = bench.given.devices_of(plan)
+    with device_scope(devices):
         trainer = Trainer(
             bench.learners.start(plan, start, options.seed, devices),
             plan,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from whales.base.errors import UserError
+from whales.training.devices import Devices
 from whales.training.plan import MOMENTUM, Plan
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ Batch = tuple[tuple[np.ndarray, np.ndarray], np.ndarray]
 Batches = Callable[[], Iterator[Batch]]
 
 
+ONE = Devices()
+_WEIGHTED_LOSS = "weighted_loss"
 # Steps between two looks at the loss.
 _LOOK_AT_LOSS = 50
 
@@ -43,21 +46,23 @@ class Learner:
         momentum: float | None = None,
         frozen_inference: bool = False,
         accumulate: int = 1,
+        devices: Devices = ONE,
     ) -> None:
-        """`network`: with its first weights; it is trained in place.
+        """`network`: with its first weights, made in the scope of the devices; it is trained in place.
 
         momentum, frozen_inference: of its batch normalization, as in `Plan`; accumulate: as there, so
-        many batches of `fit` are one step of Adam.
+        many batches of `fit` are one step of Adam; devices: that share each step.
         """
         from whales.nets.batch_norm import BatchNormalization, MovingStatistics
 
-        self.network, self._accumulate = network, accumulate
+        self.network, self._accumulate, self._devices = network, accumulate, devices
+        over_devices = _over_devices(devices)
         self._statistics = MovingStatistics(
-            network.branch, MOMENTUM if momentum is None else momentum
+            network.branch, MOMENTUM if momentum is None else momentum, over_devices
         )
         for layer in network.branch.layers:
             if isinstance(layer, BatchNormalization):
-                layer.frozen_inference = frozen_inference
+                layer.frozen_inference, layer.over_devices = frozen_inference, over_devices
         self._models: dict[bool, keras.Model] = {}
         self._frozen: bool | None = None
 
@@ -88,7 +93,9 @@ class Learner:
             self.network.set_branch_trainable(not frozen)
             self._frozen, new_adam = frozen, True
             if frozen not in self._models:
-                self._models[frozen] = _compiled(self.network, self._statistics, self._accumulate)
+                self._models[frozen] = _compiled(
+                    self.network, self._statistics, self._accumulate, self._devices.number > 1
+                )
         if new_adam:
             for variable in self.optimizer.variables:
                 variable.assign(np.zeros(variable.shape, variable.dtype))
@@ -117,7 +124,7 @@ class Learner:
         begun: `sums` of its batches trained before; after_step: called with the number of steps done
         here, between two steps. `UserError` as soon as the loss is NaN or infinite.
         """
-        source = _steady(batches, self.network.branch.input_shape[1:])
+        source = _steady(batches, self.network.branch.input_shape[1:], self._devices.number)
         fitted = self._models[self._frozen].fit(
             source,
             steps_per_epoch=steps,
@@ -127,6 +134,8 @@ class Learner:
             callbacks=[self._each_step(begun, after_step or (lambda _: None))],
         )
         measured = {key: values[-1] for key, values in fitted.history.items()}
+        # Over several devices Keras's own mean counts a batch that each device has once for each.
+        measured["loss"] = measured.pop(_WEIGHTED_LOSS, measured["loss"])
         require_finite(measured["loss"])
         return measured
 
@@ -172,12 +181,12 @@ class Learners:
         self._kept: dict[tuple[object, ...], Learner] = {}
 
     def start(
-        self, plan: Plan, weights: Path | str | None, seed: int, devices: str = ""
+        self, plan: Plan, weights: Path | str | None, seed: int, devices: Devices = ONE
     ) -> Learner:
         """A learner with these first weights, drawn by `seed` where they are random.
 
-        `weights`: as `build` takes them; `devices`: names the devices that it trains on, since a learner
-        stays on them.
+        `weights`: as `build` takes them; `devices`: that share each step, in whose scope this is called;
+        a learner stays on them.
         """
         import keras
 
@@ -188,17 +197,27 @@ class Learners:
         if key in self._kept:
             self._kept[key].restart(network)
             return self._kept[key]
-        return self._kept.setdefault(key, Learner(network, *numbers))
+        return self._kept.setdefault(key, Learner(network, *numbers, devices))
 
 
 def _variables(network: SiameseNetwork) -> list[keras.Variable]:
     return [*network.branch.variables, *network.head.variables]
 
 
+def _over_devices(devices: Devices) -> bool:
+    """Whether batch normalization has to ask the other devices: JAX does so by itself."""
+    import keras
+
+    several = devices.number > 1 and devices.synchronized
+    return several and keras.backend.backend() == "tensorflow"
+
+
 def _compiled(
-    network: SiameseNetwork, statistics: MovingStatistics, accumulate: int
+    network: SiameseNetwork, statistics: MovingStatistics, accumulate: int, several: bool
 ) -> keras.Model:
     """A model over the same layers, compiled so that a step is traced once.
+
+    several: for several devices; it takes the pairs' shares as a third input, see `_for_devices`.
 
     The moving statistics follow the right side alone: in Keras 2.2.4 each side kept averages of its own,
     and the side that wrote last was kept.
@@ -206,14 +225,20 @@ def _compiled(
     import keras
 
     left, right = network.model.inputs
-    features = [network.branch(left), statistics(right)]
-    model = keras.Model([left, right], network.head(features))
+    shares = [keras.Input((1,), name="shares")] if several else []
+    features = [network.branch(left), statistics(right, *shares)]
+    model = keras.Model([left, right, *shares], network.head(features))
+    accuracy = [keras.metrics.BinaryAccuracy(name="accuracy")]
+    weighted = [*accuracy, keras.metrics.BinaryCrossentropy(name=_WEIGHTED_LOSS)]
     model.compile(
         optimizer=keras.optimizers.Adam(
             gradient_accumulation_steps=accumulate if accumulate > 1 else None
         ),
-        loss="binary_crossentropy",
-        metrics=[keras.metrics.BinaryAccuracy(name="accuracy")],
+        loss=keras.losses.BinaryCrossentropy(reduction="mean_with_sample_weight")
+        if several
+        else "binary_crossentropy",
+        metrics=None if several else accuracy,
+        weighted_metrics=weighted if several else None,
         # XLA compiles for minutes on a CPU; elsewhere Keras decides.
         jit_compile="auto" if keras.backend.backend() == "jax" else False,
     )
@@ -228,21 +253,40 @@ def _compiled(
     return model
 
 
-def _steady(batches: Batches, photo: tuple[int, ...]) -> Iterator[Batch] | tf.data.Dataset:
-    """One epoch's batches as `fit` takes them; photo: shape of one preprocessed photo.
+def _for_devices(batches: Iterator[Batch], number: int) -> Iterator[tuple[object, ...]]:
+    """Batches that can be cut into `number` equal parts: ((left, right, shares), labels, shares).
+
+    The last batch of an epoch may be smaller; where it cannot be cut, every device gets the whole of it, and
+    a pair's share is 1 / number: gradients and statistics are those of one device.
+    """
+    for (left, right), labels in batches:
+        copies = number if len(labels) % number else 1
+        arrays = [np.tile(a, (copies, *[1] * (a.ndim - 1))) for a in (left, right, labels)]
+        share = np.full((len(labels) * copies, 1), 1 / copies, np.float32)
+        yield (arrays[0], arrays[1], share), arrays[2], share
+
+
+def _steady(
+    batches: Batches, photo: tuple[int, ...], number: int
+) -> Iterator[tuple[object, ...]] | tf.data.Dataset:
+    """One epoch's batches as `fit` takes them; photo: shape of one preprocessed photo; number: of devices.
 
     Keras hands a plain generator to tf.data, whose tuning thread sleeps for 10 seconds or more, and
     each epoch's end waits for it; here it is switched off.
     """
     import keras
 
+    def divided() -> Iterator[tuple[object, ...]]:
+        return _for_devices(batches(), number) if number > 1 else batches()
+
     if keras.backend.backend() != "tensorflow":
-        return batches()
+        return divided()
     import tensorflow as tf
 
     side = tf.TensorSpec((None, *photo), tf.float32)
-    signature = ((side, side), tf.TensorSpec((None, 1), tf.float32))
+    column = tf.TensorSpec((None, 1), tf.float32)
+    signature = ((side, side, column), column, column) if number > 1 else ((side, side), column)
     options = tf.data.Options()
     options.autotune.enabled = False
-    dataset = tf.data.Dataset.from_generator(batches, output_signature=signature)
+    dataset = tf.data.Dataset.from_generator(divided, output_signature=signature)
     return dataset.prefetch(2).with_options(options)

@@ -57,7 +57,7 @@ class Plan:
     accumulate: a step's gradients are the mean of so many parts of its batch, computed in turn, for a
         device whose memory holds no whole batch; batch normalization sees each part alone
     validate_first: log the MAP@5 of the first weights
-    data_parallel: split each step over all devices
+    data_parallel: split each step over all GPUs, unless a number of devices is asked for
 
     >>> block = Block("temp", lambda i: 1e-4 / (i + 1), rounds=2, epochs=5, amplitude=1)
     >>> Plan(384, 16, 2, (block,)).numbers()["blocks"][0]["lr"]
@@ -115,6 +115,18 @@ class Plan:
                 f"step) into equal parts; {_listed(fitting)} would"
             )
         return replace(self, accumulate=parts)
+
+    def divides_by(self, devices: int) -> bool:
+        """Whether all its batches can be cut into equal parts for so many devices."""
+        return devices in self.possible_parts()
+
+    def require_divides_by(self, devices: int) -> None:
+        """`UserError` where its batches cannot be cut into equal parts for so many devices."""
+        if not self.divides_by(devices):
+            raise UserError(
+                f"--devices {devices} does not divide the plan's batches ({_listed(self._batches)} pairs a "
+                f"step) into equal parts; {_listed(self.possible_parts())} would"
+            )
 
     def rehearsed(self, steps: int) -> Plan:
         """The plan cut to one round a block, two epochs a round and `steps` steps an epoch, at most.
