@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from whales.base.errors import UserError
 
 if TYPE_CHECKING:
+    import keras
     import tensorflow as tf
 
 # Of batch normalization over several devices: of the whole batch, as on one device, or, as in the published
@@ -107,7 +108,7 @@ def _mirrored_strategy(names: tuple[str, ...]) -> tf.distribute.MirroredStrategy
 
 
 @cache
-def _data_parallel(names: tuple[str, ...]) -> object:
+def _data_parallel(names: tuple[str, ...]) -> keras.distribution.DataParallel:
     import keras
 
     return keras.distribution.DataParallel(devices=list(names), auto_shard_dataset=False)
