@@ -5,11 +5,14 @@ import shutil
 from pathlib import Path
 
 import pytest
+from whales_tools.nets import net_of, plans_of
 
 from whales.base.errors import UserError
 from whales.files.workspace import Workspace
 from whales.planning.few_photos import few_photos
+from whales.planning.plan_request import PlanRequest, answer
 from whales.planning.rehearsing import DONE, rehearse, rehearsed, rehearsed_steps
+from whales.stages.options import RunOptions
 
 V5 = "siamese_net_v5_densenet121"
 # Trains only in two parts and from random weights, and says what a step took.
@@ -107,7 +110,20 @@ def test_what_a_refusal_advises_is_done_and_steps_are_kept(root, tmp_path):
 
 def test_unknown_stages_are_refused(root, repository):
     with pytest.raises(UserError, match="no stage has r99 in its name"):
-        rehearse(root, repository, "full", 1, ["r99"])
+        rehearse(root, repository, "full", 1, ["create_csv", "r99"])
+    assert not (root.root / "rehearsal").exists()
+
+
+def test_a_rehearsal_with_a_failure_ends_as_one(root, repository):
+    """The table is made, the folds lack boxes: both are in the table, the second one in the last line."""
+    request = PlanRequest(rehearse=True, only=("create_csv", "create_kfold"))
+    with pytest.raises(UserError, match=r"^1 of 2 stages did not run: r10_create_kfold_split$"):
+        answer(request, RunOptions(root, "full"), repository, net_of, plans_of)
+    with pytest.raises(UserError, match="--csv is of a forecast"):
+        answer(
+            PlanRequest(rehearse=True, csv=root.root / "a.csv"),
+            RunOptions(root, "full"), repository, net_of, plans_of,
+        )  # fmt: skip
 
 
 def test_a_killed_stage_is_named(root, tmp_path):

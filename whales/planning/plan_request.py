@@ -15,7 +15,7 @@ from whales.planning import plan_table
 from whales.planning.amounts import COMPETITION, amounts
 from whales.planning.devices import DEVICES, HERE, Rates, devices_of
 from whales.planning.forecasting import forecasts, schedule
-from whales.planning.rehearsing import rehearse, rehearsed_steps
+from whales.planning.rehearsing import DONE, rehearse, rehearsed_steps
 from whales.stages.options import RunOptions, positive
 from whales.stages.pipeline import STAGES
 from whales.training.plan import Plan
@@ -67,12 +67,21 @@ def answer(
     """Rehearse, or forecast and show; see `tools/plan.py`.
 
     project: the folder of the scripts; net_of: script -> its net, None for one that runs no net; plans_of:
-    key of a stage and profile -> the plans that it trains. `UserError` for an unknown device or stage.
+    key of a stage and profile -> the plans that it trains. `UserError` for an unknown device or stage, and
+    after a rehearsal in which a stage failed.
     """
     (name, count), workspace, profile = devices_of(request.gpu), options.workspace, options.profile
     if request.rehearse or request.measure:
+        if request.csv:
+            raise UserError(
+                "--csv is of a forecast; a rehearsal writes tables to rehearsal/ by itself"
+            )
         only = request.only or (() if request.rehearse else _TRAINING)
-        rehearse(workspace, project, profile, request.epoch_steps, only)
+        rows = rehearse(workspace, project, profile, request.epoch_steps, only)
+        plan_table.show_rehearsed(rows)
+        failed = [row.stage for row in rows if not row.outcome.startswith(DONE)]
+        if failed:
+            raise UserError(f"{len(failed)} of {len(rows)} stages did not run: {', '.join(failed)}")
         return
     steps = rehearsed_steps(workspace, profile)
     if name == HERE and not steps:

@@ -9,6 +9,7 @@ from whales.base.console import log
 from whales.base.tables import csv_text
 from whales.base.writing import write_text
 from whales.planning.forecasting import Run, critical_path
+from whales.planning.rehearsing import Rehearsed
 from whales.stages.pipeline import STAGES
 from whales.training.forecast import duration
 
@@ -55,6 +56,14 @@ def show(runs: Sequence[Run], profile: str, devices: int, price: float) -> None:
     )
     if price:
         log(f"cost: {wall * devices * price:,.0f} ({devices} x {wall:.0f} h at {price:g} an hour)")
+
+
+def show_rehearsed(rows: Sequence[Rehearsed]) -> None:
+    """Log a line a stage: seconds, memory of its largest process, how it went."""
+    width = max(len(row.stage) for row in rows)
+    log(f"{'stage':{width}}  seconds  peak GB  outcome")
+    for row in rows:
+        log(f"{row.stage:{width}}  {row.seconds:7.0f}  {row.peak_gb:7.1f}  {row.outcome}")
 
 
 def _hours(hours: float) -> str:

@@ -63,11 +63,11 @@ def rehearse(
     written after each stage; a stage that is up to date keeps its rows.
     Raises `UserError` where the root has too few photos, or `only` names no stage.
     """
-    chosen = [call for call in _one_fold_each(profile) if _named(call.stage, only)]
-    if not chosen:
-        raise UserError(
-            f"no stage has {' or '.join(only)} in its name; see README.md for the stages"
-        )
+    every = _one_fold_each(profile)
+    for part in only:
+        if not any(part in call.stage.script for call in every):
+            raise UserError(f"no stage has {part} in its name; see README.md for the stages")
+    chosen = [call for call in every if _named(call.stage, only)]
     few = few_photos(workspace)
     root = rehearsal_root(few, profile)
     done = {row.stage: row for row in rehearsed(workspace, profile)}
