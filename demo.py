@@ -27,8 +27,8 @@ from whales.stages.options import PROFILE_CHOICES, ArgumentParser, positive
 from whales.stages.stage import run
 
 HERE = Path(__file__).resolve().parent
-# What the sample must reach; the best constant guess gives a MAP@5 of .31 there. Processors round otherwise, and
-# 50 test photos are few: runs gave .59 to .63, and one scatters by .03.
+# What the sample must reach; the best constant guess gives a MAP@5 of .31 there. Each kind of processor
+# rounds otherwise, and 50 test photos are few: runs gave .59 to .63.
 LEAST_MAP5, LEAST_IOU = 0.52, 0.70
 # Seconds between two looks at what runs, and while all is to end; each looks at every process there is.
 _LOOK, _LOOK_AT_THE_END = 1.0, 0.1
