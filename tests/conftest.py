@@ -9,12 +9,13 @@ from pathlib import Path
 
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
-# Shells have what they start in the background ignore SIGINT, and all that it starts; tests send it.
-signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import numpy as np
 import pytest
 from hypothesis import Phase, settings
+
+# Shells have what they start in the background ignore SIGINT, and all that it starts; tests send it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

@@ -54,7 +54,7 @@ def environment(**changes):
 
 def test_every_tool_answers(repository, installed, tmp_path):
     project = tomllib.loads((repository / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    assert len(project["scripts"]) == 8
+    assert len(project["scripts"]) == 10
     for name in project["scripts"]:
         done = subprocess.run(
             [installed / name, "--help"], cwd=tmp_path, env=environment(),
