@@ -27,6 +27,7 @@ from retinanet.detector.model_files import load_model
 from retinanet.detector.network import predictor
 from whales.base.errors import UserError
 from whales.base.pickles import load
+from whales.base.plain_json import parse_json
 from whales.base.writing import temporary_folder
 from whales.files.workspace import Workspace
 from whales.stages.options import RunOptions, parse_arguments
@@ -126,7 +127,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise UserError("no converted detector; run retinanet/r31_convert_retinanet_model.py")
     predict = predictor(load_model(path, options.profile))
     for line in sys.stdin:
-        request, answer = json.loads(line)
+        request, answer = parse_json(line)
         find_flukes.detect(predict, load(request), Path(answer), options)
         os.write(1, f"{_ANSWERED}\n".encode())
 
