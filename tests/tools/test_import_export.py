@@ -39,13 +39,17 @@ def photo(path, value=100, size=(WIDTH, HEIGHT), patch=None, **options):
     return path
 
 
+def grey_photos(folder, count):
+    """Write photos `p0.jpg` and on, each of its own grey; their folder."""
+    for i in range(count):
+        photo(folder / f"p{i}.jpg", 240 // count * i)
+    return folder
+
+
 @pytest.fixture
 def photos(tmp_path):
     """Twelve photos `p0.jpg` .. `p11.jpg`, each of its own grey."""
-    folder = tmp_path / "photos"
-    for i in range(12):
-        photo(folder / f"p{i}.jpg", 20 * i)
-    return folder
+    return grey_photos(tmp_path / "photos", 12)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from helpers import refused, write_lines
 from hypothesis import given
 from hypothesis import strategies as st
 from odd_photos import HEIC, dng, scene
-from test_import_export import HEIGHT, WIDTH, photo, rows
+from test_import_export import HEIGHT, WIDTH, grey_photos, photo, rows
 
 from whales.base.dates import NoDateError, date_of_parts, iso_date
 from whales.base.pickles import load
@@ -23,9 +23,7 @@ from whales.photos.photo_folders import PhotoNames, photos_below
 @pytest.fixture
 def photos(tmp_path):
     """Six photos `p0.jpg` .. `p5.jpg`, each of its own grey."""
-    for i in range(6):
-        photo(tmp_path / "photos" / f"p{i}.jpg", 40 * i)
-    return tmp_path / "photos"
+    return grey_photos(tmp_path / "photos", 6)
 
 
 @pytest.fixture

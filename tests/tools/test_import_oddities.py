@@ -7,7 +7,7 @@ import pytest
 from helpers import refused, write_lines
 from hypothesis import given
 from hypothesis import strategies as st
-from test_import_export import photo, rows
+from test_import_export import grey_photos, photo, rows
 
 from whales.base.pickles import load
 from whales.exchange.drawing import draw_test
@@ -20,9 +20,7 @@ from whales.files.workspace import Workspace
 @pytest.fixture
 def photos(tmp_path):
     """Twelve photos `p0.jpg` .. `p11.jpg`, each of its own grey."""
-    for i in range(12):
-        photo(tmp_path / "photos" / f"p{i}.jpg", 20 * i)
-    return tmp_path / "photos"
+    return grey_photos(tmp_path / "photos", 12)
 
 
 @pytest.fixture

@@ -9,10 +9,9 @@ from dataclasses import dataclass, field
 from whales.base.errors import UserError
 from whales.nets.net import Net
 from whales.planning.rehearsing import Step
+from whales.training.forecast import FORWARD, FORWARD_AND_BACK
 
 HERE = "here"
-# Of work on one photo a pass forward is one part, a pass back two; a pair has two photos.
-FORWARD, WHOLE = 1, 3
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,7 @@ class Rates:
         for step in self.steps:
             if self.net_of(step.stage) is net and step.seconds > 0:
                 still = step.branch == "frozen branch"
-                passes = 2 * step.pairs * (FORWARD if still else WHOLE)
+                passes = 2 * step.pairs * (FORWARD if still else FORWARD_AND_BACK)
                 by_kind[still].append(passes * net.operations(step.size) / step.seconds)
         found = by_kind[frozen] or by_kind[not frozen]
         return statistics.median(found) if found else None

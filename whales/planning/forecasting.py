@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from whales.files.folds import FOLDS
 from whales.nets.net import Net
 from whales.planning.amounts import Amounts
-from whales.planning.devices import FORWARD, WHOLE, Rates
+from whales.planning.devices import Rates
 from whales.stages.pipeline import Call, calls, needed
-from whales.training.forecast import Forecast
+from whales.training.forecast import FORWARD, FORWARD_AND_BACK, Forecast
 from whales.training.plan import Plan
 
 MEASURED, COUNTED, GUESSED = "measured", "counted", "guessed"
@@ -96,7 +96,9 @@ def _training(plan: Plan, net: Net, amounts: Amounts, rates: Rates, on_folds: bo
         if rate is None:
             return None
         pairs = plan.pairs_at_once(block)
-        work = 2 * pairs * net.operations(plan.size) * (FORWARD if block.frozen else WHOLE)
+        work = (
+            2 * pairs * net.operations(plan.size) * (FORWARD if block.frozen else FORWARD_AND_BACK)
+        )
         for _ in range(2):  # the first step of a kind does not count: it compiles
             forecast.stepped(block, work / rate)
     rate = rates.operations_a_second(net, True)

@@ -20,8 +20,6 @@ from whales.stages.options import RunOptions, positive
 from whales.stages.pipeline import STAGES
 from whales.training.plan import Plan
 
-_TRAINING = "train", "warmstart"  # in the names of the stages that train
-
 
 @dataclass(frozen=True)
 class PlanRequest:
@@ -76,7 +74,8 @@ def answer(
             raise UserError(
                 "--csv is of a forecast; a rehearsal writes tables to rehearsal/ by itself"
             )
-        only = request.only or (() if request.rehearse else _TRAINING)
+        training = [stage.script for stage in STAGES if stage.trains]
+        only = request.only or (() if request.rehearse else training)
         rows = rehearse(workspace, project, profile, request.epoch_steps, only)
         plan_table.show_rehearsed(rows)
         failed = [row.stage for row in rows if not row.outcome.startswith(DONE)]

@@ -23,7 +23,7 @@ from whales.files.folds import FOLDS
 from whales.files.workspace import Workspace
 from whales.planning.few_photos import few_photos
 from whales.stages.pipeline import Call, Stage, calls
-from whales.stages.rehearsal import link_to, rehearsal_root
+from whales.stages.rehearsal import link_to, peak_gigabytes, rehearsal_root
 
 DONE = "done"
 # As `whales.stages.rehearsal.log_rehearsed` says it.
@@ -142,7 +142,7 @@ def _rehearsed(
     call: Call, project: Path, few: Workspace, root: Workspace, profile: str, steps: int
 ) -> tuple[Rehearsed, str]:
     """Run a call; a training that is refused runs once more with what helps. Also its output."""
-    trains = "history" in call.stage.writes
+    trains = call.stage.trains
     command = [str(project / call.stage.script), *call.arguments, "--profile", profile]
     command += ["--steps", str(steps)] if trains else []
     # A training makes its way to the rehearsal's root by itself.
@@ -187,8 +187,7 @@ def _run(command: Sequence[str], root: Path) -> tuple[int, str, float, float]:
                 child.wait()
         output.seek(0)
         text = output.read()
-    unit = 1 if sys.platform == "darwin" else 1024
-    return child.returncode, text, time.monotonic() - begin, usage.ru_maxrss * unit / 1e9
+    return child.returncode, text, time.monotonic() - begin, peak_gigabytes(usage)
 
 
 def _last_line(output: str) -> str:
@@ -198,7 +197,7 @@ def _last_line(output: str) -> str:
 
 def _name_other_folds(stage: Stage, root: Workspace) -> None:
     """Let the weights of a net's first fold stand for its other folds, which inference needs as well."""
-    if not stage.folds or "history" not in stage.writes:
+    if not (stage.folds and stage.trains):
         return
     first = stage.folds.numbers[0]
     for key in stage.writes:

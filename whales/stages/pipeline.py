@@ -92,6 +92,11 @@ class Stage:
         return ".".join(PurePosixPath(self.script).with_suffix("").parts)
 
     @property
+    def trains(self) -> bool:
+        """Whether it trains a net or the detector, and so can be rehearsed with `--steps`."""
+        return "history" in self.writes
+
+    @property
     def usage(self) -> str:
         """Script and fold argument, as readers see them."""
         return f"{self.script} {self.folds.usage}" if self.folds else self.script

@@ -68,9 +68,12 @@ def log_rehearsed(name: str, forecast: Forecast) -> None:
             said.add((block.frozen, pairs))
             branch = "frozen branch" if block.frozen else "whole net"
             log(f"{name}: {plan.size} px, batch {pairs}, {branch}: {seconds:.2f} s a step")
-    log(f"{name}: peak memory of the process {_peak_gigabytes():.1f} GB")
+    log(
+        f"{name}: peak memory of the process {peak_gigabytes(resource.getrusage(resource.RUSAGE_SELF)):.1f} GB"
+    )
 
 
-def _peak_gigabytes() -> float:
+def peak_gigabytes(usage: resource.struct_rusage) -> float:
+    """The most memory that a process has had, from what the system says of it."""
     unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
+    return usage.ru_maxrss * unit / 1e9

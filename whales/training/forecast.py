@@ -10,7 +10,7 @@ from whales.training.plan import Block, Plan, in_round
 
 # Of work on one photo: a pass forward is one part, a pass back two. So until both were seen, the time
 # of a step with a frozen branch tells that of one with a free branch, and the other way round.
-_FORWARD, _FORWARD_AND_BACK = 1, 3
+FORWARD, FORWARD_AND_BACK = 1, 3
 _LATEST = 200  # steps whose times count
 
 
@@ -108,7 +108,7 @@ class Forecast:
         if block.frozen in rates:
             return rates[block.frozen] * pairs
         known = rates[not block.frozen]
-        factor = _FORWARD / _FORWARD_AND_BACK if block.frozen else _FORWARD_AND_BACK / _FORWARD
+        factor = FORWARD / FORWARD_AND_BACK if block.frozen else FORWARD_AND_BACK / FORWARD
         return known * pairs * factor
 
     def left(self, block: int, round_: int, epoch: int, step: int) -> TimeLeft | None:
