@@ -68,9 +68,8 @@ def log_rehearsed(name: str, forecast: Forecast) -> None:
             said.add((block.frozen, pairs))
             branch = "frozen branch" if block.frozen else "whole net"
             log(f"{name}: {plan.size} px, batch {pairs}, {branch}: {seconds:.2f} s a step")
-    log(
-        f"{name}: peak memory of the process {peak_gigabytes(resource.getrusage(resource.RUSAGE_SELF)):.1f} GB"
-    )
+    peak = peak_gigabytes(resource.getrusage(resource.RUSAGE_SELF))
+    log(f"{name}: peak memory of the process {peak:.1f} GB")
 
 
 def peak_gigabytes(usage: resource.struct_rusage) -> float:
