@@ -120,6 +120,7 @@ def test_what_comes_is_answered_and_an_earlier_table_goes_on(
     trained_root, small_nets, drop, tmp_path, monkeypatch, capsys
 ):
     out, page = tmp_path / "found.csv", tmp_path / "found.html"
+    drop = drop / "-".join(["a folder whose path is wider than a terminal"] * 3)
     draw(drop / "one.jpg", 90)
     request = Request([drop], top=2, csv=out, html=page, watch=True)
     steps = [

@@ -137,12 +137,13 @@ def test_loss_and_gradients_of_v5_are_those_of_keras_2(steps: Steps) -> None:
     expected = facts["gradient_norm"]
     counted = expected > 1e-4 * expected.max()  # others are sums of near zero
     off = np.abs(lengths(steps.gradients) - expected)[counted] / expected[counted]
-    assert np.median(off) < 2e-4
+    # Rounding alone differs this far: on eight threads instead of two, medians of 3e-4 and 4e-3.
+    assert np.median(off) < 1e-3
     assert off.max() < 1e-2
     off = np.abs(projections(steps.gradients) - facts["gradient_projection"])[counted]
-    assert np.median(off / expected[counted]) < 1e-3
+    assert np.median(off / expected[counted]) < 1e-2
     moves = facts["adam_step_norm"][[steps.names.index(name) for name in facts["gradient_of"]]]
-    np.testing.assert_allclose(steps.moves[counted], moves[counted], rtol=1e-2)
+    np.testing.assert_allclose(steps.moves[counted], moves[counted], rtol=2e-2)
 
 
 @pytest.mark.slow

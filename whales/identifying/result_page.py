@@ -92,8 +92,9 @@ def show(
 
     fluke = answer.fluke
     console = console or Console()
-    # Text, since brackets in a plain string would be read as markup.
-    console.print(Text(f"{shown(str(fluke.photo))} #{fluke.number}: {used_part(fluke)}"))
+    # Text, since brackets in a plain string would be read as markup; a path is one line, to be copied.
+    head = Text(f"{shown(str(fluke.photo))} #{fluke.number}: {used_part(fluke)}")
+    console.print(head, soft_wrap=True)
     console.print(Text(f"probability of a new whale: {answer.new:.2f}"))
     grid = Table()
     for name in ("rank", "identity", "probability", "score", "photo"):
