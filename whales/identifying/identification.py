@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +22,8 @@ from whales.photos.photo_folders import no_photo_in, photos_below
 from whales.photos.photos import photo_size, read_photo
 from whales.scores.best_photos import Candidate
 
+NO_QUERY_SIDES: Mapping[Path, str] = MappingProxyType({})
+
 
 class Fluke(NamedTuple):
     """One fluke of a photo, cut out."""
@@ -31,6 +34,7 @@ class Fluke(NamedTuple):
     view: np.ndarray  # (100, w, 3) uint8, for people
     crops: dict[int, np.ndarray]  # size -> (size, size, 3) uint8, for the nets
     content: str = ""  # digest of the photo's file
+    side: str | None = None  # that it shows, "" for either; None where the root knows no sides
 
 
 class Answer(NamedTuple):
@@ -155,26 +159,41 @@ def cut_flukes(
 
 
 def answers(
-    catalogue: Catalogue, boxes: Mapping[Path, Sequence[Box]], top: int, faults: list[str]
+    catalogue: Catalogue,
+    boxes: Mapping[Path, Sequence[Box]],
+    top: int,
+    faults: list[str],
+    sides: Mapping[Path, str] = NO_QUERY_SIDES,
 ) -> list[Answer]:
     """`identify` of the flukes of photos; what is wrong with a photo is added to `faults`.
 
-    boxes: of each photo, as `cut_flukes` takes them.
+    boxes: of each photo, as `cut_flukes` takes them; sides: of photos, of those whose side is known.
     """
     flukes: list[Fluke] = []
     sizes = {judge.size for judge in catalogue.judges}
     for photo, boxes_in_photo in boxes.items():
+        side = sides.get(photo, "") if catalogue.sides else None
         try:
-            flukes += cut_flukes(photo, boxes_in_photo, sizes, catalogue.anisotropy)
+            if side:
+                _check_side(catalogue, photo, side)
+            cut_out = cut_flukes(photo, boxes_in_photo, sizes, catalogue.anisotropy)
+            flukes += [fluke._replace(side=side) for fluke in cut_out]
         except UserError as fault:
             faults.append(str(fault))
     return identify(catalogue, flukes, top)
 
 
-def identify(catalogue: Catalogue, flukes: Sequence[Fluke], top: int) -> list[Answer]:
-    """The `top` best identities of each fluke, fewer only where fewer are known.
+def _check_side(catalogue: Catalogue, photo: Path, side: str) -> None:
+    try:
+        catalogue.check_side(side)
+    except UserError as fault:
+        raise UserError(f"photo {shown(photo)}: {fault}") from fault
 
-    An identity's score is that of its best photo.
+
+def identify(catalogue: Catalogue, flukes: Sequence[Fluke], top: int) -> list[Answer]:
+    """The `top` best identities of each fluke, fewer only where fewer are known, or known from its side.
+
+    An identity's score is that of its best photo; photos of another side than the fluke's do not count.
     """
     if not flukes:
         return []
@@ -182,15 +201,19 @@ def identify(catalogue: Catalogue, flukes: Sequence[Fluke], top: int) -> list[An
     scores = catalogue.scores(
         {size: np.stack([fluke.crops[size] for fluke in flukes]) for size in sizes}
     )
+    sides = [fluke.side or "" for fluke in flukes]
+    scores = catalogue.compared(sides).hidden(scores, -np.inf)
     return [_answer(catalogue, fluke, row, top) for fluke, row in zip(flukes, scores, strict=True)]
 
 
 def _answer(catalogue: Catalogue, fluke: Fluke, scores: np.ndarray, top: int) -> Answer:
-    """scores: (m,) float32, pair scores of the fluke with the known photos."""
+    """scores: (m,) float32, pair scores of the fluke with the known photos, -inf for those not compared."""
     known = catalogue.known
     candidates = []
     for code, column in known.top(scores, top):
         score = float(scores[column])
+        if score == -np.inf:
+            break
         probability = float(catalogue.same(scores[column]))
         candidates.append(
             Candidate(known.identities[code], known.photos[column], score, probability)

@@ -58,16 +58,23 @@ def pairs_of(
     """Calibration pairs of held-out photos.
 
     scores: (n, m) pair scores of `photos` (n stems) against the known photos, 0 for a photo against
-    itself; identity_of: stem -> identity of `photos`.
+    itself, -inf for photos that cannot be compared, which do not count; identity_of: stem -> identity of
+    `photos`. A photo of a known whale that has no comparable photo counts as one of a new whale.
     """
     best = known.best(scores)
     order = np.argsort(-best, axis=1, kind="stable")[:, :FITTED_IDENTITIES]
     truth = np.array([identity_of[name] for name in photos])
+    own = [known.code_of.get(identity) for identity in truth.tolist()]
+    unseen = [code is not None and best[row, code] == -np.inf for row, code in enumerate(own)]
+    ranked = np.take_along_axis(best, order, axis=1)
+    compared = ranked > -np.inf
+    highest = best.max(axis=1)
+    some = highest > -np.inf
     return CalibrationPairs(
-        np.take_along_axis(best, order, axis=1).ravel(),
-        (np.array(known.identities)[order] == truth[:, None]).ravel(),
-        best.max(axis=1),
-        truth == NEW_WHALE,
+        ranked[compared],
+        (np.array(known.identities)[order] == truth[:, None])[compared],
+        highest[some],
+        ((truth == NEW_WHALE) | np.array(unseen, bool))[some],
     )
 
 
