@@ -1026,7 +1026,6 @@ def test_large_pairs_names_and_a_reload_in_a_browser(served, browser, root):
     reader = Reader(browser, served())
     reader.until(("title", "Photo 1"))
     reader.press("p")
-    browser.save_screenshot("/tmp/pair.png")
     boxes = "return [...document.querySelectorAll('.pane')].map(p => p.getBoundingClientRect())"
     sizes = [(box["width"], box["height"]) for box in browser.execute_script(boxes)]
     width, height = browser.execute_script("return [innerWidth, innerHeight]")
