@@ -46,7 +46,7 @@ from whales.photos.crops import read_crop
 from whales.photos.photos import read_photo
 from whales.scores import calibration
 from whales.scores.best_photos import Candidate, KnownPhotos
-from whales.scores.calibration import CalibrationPairs, Curve, cross_fitted, fit_curve, reliability
+from whales.scores.calibration import Curve, reliability
 from whales.scores.head import HeadWeights
 from whales.scores.pair_scores import gallery_scorer, score_matrix
 from whales.stages.options import RunOptions
@@ -56,20 +56,6 @@ BOX = (6, 4, 90, 44)
 
 
 # --- calibration ----------------------------------------------------------------------------------
-
-
-def test_a_curve_has_the_steps_of_isotonic_regression():
-    # By hand: 1, 0 at .2 and .3 break the order and are pooled to 1/2.
-    curve = fit_curve(np.array([0.4, 0.1, 0.3, 0.2]), np.array([True, False, False, True]))
-    np.testing.assert_allclose(curve(np.array([0.1, 0.2, 0.25, 0.3, 0.4])), [0, 0.5, 0.5, 0.5, 1])
-    np.testing.assert_allclose(curve(np.array([0.15, -3.0, 3.0])), [0.25, 0, 1])
-
-
-def test_a_falling_curve_and_one_kind_of_answer_alone():
-    falling = fit_curve(np.array([0.1, 0.2, 0.3]), np.array([True, False, False]), rising=False)
-    np.testing.assert_allclose(falling(np.array([0.0, 0.1, 0.2, 0.9])), [1, 1, 0, 0])
-    never = fit_curve(np.array([0.1, 0.6]), np.array([False, False]))
-    np.testing.assert_allclose(never(np.array([0.0, 0.5, 1.0])), 0)
 
 
 def test_reliability_bins_by_hand():
@@ -104,18 +90,6 @@ def test_held_out_scores_blend_only_what_held_a_photo_out():
         [(0.3 * 0.8 + 0.4 * 0.5) / 0.7, (0.3 * 1 + 0.4 * 0.5) / 0.7, (0.3 * 1.2 + 0.4 * 0.5) / 0.7],
     ]
     np.testing.assert_allclose(found, expected, rtol=1e-6)
-
-
-def test_each_part_is_judged_by_the_curves_of_the_others():
-    one = [0.2, 0.8], [False, True], [0.8, 0.3], [False, True]
-    two = [0.3, 0.9, 0.9, 0.1], [False, True, False, False], [0.9, 0.55], [False, True]
-    parts = [CalibrationPairs(*map(np.array, part)) for part in (one, two)]
-    same, new = cross_fitted(parts)
-    # From `one` the line .2 -> 0, .8 -> 1; from `two` .1 and .3 -> 0, .9 -> 1/2.
-    expected = [(0, 0, 2), (1 / 6, 0, 1), (5 / 12, 1, 1), (1, 0.5, 2)]
-    np.testing.assert_allclose(same, expected, atol=1e-12)
-    # New whales: from `one` .3 -> 1, .8 -> 0; from `two` .55 -> 1, .9 -> 0.
-    np.testing.assert_allclose(new, [(0, 0, 1), (2 / 7, 0, 1), (0.5, 1, 1), (1, 1, 1)], atol=1e-12)
 
 
 def test_calibration_pairs_are_the_best_identities_and_whether_they_are_right(monkeypatch):

@@ -31,6 +31,7 @@ from whales.nets.net import Net
 from whales.scores.best_photos import KnownPhotos, own_columns, zero_own
 from whales.scores.calibration import (
     FITTED_IDENTITIES,
+    NO_CURVE,
     CalibrationPairs,
     Curve,
     fit_curves,
@@ -260,20 +261,29 @@ def _curves(
         for judge in judges
         for fold in judge.folds
     ]
-    stamp = text_digest([FITTED_IDENTITIES, known.photos, photos, nets])
+    stamp = text_digest(["venn-abers", FITTED_IDENTITIES, known.photos, photos, nets])
     path = options.workspace.file("calibration")
     stored = {} if options.force else read_arrays(path, stamp)
     if stored:
-        same = Curve(stored["same_x"], stored["same_y"])
-        return same, Curve(stored["new_x"], stored["new_y"])
+        same, new = (
+            Curve(stored[f"{kind}_x"], stored[f"{kind}_y"], *map(int, stored[f"{kind}_photos"]))
+            for kind in ("same", "new")
+        )
+        return same, new
     if not held_out:
-        log("no valid photo has a box: scores are given as probabilities")
-        ends = np.array([0.0, 1.0])
-        return Curve(ends, ends), Curve(ends, ends[::-1])
+        return NO_CURVE, NO_CURVE
     log(f"calibration: scores of {len(held_out)} valid photos")
     pairs = calibration_pairs(judges, known, held_out, identity_of)
     same, new = fit_curves(pairs)
-    write_arrays(path, stamp, same_x=same[0], same_y=same[1], new_x=new[0], new_y=new[1])
+    arrays = {}
+    for kind, curve in (("same", same), ("new", new)):
+        photos_told = np.array([curve.photos, curve.came_true])
+        arrays |= {
+            f"{kind}_x": curve.scores,
+            f"{kind}_y": curve.probabilities,
+            f"{kind}_photos": photos_told,
+        }
+    write_arrays(path, stamp, **arrays)
     return same, new
 
 

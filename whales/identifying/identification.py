@@ -37,11 +37,11 @@ class Answer(NamedTuple):
     """Who a fluke may be.
 
     new: probability of none of the known whales; candidates: best first, each with photo, score and
-    probability.
+    probability. A probability is None where the validation photos tell nothing of it.
     """
 
     fluke: Fluke
-    new: float
+    new: float | None
     candidates: list[Candidate]
 
 
@@ -191,8 +191,8 @@ def _answer(catalogue: Catalogue, fluke: Fluke, scores: np.ndarray, top: int) ->
     candidates = []
     for code, column in known.top(scores, top):
         score = float(scores[column])
-        probability = float(catalogue.same(scores[column]))
+        probability = catalogue.same.of(score)
         candidates.append(
             Candidate(known.identities[code], known.photos[column], score, probability)
         )
-    return Answer(fluke, float(catalogue.new(scores.max())), candidates)
+    return Answer(fluke, catalogue.new.of(float(scores.max())), candidates)

@@ -20,6 +20,7 @@ from whales.files.workspace import Workspace
 from whales.identifying.identification import Answer, Fluke
 from whales.photos.thumbnails import thumbnail
 from whales.scores.best_photos import Candidate
+from whales.scores.calibration import in_words
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,7 +32,8 @@ class Row(NamedTuple):
 
     query: path of the photo; fluke: number among those of its photo, from 1; x1 to y2: its box in pixels
     of the photo held upright, None for the whole frame; new_whale: probability of none of the known;
-    rank: from 1; probability, score: of the identity; photo: file name of the known photo most like it;
+    rank: from 1; probability, score: of the identity; photo: file name of the known photo most like it; a
+    probability is None where validation photos tell nothing of it;
     content: digest of the query's file, by which the review knows it again; name: that people gave the
     identity, where the work root had to write it otherwise.
     """
@@ -42,10 +44,10 @@ class Row(NamedTuple):
     y1: float | None
     x2: float | None
     y2: float | None
-    new_whale: float
+    new_whale: float | None
     rank: int
     identity: str
-    probability: float
+    probability: float | None
     score: float
     photo: str
     content: str
@@ -95,12 +97,12 @@ def show(
     # Text, since brackets in a plain string would be read as markup; a path is one line, to be copied.
     head = Text(f"{shown(str(fluke.photo))} #{fluke.number}: {used_part(fluke)}")
     console.print(head, soft_wrap=True)
-    console.print(Text(f"probability of a new whale: {answer.new:.2f}"))
+    console.print(Text(f"probability of a new whale: {in_words(answer.new)}"))
     grid = Table()
     for name in ("rank", "identity", "probability", "score", "photo"):
         grid.add_column(name, justify="left" if name in ("identity", "photo") else "right")
     for rank, candidate in enumerate(answer.candidates, 1):
-        numbers = f"{candidate.probability:.2f}", f"{candidate.score:.4f}"
+        numbers = in_words(candidate.probability), f"{candidate.score:.4f}"
         name = names.get(candidate.identity, candidate.identity)
         cells = str(rank), name, *numbers, with_jpg(candidate.photo)
         grid.add_row(*map(Text, map(shown, cells)))
@@ -153,7 +155,7 @@ def _cells(row: Row) -> list[object]:
     for name in _CORNERS:
         cells[name] = "" if cells[name] is None else f"{cells[name]:g}"
     for name in ("new_whale", "probability", "score"):
-        cells[name] = f"{cells[name]:.6f}"
+        cells[name] = "" if cells[name] is None else f"{cells[name]:.6f}"
     return list(cells.values())
 
 
@@ -175,7 +177,7 @@ def _section(
 ) -> str:
     fluke = answer.fluke
     caption = f"<b>{escape(fluke.photo.name)}</b> #{fluke.number}<br>{used_part(fluke)}"
-    caption += f"<br>new whale: {answer.new:.0%}{_bar(answer.new)}"
+    caption += f"<br>new whale: {in_words(answer.new, percent=True)}{_bar(answer.new)}"
     view = image(fluke.view, fluke.photo.name)
     query = f'<figure class="query">{view}<figcaption>{caption}</figcaption></figure>'
     candidates = [
@@ -194,7 +196,7 @@ def _candidate(
 ) -> str:
     identity = names.get(candidate.identity, candidate.identity)
     probability = candidate.probability
-    caption = f"{rank}. <b>{escape(identity)}</b> {probability:.0%}{_bar(probability)}"
+    caption = f"{rank}. <b>{escape(identity)}</b> {in_words(probability, percent=True)}{_bar(probability)}"
     caption += f"score {candidate.score:.4f}, {escape(with_jpg(candidate.photo))}"
     try:
         view = image(thumbnail(workspace, boxes, candidate.photo), identity)
@@ -204,5 +206,5 @@ def _candidate(
     return f"<figure>{view}<figcaption>{caption}</figcaption></figure>"
 
 
-def _bar(share: float) -> str:
-    return f'<div class="bar"><i style="width:{share:.0%}"></i></div>'
+def _bar(share: float | None) -> str:
+    return "<br>" if share is None else f'<div class="bar"><i style="width:{share:.0%}"></i></div>'
