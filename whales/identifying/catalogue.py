@@ -24,10 +24,11 @@ from whales.base.progress import progress_bar
 from whales.files.boxes import Box
 from whales.files.dataset import known_photos, load_boxes, training_identities
 from whales.files.digests import text_digest
-from whales.files.folds import FOLDS, checked_fold
+from whales.files.folds import checked_fold
 from whales.files.trained import require_trained_shape
 from whales.files.workspace import Workspace, require
 from whales.nets.net import Net
+from whales.scores.basis import NO_BASIS, Basis, TrainedNet, basis_of, weights_of
 from whales.scores.best_photos import KnownPhotos, own_columns, zero_own
 from whales.scores.calibration import (
     FITTED_IDENTITIES,
@@ -48,13 +49,6 @@ if TYPE_CHECKING:
 
 # Rows of scores that are dense at a time.
 _ROWS = 256
-
-
-class TrainedNet(NamedTuple):
-    """A net, and its weight files by fold."""
-
-    net: Net
-    files: dict[int, Path]
 
 
 class FoldNet(NamedTuple):
@@ -115,7 +109,7 @@ class Catalogue:
 
     boxes: stem -> (x1, y1, x2, y2) in pixels; anisotropy: width : height of crops; same: score of an
     identity (that of its best photo) -> probability that the query shows it; new: best score of all ->
-    probability that the query shows none of the known whales.
+    probability that the query shows none of the known whales; basis: of all answers.
     """
 
     known: KnownPhotos
@@ -124,6 +118,7 @@ class Catalogue:
     judges: list[Judge]
     same: Curve
     new: Curve
+    basis: Basis = NO_BASIS
 
     def scores(self, crops: dict[int, np.ndarray]) -> np.ndarray:
         """Blended scores of queries with the known photos, (n, m) float32 in [0, 1].
@@ -138,19 +133,14 @@ class Catalogue:
 def trained(
     workspace: Workspace, nets: Sequence[Net], folds: Sequence[int] = ()
 ) -> list[TrainedNet]:
-    """The nets that have weights, named in the log; folds: of each net these alone, none for all.
+    """The nets that have weights; the log names those without. folds: of each these alone, none for all.
 
     `UserError` where there are none, or the root's settings have changed since they were trained.
     """
     require_trained_shape(workspace)
     with_files, makers = [], []
     for net in nets:
-        files: dict[int, Path] = {}
-        for fold in folds or range(FOLDS):
-            try:
-                files[fold] = net.weights.find(workspace.file(f"models_{net.name}"), fold)
-            except UserError:
-                continue
+        files = weights_of(workspace, net, folds)
         makers.append(f"{net.weights.maker(0)} (and the stages before it)")
         if files:
             with_files.append(TrainedNet(net, files))
@@ -159,9 +149,9 @@ def trained(
         raise UserError(
             f"no net has weights{chosen} in {workspace.root}; run {', or '.join(makers)}"
         )
-    present = [f"{net.name} (folds {', '.join(map(str, files))})" for net, files in with_files]
-    absent = [net.name for net in nets if net not in [other for other, _ in with_files]]
-    log(f"nets: {', '.join(present)}" + (f"; no weights of {', '.join(absent)}" if absent else ""))
+    absent = [net.title for net in nets if net not in [other for other, _ in with_files]]
+    if absent:
+        log(f"no weights of {', '.join(absent)}")
     return with_files
 
 
@@ -210,7 +200,9 @@ def open_catalogue(options: RunOptions, nets: Sequence[TrainedNet]) -> Catalogue
         log(f"loaded {net.name}, {len(folds)} folds, in {time.monotonic() - begin:.1f} s")
     columns = KnownPhotos(known, identity_of)
     curves = _curves(options, judges, columns, identity_of, prints)
-    return Catalogue(columns, boxes, workspace.settings.anisotropy, judges, *curves)
+    basis = basis_of(nets, *curves)
+    log(*basis.notes())
+    return Catalogue(columns, boxes, workspace.settings.anisotropy, judges, *curves, basis)
 
 
 def _held_out_photos(

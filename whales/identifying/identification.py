@@ -19,6 +19,7 @@ from whales.photos import thumbnails
 from whales.photos.crops import crop_window, cut
 from whales.photos.photo_folders import no_photo_in, photos_below
 from whales.photos.photos import photo_size, read_photo
+from whales.scores.basis import NO_BASIS, Basis
 from whales.scores.best_photos import Candidate
 
 
@@ -37,12 +38,14 @@ class Answer(NamedTuple):
     """Who a fluke may be.
 
     new: probability of none of the known whales; candidates: best first, each with photo, score and
-    probability. A probability is None where the validation photos tell nothing of it.
+    probability; basis: what all that rests on. A probability is None where the validation photos tell
+    nothing of it.
     """
 
     fluke: Fluke
     new: float | None
     candidates: list[Candidate]
+    basis: Basis = NO_BASIS
 
 
 def photo_files(paths: Iterable[Path]) -> tuple[list[Path], list[str]]:
@@ -195,4 +198,5 @@ def _answer(catalogue: Catalogue, fluke: Fluke, scores: np.ndarray, top: int) ->
         candidates.append(
             Candidate(known.identities[code], known.photos[column], score, probability)
         )
-    return Answer(fluke, catalogue.new.of(float(scores.max())), candidates)
+    new = catalogue.new.of(float(scores.max()))
+    return Answer(fluke, new, candidates, catalogue.basis)

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 from whales.files.boxes import Box
 from whales.files.import_table import written_names
 from whales.identifying import identification, result_page
-from whales.identifying.catalogue import Catalogue, TrainedNet, open_catalogue, trained
+from whales.identifying.catalogue import Catalogue, open_catalogue, trained
 from whales.identifying.identification import Answer
 from whales.identifying.result_page import Row
 from whales.nets.net import Net
+from whales.scores.basis import TrainedNet
 from whales.stages.options import RunOptions
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from whales.base.console import log
 from whales.base.errors import UserError, shown
 from whales.base.tables import csv_text, for_spreadsheets
-from whales.base.web_page import image, page
+from whales.base.web_page import image, page, warned
 from whales.base.writing import write_text
 from whales.files.boxes import Box
 from whales.files.import_table import written_names
@@ -35,7 +35,7 @@ class Row(NamedTuple):
     rank: from 1; probability, score: of the identity; photo: file name of the known photo most like it; a
     probability is None where validation photos tell nothing of it;
     content: digest of the query's file, by which the review knows it again; name: that people gave the
-    identity, where the work root had to write it otherwise.
+    identity, where the work root had to write it otherwise; nets to warning: of the answer's `Basis`.
     """
 
     query: str
@@ -52,9 +52,14 @@ class Row(NamedTuple):
     photo: str
     content: str
     name: str
+    nets: str = ""
+    taught_on: str = ""
+    validation_photos: int | None = None
+    warning: str = ""
 
 
 COLUMNS = Row._fields
+FORMER_COLUMNS = COLUMNS[: COLUMNS.index("nets")]  # of earlier tables
 NO_NAMES: Mapping[str, str] = MappingProxyType({})
 _CORNERS = ("x1", "y1", "x2", "y2")
 
@@ -64,6 +69,7 @@ known ones); those of one photo need not add up to 1."""
 _STYLE = """
 section { display: flex; flex-wrap: wrap; gap: 1rem; padding: 1rem 0; border-top: 1px solid #ccd3da; }
 section figure { width: 172px; }
+section .warning { flex: 1 1 100%; margin: 0; }
 section .query { width: 280px; }
 .candidates { display: flex; flex-wrap: wrap; gap: .75rem; flex: 1 1 17rem; }
 .bar { height: 4px; background: #e3e7eb; }
@@ -97,6 +103,8 @@ def show(
     # Text, since brackets in a plain string would be read as markup; a path is one line, to be copied.
     head = Text(f"{shown(str(fluke.photo))} #{fluke.number}: {used_part(fluke)}")
     console.print(head, soft_wrap=True)
+    if answer.basis.warning:
+        console.print(Text(f"WARNING: {answer.basis.warning}", "bold red"), soft_wrap=True)
     console.print(Text(f"probability of a new whale: {in_words(answer.new)}"))
     grid = Table()
     for name in ("rank", "identity", "probability", "score", "photo"):
@@ -119,12 +127,13 @@ def rows(answers: Iterable[Answer], names: Mapping[str, str] = NO_NAMES) -> list
 
 
 def _row(answer: Answer, rank: int, candidate: Candidate, names: Mapping[str, str]) -> Row:
-    fluke = answer.fluke
+    fluke, basis = answer.fluke, answer.basis
     x1, y1, x2, y2 = (None,) * 4 if fluke.box is None else fluke.box
     return Row(
         str(fluke.photo), fluke.number, x1, y1, x2, y2, answer.new,
         rank, candidate.identity, candidate.probability, candidate.score, with_jpg(candidate.photo),
         fluke.content, names.get(candidate.identity, candidate.identity),
+        basis.nets, basis.taught_on, basis.validation_photos, basis.warning,
     )  # fmt: skip
 
 
@@ -156,6 +165,8 @@ def _cells(row: Row) -> list[object]:
         cells[name] = "" if cells[name] is None else f"{cells[name]:g}"
     for name in ("new_whale", "probability", "score"):
         cells[name] = "" if cells[name] is None else f"{cells[name]:.6f}"
+    if row.validation_photos is None:
+        cells["validation_photos"] = ""
     return list(cells.values())
 
 
@@ -168,7 +179,9 @@ def write_html(
     """
     names = written_names(workspace)
     sections = [_section(answer, workspace, boxes, names) for answer in answers]
-    body = f"<h1>{_TITLE}</h1>\n<p>{_NOTE}</p>\n" + "\n".join(sections)
+    notes = dict.fromkeys(text for answer in answers for text in answer.basis.notes())
+    told = "".join(f"<p>{escape(text)}</p>\n" for text in (*notes, _NOTE))
+    body = f"<h1>{_TITLE}</h1>\n{told}" + "\n".join(sections)
     write_text(path, page(_TITLE, body, _STYLE))
 
 
@@ -184,7 +197,8 @@ def _section(
         _candidate(rank, candidate, workspace, boxes, names)
         for rank, candidate in enumerate(answer.candidates, 1)
     ]
-    return f'<section>{query}<div class="candidates">{"".join(candidates)}</div></section>'
+    warning = warned(answer.basis.warning)
+    return f'<section>{warning}{query}<div class="candidates">{"".join(candidates)}</div></section>'
 
 
 def _candidate(

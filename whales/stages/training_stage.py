@@ -21,6 +21,7 @@ from whales.files.stamps import Description
 from whales.files.trained import remember_training, require_trained_shape
 from whales.files.workspace import Workspace, require
 from whales.nets.net import WEIGHTS_SUFFIX, BestOf, Net
+from whales.nets.teaching import lesson, teaching_after
 from whales.stages.job import Job
 from whales.stages.memory import require_memory
 from whales.stages.options import (
@@ -327,6 +328,7 @@ def train(
             history_csv=ws.file("history", stage=key),
             description=_of_plan(job, plan, part, start),
             tensorboard=ws.file("tensorboard", stage=key) if options.tensorboard else None,
+            taught=teaching_after(start, lesson(ws, data.train)),
         )
         log(
             f"{job.name}: {len(data.train)} photos of {len(set(data.train.values()))} identities, "

@@ -1,6 +1,6 @@
 // The page: asks the server, shows what it says, and sends what a person decides.
 
-import { ACTIONS, actionOf, nextAfter, panBy, zoomAt } from "./logic.mjs";
+import { ACTIONS, actionOf, nextAfter, panBy, shareText, zoomAt } from "./logic.mjs";
 
 const MARKS = { "": "", same: "✓", new: "✦", skip: "–", conflict: "≠" };
 const WORDS = { same: "same", new: "new individual", skip: "skipped", conflict: "people differ" };
@@ -133,9 +133,9 @@ function figure(one, place, chosen) {
   button.setAttribute("aria-label", `Same whale as candidate ${place}`);
   if (place <= 5) button.setAttribute("aria-keyshortcuts", String(place));
   button.addEventListener("click", () => decide("same", place));
-  const numbersOf = [["probability", one.probability, 2], ["score", one.score, 4]];
+  const numbersOf = [["probability", one.probability, shareText], ["score", one.score, (value) => value.toFixed(4)]];
   const values = numbersOf.filter(([, value]) => value !== null);
-  const told = values.map(([word, value, digits]) => `${word} ${value.toFixed(digits)}`).join(", ");
+  const told = values.map(([word, value, text]) => `${word} ${text(value)}`).join(", ");
   const label = make("p", { className: "label", textContent: `${one.identity}, ${told}, ${one.photo}` });
   const caption = make("figcaption", {}, button, ` ${name}`, label);
   const made = make("figure", { className: chosen ? "chosen" : "" }, pane(one.views, name), caption);
@@ -146,7 +146,7 @@ function render(query) {
   shown = query;
   element("title").textContent = `Photo ${query.number}`;
   element("query-photo").replaceChildren(pane(query.views, "Query"));
-  const fresh = query.new === null ? "" : `, probability of a new whale ${query.new.toFixed(2)}`;
+  const fresh = query.new === null ? "" : `, probability of a new whale ${shareText(query.new)}`;
   element("query-label").textContent = query.name + fresh;
   const words = query.decided.map(({ who, decision, identity }) => {
     const named = make("span", { className: "label", textContent: identity ? ` as ${identity}` : "" });
