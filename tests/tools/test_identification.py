@@ -45,6 +45,7 @@ from whales.identifying.result_page import COLUMNS, show, write_csv, write_html
 from whales.photos.crops import read_crop
 from whales.photos.photos import read_photo
 from whales.scores import calibration
+from whales.scores.basis import Basis
 from whales.scores.best_photos import Candidate, KnownPhotos
 from whales.scores.calibration import Curve, reliability
 from whales.scores.head import HeadWeights
@@ -319,8 +320,8 @@ def test_the_csv_has_a_row_for_each_query_fluke_and_rank(told, tmp_path):
     assert rows[0] == list(COLUMNS)
     first = ["a & b.jpg", "2", "1", "2", "30", "40", "0.250000"]
     assert rows[1:] == [
-        [*first, "1", "w_<1>", "0.750000", "0.900000", "k1.jpg", "", "Zoë 1"],
-        [*first, "2", "w_[2]", "0.125000", "0.400000", "k2.jpg", "", "w_[2]"],
+        [*first, "1", "w_<1>", "0.750000", "0.900000", "k1.jpg", "", "Zoë 1", *[""] * 4],
+        [*first, "2", "w_[2]", "0.125000", "0.400000", "k2.jpg", "", "w_[2]", *[""] * 4],
         [
             "c.jpg",
             "1",
@@ -336,8 +337,35 @@ def test_the_csv_has_a_row_for_each_query_fluke_and_rank(told, tmp_path):
             "k1.jpg",
             "",
             "Zoë 1",
+            *[""] * 4,
         ],
     ]
+
+
+BASIS = Basis(
+    "the net", "30 generated photos", 12, "It rests on 12 photos.", "It knows <no> whale."
+)
+
+
+def test_what_answers_rest_on_is_said_with_each(told, tmp_path, capsys):
+    answers = [answer._replace(basis=BASIS) for answer in told[1]]
+    answers[0] = answers[0]._replace(new=None)
+    write_csv(tmp_path / "rows.csv", answers)
+    rows = list(csv.DictReader((tmp_path / "rows.csv").read_text("utf-8-sig").splitlines()))
+    names = "nets", "taught_on", "validation_photos", "warning"
+    said = ["the net", "30 generated photos", "12", "It knows <no> whale."]
+    assert [[row[name] for name in names] for row in rows] == [said] * 3
+    assert [row["new_whale"] for row in rows] == ["", "", "0.500000"]
+    write_html(tmp_path / "page.html", answers, told[0], {"k1": BOX, "k2": BOX})
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    page = Page(text).text
+    assert text.count('<p class="warning" role="alert">It knows &lt;no&gt; whale.</p>') == 2
+    for part in ("Nets: the net.", "Taught on 30 generated photos.", "It rests on 12 photos."):
+        assert page.count(part) == 1
+    assert "new whale: no information" in page
+    for answer in answers:
+        show(answer)
+    assert capsys.readouterr().out.count("WARNING: It knows <no> whale.") == 2
 
 
 class Page(html.parser.HTMLParser):
@@ -472,7 +500,9 @@ def test_the_command_from_photo_to_rows(root, script, tmp_path, capsys):
     given = ("--box", "6,4,90,44", "--top", "9", "--csv", out, "--html", page, "--why", why)
     script("tools/identify.py").main([*map(str, (tmp_path / "query.jpg", *given)), *SMOKE])
     told = capsys.readouterr().out
-    assert "nets: v5 (folds 0, 2); no weights of v6, kernel" in told
+    assert "no weights of SE-ResNeXt50 (v6), kernel net\n" in told
+    assert "Nets: DenseNet121 (v5), folds 0, 2.\nTaught on photos that are not known.\n" in told
+    assert "Probabilities rest on 5 validation photos, 2 of them of new whales" in told
     boxes = load(root / "modified_data/p2bb_averaged_v1.pkl")
     known = [name for name, who in IDENTITY_OF.items() if who != "new_whale"]
     crops = [read_crop(root / f"data/train/{name}.jpg", boxes[name], SIZE) for name in known]

@@ -25,6 +25,9 @@ a:focus-visible, summary:focus-visible, select:focus-visible, input:focus-visibl
 caption { text-align: left; font-weight: 600; padding: .4rem 0; white-space: nowrap; }
 summary { cursor: pointer; padding: .4rem 0; }
 th, td { padding: .2rem .6rem; border-bottom: 1px solid #b5bec7; text-align: right; white-space: nowrap; }
+th { white-space: normal; vertical-align: bottom; }
+td.text { white-space: normal; max-width: 18rem; }
+.sentence { font-size: 1.25rem; }
 th:first-child, td:first-child, th.text, td.text { text-align: left; }
 .note { max-width: 60rem; color: #33424f; } .absent { background: #fff3d6; padding: .5rem .8rem; }
 .warning { background: #9c1c00; color: #fff; font-weight: 600; padding: .5rem .8rem; }
