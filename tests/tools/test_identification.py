@@ -428,6 +428,15 @@ def test_the_terminal_shows_every_row(told, capsys):
     ]
 
 
+def test_names_are_whole_through_a_pipe(told, capsys, monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    name = "a_long_name_" * 12 + "end"
+    long = Candidate("w_1", name, 0.9, 0.75)
+    show(told[1][0]._replace(candidates=[long]), names={"w_1": name})
+    lines = capsys.readouterr().out.splitlines()
+    assert sum(f"│ {name} " in line and f" {name}.jpg │" in line for line in lines) == 1
+
+
 # --- where two flukes agree -----------------------------------------------------------------------
 
 

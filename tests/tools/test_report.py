@@ -606,7 +606,7 @@ def test_without_true_answers_valid_photos_are_shown(root, tmp_path):
     assert f"{len(held.queries)} of {len(held.queries)} queries" in shown
     assert "Valid photos of the folds" in shown
     assert "test_labels.csv" in section(text, "results")
-    assert row(section(text, "results"), "v5", "fold 0", "4")
+    assert row(section(text, "results"), "DenseNet121 (v5)", "fold 0", "4 *")
     assert "ensemble, test" not in section(text, "scores")
     assert "Post-processing swapped" in section(text, "post-processing")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
-from whales.base.console import log
+from whales.base.console import log, table_console
 from whales.base.errors import UserError, shown
 from whales.base.tables import csv_text, for_spreadsheets
 from whales.base.web_page import image, page, warned
@@ -94,12 +94,11 @@ def show(
 
     names: here and below, of `written_names`: what identities are called where people read them.
     """
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     fluke = answer.fluke
-    console = console or Console()
+    console = console or table_console()
     # Text, since brackets in a plain string would be read as markup; a path is one line, to be copied.
     head = Text(f"{shown(str(fluke.photo))} #{fluke.number}: {used_part(fluke)}")
     console.print(head, soft_wrap=True)
