@@ -5,6 +5,7 @@ import csv
 import html.parser
 import json
 import os
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -538,6 +539,18 @@ def test_the_command_from_photo_to_rows(root, script, tmp_path, capsys):
     assert probabilities == sorted(probabilities, reverse=True)
     assert len(Page(page.read_text()).images) == 4
     assert read_photo(why / "query_fluke_1.png").shape[2] == 3
+
+
+@pytest.mark.slow
+def test_nothing_but_errors_reaches_stderr(trained_root, run_python, repository, tmp_path):
+    """A process of its own: TensorFlow says a dozen lines of itself when it is loaded."""
+    draw(tmp_path / "query.jpg", 99)
+    command = repository / "tools/identify.py", tmp_path / "query.jpg", "--box", "6,4,90,44", *SMOKE
+    done = run_python(*command, WHALES_ROOT=str(trained_root))
+    assert done.returncode == 0, done.stderr
+    assert "Nets: DenseNet121 (v5), folds 0, 2." in done.stdout
+    lines = re.split("[\r\n]+", done.stderr.strip())
+    assert all(line == "" or "%|" in line for line in lines), done.stderr  # bars of progress
 
 
 def opened(root, **changes):

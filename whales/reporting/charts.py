@@ -67,10 +67,10 @@ def _mark(axis: Axes, marks: Mapping[str, float]) -> None:
     """Upright lines, each with its name in a row of its own above the drawing: they may be close together."""
     low, high = axis.get_xlim()
     for row, (name, x) in enumerate(sorted(marks.items(), key=lambda mark: mark[1])):
-        top, place = 1.03 + 0.075 * row, axis.get_xaxis_transform()
+        top, place = 1.06 + 0.085 * row, axis.get_xaxis_transform()
         axis.plot([x, x], [0, top], color="#14202b", linewidth=1, transform=place, clip_on=False)
         side = "right" if x > (low + high) / 2 else "left"
-        axis.text(x, top, f" {_plain(name)} ", transform=place, va="center", ha=side, fontsize=8)
+        axis.text(x, top, f" {_plain(name)} ", transform=place, va="center", ha=side, fontsize=9)
 
 
 def histogram(

@@ -335,9 +335,7 @@ def train(
             f"{plan.size} px, start: {start or 'none'}{devices}"
         )
         if not (data.rows and data.columns):
-            log(
-                "no validation photos: MAP@5 counts as 0, weights are saved at the plan's end alone"
-            )
+            log("no validation photos: MAP@5 counts as 0, weights are saved at the end alone")
         if options.force:
             trainer.set_aside("--force")
         if options.force or not trainer.resume():
