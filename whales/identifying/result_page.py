@@ -62,6 +62,7 @@ COLUMNS = Row._fields
 FORMER_COLUMNS = COLUMNS[: COLUMNS.index("nets")]  # of earlier tables
 NO_NAMES: Mapping[str, str] = MappingProxyType({})
 _CORNERS = ("x1", "y1", "x2", "y2")
+_FLOATS = (*_CORNERS, "new_whale", "probability")
 
 _TITLE = "Who is this whale?"
 _NOTE = """Each probability answers its own question, whether the photo shows this whale (or none of the
@@ -137,11 +138,11 @@ def _row(answer: Answer, rank: int, candidate: Candidate, names: Mapping[str, st
 
 
 def table(answers: Iterable[Answer], names: Mapping[str, str] = NO_NAMES) -> pd.DataFrame:
-    """`rows` as a table, columns as COLUMNS; corners are float64, NaN for the whole frame."""
+    """`rows` as a table, columns as COLUMNS; corners and probabilities are float64, NaN for none."""
     import pandas as pd
 
     found = rows(answers, names)
-    return pd.DataFrame(found, columns=list(COLUMNS)).astype(dict.fromkeys(_CORNERS, float))
+    return pd.DataFrame(found, columns=list(COLUMNS)).astype(dict.fromkeys(_FLOATS, float))
 
 
 def write_csv(
