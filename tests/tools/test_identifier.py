@@ -57,7 +57,7 @@ def test_it_answers_as_the_command_does(root, photos, tmp_path, monkeypatch, cap
     ]  # fmt: skip
     assert isinstance(rows[0], Row)
     assert (rows[0].x1, table.x1.dtype) == (None, np.float64)
-    assert "flukes compared" not in capsys.readouterr().out.split("nets:")[-1]
+    assert "flukes compared" not in capsys.readouterr().out.split("Nets:")[-1]
 
 
 def test_files_folders_and_a_single_path(root, photos):
