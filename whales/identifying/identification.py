@@ -20,6 +20,7 @@ from whales.photos import thumbnails
 from whales.photos.crops import crop_window, cut
 from whales.photos.photo_folders import no_photo_in, photos_below
 from whales.photos.photos import photo_size, read_photo
+from whales.scores.basis import NO_BASIS, Basis
 from whales.scores.best_photos import Candidate
 
 NO_QUERY_SIDES: Mapping[Path, str] = MappingProxyType({})
@@ -41,12 +42,14 @@ class Answer(NamedTuple):
     """Who a fluke may be.
 
     new: probability of none of the known whales; candidates: best first, each with photo, score and
-    probability.
+    probability; basis: what all that rests on. A probability is None where the validation photos tell
+    nothing of it.
     """
 
     fluke: Fluke
-    new: float
+    new: float | None
     candidates: list[Candidate]
+    basis: Basis = NO_BASIS
 
 
 def photo_files(paths: Iterable[Path]) -> tuple[list[Path], list[str]]:
@@ -214,8 +217,9 @@ def _answer(catalogue: Catalogue, fluke: Fluke, scores: np.ndarray, top: int) ->
         score = float(scores[column])
         if score == -np.inf:
             break
-        probability = float(catalogue.same(scores[column]))
+        probability = catalogue.same.of(score)
         candidates.append(
             Candidate(known.identities[code], known.photos[column], score, probability)
         )
-    return Answer(fluke, float(catalogue.new(scores.max())), candidates)
+    new = catalogue.new.of(float(scores.max()))
+    return Answer(fluke, new, candidates, catalogue.basis)
