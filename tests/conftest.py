@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
+# What a stage refuses must not depend on the memory that other programs leave free.
+os.environ["WHALES_MEMORY_GB"] = "64"
 
 import numpy as np
 import pytest

@@ -36,6 +36,24 @@ def test_folding_changes_no_feature(net):
         np.testing.assert_allclose(compute(photos), expected, rtol=1e-4, atol=1e-5 * expected.max())
 
 
+COMPARED = """
+import numpy as np
+from siamese_net_v6_se_resnext.a00_net_v6 import NET
+from whales.nets.inference import folded
+branch = NET.network(64, None, "smoke").branch
+photos = np.random.default_rng(0).normal(size=(2, 64, 64, 3)).astype(np.float32)
+expected = branch.predict_on_batch(photos)
+np.testing.assert_allclose(folded(branch)(photos), expected, rtol=1e-3, atol=1e-4 * expected.max())
+"""
+
+
+@pytest.mark.parametrize("onednn", ["0", "1"])
+def test_convolutions_of_groups_on_every_processor(run_python, onednn):
+    """TensorFlow computes with oneDNN or without, by the processor unless it is told."""
+    done = run_python("-c", COMPARED, TF_ENABLE_ONEDNN_OPTS=onednn)
+    assert done.returncode == 0, done.stderr
+
+
 def test_only_what_one_normalization_takes_is_folded():
     import keras
     from keras import layers
