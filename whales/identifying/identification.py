@@ -19,6 +19,7 @@ from whales.photos import thumbnails
 from whales.photos.crops import crop_window, cut
 from whales.photos.photo_folders import no_photo_in, photos_below
 from whales.photos.photos import photo_size, read_photo
+from whales.scores.best_by_blocks import Best
 from whales.scores.best_photos import Candidate
 
 
@@ -179,20 +180,20 @@ def identify(catalogue: Catalogue, flukes: Sequence[Fluke], top: int) -> list[An
     if not flukes:
         return []
     sizes = {judge.size for judge in catalogue.judges}
-    scores = catalogue.scores(
-        {size: np.stack([fluke.crops[size] for fluke in flukes]) for size in sizes}
+    best = catalogue.best(
+        {size: np.stack([fluke.crops[size] for fluke in flukes]) for size in sizes}, top
     )
-    return [_answer(catalogue, fluke, row, top) for fluke, row in zip(flukes, scores, strict=True)]
+    return [_answer(catalogue, fluke, best, row) for row, fluke in enumerate(flukes)]
 
 
-def _answer(catalogue: Catalogue, fluke: Fluke, scores: np.ndarray, top: int) -> Answer:
-    """scores: (m,) float32, pair scores of the fluke with the known photos."""
-    known = catalogue.known
-    candidates = []
-    for code, column in known.top(scores, top):
-        score = float(scores[column])
-        probability = float(catalogue.same(scores[column]))
+def _answer(catalogue: Catalogue, fluke: Fluke, best: Best, row: int) -> Answer:
+    """row: the fluke's in `best`."""
+    known, candidates = catalogue.known, []
+    for code, column, score in zip(
+        best.codes[row], best.columns[row], best.scores[row], strict=True
+    ):
+        probability = float(catalogue.same(score))
         candidates.append(
-            Candidate(known.identities[code], known.photos[column], score, probability)
+            Candidate(known.identities[code], known.photos[column], float(score), probability)
         )
-    return Answer(fluke, float(catalogue.new(scores.max())), candidates)
+    return Answer(fluke, float(catalogue.new(best.scores[row, 0])), candidates)

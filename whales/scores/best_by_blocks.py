@@ -10,12 +10,13 @@ sorting the whole matrix would give, ties included.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numba
 import numpy as np
 
 from whales.base.compiling import cached_njit
+from whales.scores.best_photos import KnownPhotos
 
 
 class Best:
@@ -93,6 +94,23 @@ def _keep_best(scores, codes, columns, best, groups, photos):
             best[row, last] = score
             groups[row, last] = code
             photos[row, last] = column
+
+
+def best_of_parts(
+    known: KnownPhotos,
+    queries: int,
+    count: int,
+    scores: Iterable[tuple[slice, np.ndarray]],
+) -> Best:
+    """The `count` best identities of each query, or all where fewer are known.
+
+    scores: (queries, k) float32 with each part of the known photos, one part after the other.
+    """
+    best = Best(queries, min(count, len(known.identities)))
+    columns = np.arange(len(known.photos))
+    for part, block in scores:
+        best.add(block, known.codes[part], columns[part])
+    return best
 
 
 def blocks(count: int, size: int) -> Iterator[slice]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from whales.files.labels import NEW_WHALE
+from whales.scores.best_by_blocks import best_of_parts
 from whales.scores.best_photos import KnownPhotos
 
 # So many best identities of each held-out photo go into the curve.
@@ -60,13 +61,22 @@ def pairs_of(
     scores: (n, m) pair scores of `photos` (n stems) against the known photos, 0 for a photo against
     itself; identity_of: stem -> identity of `photos`.
     """
-    best = known.best(scores)
-    order = np.argsort(-best, axis=1, kind="stable")[:, :FITTED_IDENTITIES]
+    return pairs_by_parts([(slice(None), scores)], photos, known, identity_of)
+
+
+def pairs_by_parts(
+    scores: Iterable[tuple[slice, np.ndarray]],
+    photos: Sequence[str],
+    known: KnownPhotos,
+    identity_of: Mapping[str, str],
+) -> CalibrationPairs:
+    """`pairs_of` of scores (n, k) with each part of the known photos, one part after the other."""
+    best = best_of_parts(known, len(photos), FITTED_IDENTITIES, scores)
     truth = np.array([identity_of[name] for name in photos])
     return CalibrationPairs(
-        np.take_along_axis(best, order, axis=1).ravel(),
-        (np.array(known.identities)[order] == truth[:, None]).ravel(),
-        best.max(axis=1),
+        best.scores.ravel(),
+        (np.array(known.identities)[best.codes] == truth[:, None]).ravel(),
+        best.scores[:, 0],
         truth == NEW_WHALE,
     )
 
