@@ -34,13 +34,12 @@ from whales.training.checkpoints import CheckpointClock
 from whales.training.forecast import Forecast
 from whales.training.learner import Batch, Learner
 from whales.training.mining import (
-    HardPairs,
     come_back,
     epoch_pairs,
     keep_costs,
     matches,
     mine_epoch,
-    segments_of,
+    mine_round,
 )
 from whales.training.plan import Block, Plan, in_round
 from whales.training.tensorboard import write_scalars
@@ -296,9 +295,8 @@ class Trainer:
         names = [self.photos[index] for index in order]
         features = branch_features(self.network, self.feed, names, "features")
         head = head_weights(self.network.head)
-        slices = segments_of(self.codes[order], self.plan.segments)
-        scores = [score_matrix(head, features[group], progress="mining") for group in slices]
-        keep_costs(self._costs, HardPairs(scores, self.codes[order], amplitude, self.rng))
+        mined = mine_round(head, features, self.codes[order], self.plan, amplitude, self.rng)
+        keep_costs(self._costs, mined)
         self.progress.mined = True
         self.forecast.mined(time.monotonic() - begin)
         if self._clock.due():
