@@ -568,7 +568,9 @@ def test_features_are_kept_until_what_they_come_from_changes(root, capsys):
     weights[1].write_bytes(former)
     back = opened(root)
     query = {SIZE: np.zeros((1, SIZE, SIZE, 3), np.uint8)}
-    first, back, moved = (next(found.scores(query))[1][0] for found in (first, back, moved))
+    first, back, moved = (
+        next(found.scores(found.features(query)))[1][0] for found in (first, back, moved)
+    )
     np.testing.assert_allclose(first, back, atol=1e-6)
     assert moved[0] != first[0]
     np.testing.assert_array_equal(moved[1:], first[1:])

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 from scipy.optimize import linear_sum_assignment
+from tiny_training import PLANS, finish, history, kill_after, start, tiny_root, weights
 
 from whales.scores.head import HeadWeights
 from whales.scores.pair_scores import score_matrix
@@ -240,3 +241,17 @@ def test_the_method_s_sizes_are_mined_as_the_method_says():
     by_hand = HardPairs([scores], codes, 0.5, rng(1))
     found = mine_round(some_head(6), features, codes, plan, 0.5, rng(1))
     np.testing.assert_array_equal(found.costs[0], by_hand.costs[0])
+
+
+@pytest.mark.slow
+def test_a_killed_training_among_candidates_ends_like_one_left_alone(sample, tmp_path):
+    plans = PLANS.replace("Plan(64, 8, 2,", "Plan(64, 8, 2, most_dense=8, candidates=3,")
+    plans = plans.replace("candidates=3, (temp", "candidates=3, blocks=(temp")
+    alone, killed = (tiny_root(sample, tmp_path / name) for name in ("alone", "killed"))
+    finish(start(alone, plans=plans))
+    kill_after(start(killed, plans=plans), killed, 1)
+    assert "resumed in block" in finish(start(killed, plans=plans))
+    assert weights(killed) == weights(alone)
+    assert history(killed) == history(alone)
+    # 18 photos in two segments of nine: nearly each has a mate among so few.
+    assert all(30 <= int(row["pairs"]) <= 36 for row in history(alone)[:4])

@@ -32,7 +32,7 @@ from whales.files.folds import FOLDS, checked_fold
 from whales.files.trained import require_trained_shape
 from whales.files.workspace import Workspace, require
 from whales.nets.net import Net
-from whales.scores.best_by_blocks import Best, best_of_parts, blocks
+from whales.scores.best_by_blocks import blocks
 from whales.scores.best_photos import KnownPhotos, own_columns, zero_own
 from whales.scores.calibration import (
     FITTED_IDENTITIES,
@@ -58,6 +58,10 @@ _ROWS = 256
 BLOCK = 8192
 # The share of the free memory that known photos may take.
 _SHARE = 0.5
+
+
+# Of each judge, each fold's features of the queries: (n, d) float32.
+QueryFeatures = Sequence[Sequence[np.ndarray]]
 
 
 class TrainedNet(NamedTuple):
@@ -144,23 +148,19 @@ class Catalogue:
     new: Curve
     block: int = sys.maxsize
 
-    def scores(self, crops: dict[int, np.ndarray]) -> Iterator[tuple[slice, np.ndarray]]:
-        """Blended scores of queries, (n, k) float32 in [0, 1], with each part of the known photos in turn.
+    def features(self, crops: Mapping[int, np.ndarray]) -> QueryFeatures:
+        """Features of crops (n, size, size, 3) uint8, by size, for the size of every judge."""
+        return [judge.features(crops[judge.size]) for judge in self.judges]
 
-        crops: photo size -> (n, size, size, 3) uint8, for the size of every judge.
-        """
+    def scores(self, queries: QueryFeatures) -> Iterator[tuple[slice, np.ndarray]]:
+        """Blended scores of queries, (n, k) float32 in [0, 1], with each part of the known photos in turn."""
         shares = sum(judge.net.share for judge in self.judges)
-        features = [judge.features(crops[judge.size]) for judge in self.judges]
         for part in blocks(len(self.known.photos), self.block):
             weighted = [
-                judge.scores(queries, part) * judge.net.share
-                for judge, queries in zip(self.judges, features, strict=True)
+                judge.scores(features, part) * judge.net.share
+                for judge, features in zip(self.judges, queries, strict=True)
             ]
             yield part, np.asarray(sum(weighted) / shares, np.float32)
-
-    def best(self, crops: dict[int, np.ndarray], count: int) -> Best:
-        """The `count` best identities of each query, fewer where fewer are known; crops: as `scores`."""
-        return best_of_parts(self.known, len(next(iter(crops.values()))), count, self.scores(crops))
 
 
 def trained(
@@ -234,7 +234,7 @@ def open_catalogue(options: RunOptions, nets: Sequence[TrainedNet]) -> Catalogue
         for fold, path in files.items():
             head, features = computed[net.name, fold]
             names = held_out[net.name, fold]
-            score = _scorer(head, features, known, in_memory)
+            score = known_scorer(head, features, known, in_memory)
             folds.append(_fold_net(network, path, head, score, features.only(names)))
         judges.append(Judge(net, size, network, folds))
         judges[-1].warm_up()
@@ -257,7 +257,7 @@ def _fit(known: Sequence[str], heads: Sequence[HeadWeights]) -> bool:
     return False
 
 
-def _scorer(
+def known_scorer(
     head: HeadWeights, features: FeatureTable, known: Sequence[str], in_memory: bool
 ) -> Callable[[np.ndarray, slice], np.ndarray]:
     """The `score` of a `FoldNet`; in memory it takes all known photos at once, else any part."""

@@ -19,7 +19,7 @@ from whales.photos import thumbnails
 from whales.photos.crops import crop_window, cut
 from whales.photos.photo_folders import no_photo_in, photos_below
 from whales.photos.photos import photo_size, read_photo
-from whales.scores.best_by_blocks import Best
+from whales.scores.best_by_blocks import Best, best_of_parts
 from whales.scores.best_photos import Candidate
 
 
@@ -180,9 +180,10 @@ def identify(catalogue: Catalogue, flukes: Sequence[Fluke], top: int) -> list[An
     if not flukes:
         return []
     sizes = {judge.size for judge in catalogue.judges}
-    best = catalogue.best(
-        {size: np.stack([fluke.crops[size] for fluke in flukes]) for size in sizes}, top
+    queries = catalogue.features(
+        {size: np.stack([fluke.crops[size] for fluke in flukes]) for size in sizes}
     )
+    best = best_of_parts(catalogue.known, len(flukes), top, catalogue.scores(queries))
     return [_answer(catalogue, fluke, best, row) for row, fluke in enumerate(flukes)]
 
 

@@ -8,6 +8,8 @@ forbidden. The assignment is then exact on what is kept; a photo that finds no m
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import lap
 import numpy as np
 from scipy import sparse
@@ -18,7 +20,7 @@ from whales.scores.best_by_blocks import Best, blocks
 from whales.scores.head import HeadWeights
 from whales.scores.pair_scores import score_matrix
 
-# Photos of one side of a block: its scores and costs are some 70 MB.
+# Photos of one side of a block: its scores, gains and copies are some 70 MB.
 _BLOCK = 2048
 # Cost of a pair that must not be taken: of one identity, or taken in an earlier epoch of the round; and of a
 # photo that is left out.
@@ -36,32 +38,50 @@ def candidate_costs(
 ) -> sparse.csr_matrix:
     """The costs of a segment's candidates: (n, n) CSR float32, no pair of one identity.
 
-    features: (n, d); identities: (n,) int codes; amplitude: of the noise, uniform in [0, amplitude);
-    count: K. Deterministic, whatever the cores; another `block` draws other noise.
+    count: K; the rest as of `gains`.
     """
     total = len(features)
     best = [Best(total, min(count, total)) for _ in range(2)]  # of each row, and of each column
-    columns, seed = np.arange(total), int(rng.integers(2**63))
-    parts = list(blocks(total, block))
+    photos = np.arange(total)
+    for rows, columns, gain in gains(weights, features, identities, amplitude, rng, block):
+        best[0].add(gain, photos[columns], photos[columns], rows.start)
+        best[1].add(gain.T, photos[rows], photos[rows], columns.start)
+    return _union(*best)
+
+
+def gains(
+    weights: HeadWeights,
+    features: np.ndarray,
+    identities: np.ndarray,
+    amplitude: float,
+    rng: np.random.Generator,
+    block: int = _BLOCK,
+) -> Iterator[tuple[slice, slice, np.ndarray]]:
+    """What each pair of photos gains, score and noise, -1 within an identity; by blocks, each once.
+
+    features: (n, d); identities: (n,) int codes; amplitude: of the noise, uniform in [0, amplitude).
+    Yields rows, columns and gains (rows, columns) float32. Deterministic, whatever the cores; another
+    `block` draws other noise.
+    """
+    seed, parts = int(rng.integers(2**63)), list(blocks(len(features), block))
     with progress_bar("mining", len(parts) * (len(parts) + 1) // 2, "block") as bar:
         for i, rows in enumerate(parts):
-            for j, others in enumerate(parts[i:], start=i):
-                if i == j:
-                    scores = score_matrix(weights, features[rows])
-                else:  # each pair is scored once; the noise of its two directions differs
-                    scores = score_matrix(weights, features[rows], features[others])
-                same = identities[rows, None] == identities[None, others]
-                for forth in (True, False) if i < j else (True,):
-                    a, b = (rows, others) if forth else (others, rows)
-                    noise = np.random.default_rng([seed, *((i, j) if forth else (j, i))])
-                    gain = noise.random((a.stop - a.start, b.stop - b.start), np.float32)
-                    gain *= np.float32(amplitude)
-                    gain += scores if forth else scores.T
-                    gain[same if forth else same.T] = -1  # below every other
-                    best[0].add(gain, columns[b], columns[b], a.start)
-                    best[1].add(gain.T, columns[a], columns[a], b.start)
+            for j, columns in enumerate(parts[i:], start=i):
+                # Each pair is scored once; the noise of its two directions differs.
+                others = None if i == j else features[columns]
+                scores = score_matrix(weights, features[rows], others)
+                scores[identities[rows, None] == identities[None, columns]] = -np.inf
+                yield rows, columns, _with_noise(scores, amplitude, [seed, i, j])
+                if i < j:
+                    yield columns, rows, _with_noise(scores.T, amplitude, [seed, j, i])
                 bar.update()
-    return _union(*best)
+
+
+def _with_noise(scores: np.ndarray, amplitude: float, seed: Sequence[int]) -> np.ndarray:
+    gain = np.random.default_rng(seed).random(scores.shape, np.float32)
+    gain *= np.float32(amplitude)
+    gain += scores
+    return np.maximum(gain, -1, out=gain)
 
 
 def _union(of_rows: Best, of_columns: Best) -> sparse.csr_matrix:
