@@ -6,6 +6,7 @@ import zipfile
 import numpy as np
 import pytest
 
+from whales.scores import feature_files
 from whales.scores.feature_files import (
     FeatureTable,
     Streamed,
@@ -71,6 +72,17 @@ def test_a_table_stays_what_it_was_when_the_file_is_written_anew(tmp_path):
     write(path, names, joined([after], names))
     np.testing.assert_array_equal(mapped.of(names), before.of(names))
     np.testing.assert_array_equal(open_features(path, "s")[1].of(names), after.of(names))
+
+
+def test_a_disk_that_cannot_be_mapped_is_read(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError(19, "No such device")
+
+    names = ["a", "b"]
+    write(tmp_path / "f.npz", names, table(names).of(names))
+    monkeypatch.setattr(feature_files.mmap, "mmap", refuse)
+    _, found = open_features(tmp_path / "f.npz", "s")
+    np.testing.assert_array_equal(found.of(["b", "a"]), table(names).of(["b", "a"]))
 
 
 def test_tables_are_joined_by_name(tmp_path):

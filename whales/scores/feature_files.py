@@ -136,7 +136,7 @@ def open_features(path: Path, stamp: str) -> tuple[dict[str, np.ndarray], Featur
     return content, FeatureTable(rows, {name: row for row, name in enumerate(names)})
 
 
-def _mapped(file: IO[bytes], count: int) -> MappedRows:
+def _mapped(file: IO[bytes], count: int) -> MappedRows | np.ndarray:
     """The proven `count` rows of features in an open file; ValueError, BadZipFile where they are damaged."""
     with zipfile.ZipFile(file) as archive:
         member = archive.getinfo(f"{FEATURES}.npy")
@@ -157,7 +157,11 @@ def _mapped(file: IO[bytes], count: int) -> MappedRows:
             while block := data.read(_READ):
                 if not np.isfinite(np.frombuffer(block, "<f4")).all():
                     raise ValueError("features that are no finite numbers")
-    return MappedRows(file, offset, shape)
+    try:
+        return MappedRows(file, offset, shape)
+    except OSError:  # some network disks cannot be mapped
+        file.seek(offset)
+        return np.fromfile(file, "<f4", shape[0] * shape[1]).reshape(shape)
 
 
 def write_arrays(path: Path, stamp: str, **arrays: np.ndarray | Streamed) -> None:

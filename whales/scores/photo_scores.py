@@ -152,7 +152,7 @@ class FeatureStore:
         written = _stored(path, stamp)
         if written and written.prints == prints:
             return written
-        rows = np.concatenate([*joined(tables, names).blocks])
+        rows = np.concatenate([computed.of([]), *joined(tables, names).blocks])
         table = FeatureTable(rows, {name: row for row, name in enumerate(names)})
         return _Stored(kept.head, prints, table)
 
