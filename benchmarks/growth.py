@@ -60,6 +60,8 @@ def identification(quick: bool) -> Iterator[Line]:
             f"{QUERIES} queries, {count:,} known photos", "s", ours["seconds"], plain["seconds"],
             peak_ours=peak, peak_plain=plain_peak, note=f"{_costs(ours)}; {_load()}{note}",
         )  # fmt: skip
+    if quick:  # two small counts tell nothing of a million
+        return
     slopes, starts = np.polyfit(counts, measured, 1)
     beyond = starts + slopes * BEYOND
     note = (
@@ -178,10 +180,7 @@ def candidates(quick: bool) -> Iterator[Line]:
     count, kept = LARGE, CANDIDATES[-1]
     output, _, peak = process(("-m", "benchmarks.growth", "mine", str(kept), str(count)))
     ours = json.loads(output)
-    note = (
-        f"costs found in {ours['found']:.0f} s; {ours['left_out']} photos left out; "
-        f"load {os.getloadavg()[0]:.1f}"
-    )
+    note = f"costs found in {ours['found']:.0f} s; {ours['left_out']} photos left out; {_load()}"
     what = f"pairs of {count:,} photos, {kept} candidates"
     yield Line(what, "s", ours["assigned"], peak_ours=peak, note=note)
 
