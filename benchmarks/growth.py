@@ -45,9 +45,7 @@ def identification(quick: bool) -> Iterator[Line]:
             make_features(Path(folder), count)
 
             def measure(way: str, count: int = count, folder: str = folder) -> tuple[dict, float]:
-                command = ("-m", "benchmarks.growth", "identify", way, str(count), folder)
-                output, _, peak = process(command)
-                return json.loads(output), peak
+                return _in_a_process("identify", way, str(count), folder)
 
             ours, peak = measure("blocks")
             plain, plain_peak, note = {"seconds": None}, None, ""
@@ -69,6 +67,12 @@ def identification(quick: bool) -> Iterator[Line]:
         f"{starts[1]:.2f} s + {1e3 * slopes[1]:.3g} ms, {beyond[1]:,.0f} s"
     )
     yield Line(f"{QUERIES} queries, {BEYOND:,} known photos", "s", beyond[0], note=note)
+
+
+def _in_a_process(*arguments: str) -> tuple[dict, float]:
+    """What a call of this module measures, and the peak MB of its process."""
+    output, _, peak = process(("-m", "benchmarks.growth", *arguments))
+    return json.loads(output.splitlines()[-1]), peak  # what comes before says how far it is
 
 
 def _costs(found: dict[str, float]) -> str:
@@ -162,11 +166,9 @@ def _peak() -> float:
 def candidates(quick: bool) -> Iterator[Line]:
     """Seconds of an epoch's pairs among each photo's best candidates; plain: the dense assignment."""
     count = 300 if quick else MINED
-    output, _, dense_peak = process(("-m", "benchmarks.growth", "mine", "dense", str(count)))
-    plain = json.loads(output)
+    plain, dense_peak = _in_a_process("mine", "dense", str(count))
     for kept in CANDIDATES[:1] if quick else CANDIDATES:
-        output, _, peak = process(("-m", "benchmarks.growth", "mine", str(kept), str(count)))
-        ours = json.loads(output)
+        ours, peak = _in_a_process("mine", str(kept), str(count))
         note = (
             f"{ours['gain'] / plain['gain']:.3%} of the dense optimum; {ours['left_out']} photos left out; "
             f"costs found in {ours['found']:.1f} s, dense in {plain['found']:.1f} s; {_load()}"
@@ -178,8 +180,7 @@ def candidates(quick: bool) -> Iterator[Line]:
     if quick:
         return
     count, kept = LARGE, CANDIDATES[-1]
-    output, _, peak = process(("-m", "benchmarks.growth", "mine", str(kept), str(count)))
-    ours = json.loads(output)
+    ours, peak = _in_a_process("mine", str(kept), str(count))
     note = f"costs found in {ours['found']:.0f} s; {ours['left_out']} photos left out; {_load()}"
     what = f"pairs of {count:,} photos, {kept} candidates"
     yield Line(what, "s", ours["assigned"], peak_ours=peak, note=note)
