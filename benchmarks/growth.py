@@ -43,14 +43,10 @@ def identification(quick: bool) -> Iterator[Line]:
     for count in counts:
         with tempfile.TemporaryDirectory() as folder:
             make_features(Path(folder), count)
-
-            def measure(way: str, count: int = count, folder: str = folder) -> tuple[dict, float]:
-                return _in_a_process("identify", way, str(count), folder)
-
-            ours, peak = measure("blocks")
+            ours, peak = _in_a_process("identify", "blocks", str(count), folder)
             plain, plain_peak, note = {"seconds": None}, None, ""
             if count == counts[0]:
-                plain, plain_peak = measure("memory")
+                plain, plain_peak = _in_a_process("identify", "memory", str(count), folder)
                 same = ours["best"] == plain["best"]
                 note = f"; plain: in memory, {_costs(plain)}, the same answers: {same}"
         measured.append((ours["seconds"], ours["processor"]))
