@@ -6,6 +6,7 @@ from whales.base.console import log
 from whales.base.pickles import load, save
 from whales.files.folds import FoldRecipe
 from whales.files.labels import boxed_photos_by_identity, stem
+from whales.files.sides import read_sides, side_tables
 from whales.stages.job import Job
 from whales.stages.options import parse_arguments
 from whales.stages.stage import run
@@ -19,13 +20,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     ws = options.workspace
     tables = [ws.file(key) for key in ("train_csv", "boxes_averaged", "boxes_averaged_playground")]
     writes = [ws.file(key) for key in COUNTERS]
-    job = Job(options, __file__, tables, writes, numbers=COUNTERS)
+    reads = [*tables, *side_tables(ws)]
+    job = Job(options, __file__, reads, writes, numbers=COUNTERS)
     if job.up_to_date():
         return
     labels, *boxes = tables
     photos = boxed_photos_by_identity(labels, [load(path) for path in boxes])
     recipe = FoldRecipe(
-        {identity: [f"{stem(name)}.npy" for name in names] for identity, names in photos.items()}
+        {identity: [f"{stem(name)}.npy" for name in names] for identity, names in photos.items()},
+        read_sides(ws),
     )
     # v2 is made from the lists as v1 left them: the order of COUNTERS matters.
     for key, counter in COUNTERS.items():

@@ -9,6 +9,7 @@ from whales.base.console import log
 from whales.files.folds import FOLDS
 from whales.files.matrices import cut_small, save_dict
 from whales.files.root_matrices import RootMatrices, validation_reads
+from whales.files.sides import side_tables
 from whales.scores.ensemble import gather_validation
 from whales.stages.job import Job
 from whales.stages.options import parse_arguments
@@ -25,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     for net in NETS:  # the inputs of both are checked before the first is computed
         reads = [ws.file("train_csv"), ws.file("sample_submission"), ws.file(f"test_matrix_{net}")]
         reads += [ws.file(f"valid_matrix_{net}", fold=fold) for fold in range(FOLDS)]
-        reads += validation_reads(ws, net)
+        reads += validation_reads(ws, net) + side_tables(ws)
         writes = [ws.file(f"features_{net}"), ws.file(f"features_test_{net}")]
         numbers = {"least_score": LEAST_SCORE}
         jobs[net] = Job(options, __file__, reads, writes, part=net, numbers=numbers)
@@ -35,7 +36,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         test, *folds = job.reads[2 : 3 + FOLDS]
         matrices = RootMatrices(ws)
         gathered, scores = gather_validation(
-            folds, matrices.identity_of, matrices.test_photos, LEAST_SCORE, matrices.validation
+            *(folds, matrices.identity_of, matrices.test_photos, LEAST_SCORE),
+            *(matrices.validation, matrices.sides),
         )
         for fold, score in enumerate(scores.folds):
             log(f"{net} fold {fold}: MAP@5 {score:.6f}")

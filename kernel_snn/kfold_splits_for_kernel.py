@@ -6,6 +6,7 @@ from whales.base.console import log
 from whales.base.pickles import load, save
 from whales.files.folds import FoldRecipe
 from whales.files.labels import boxed_photos_by_identity
+from whales.files.sides import read_sides, side_tables
 from whales.stages.job import Job
 from whales.stages.options import parse_arguments
 from whales.stages.stage import run
@@ -19,11 +20,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     ws = options.workspace
     labels, boxes = ws.file("train_csv"), ws.file("boxes_averaged")
     playground = ws.file("boxes_averaged_playground")
-    reads, writes = [labels, boxes, playground], [ws.file("folds_kernel")]
+    reads = [labels, boxes, playground, *side_tables(ws)]
+    writes = [ws.file("folds_kernel")]
     job = Job(options, __file__, reads, writes, numbers={"counter": COUNTER})
     if job.up_to_date():
         return
-    recipe = FoldRecipe(boxed_photos_by_identity(labels, [load(boxes), load(playground)]))
+    photos = boxed_photos_by_identity(labels, [load(boxes), load(playground)])
+    recipe = FoldRecipe(photos, read_sides(ws))
     folds = recipe.make(COUNTER)
     save(ws.file("folds_kernel"), folds)
     sizes = ", ".join(f"{len(fold['train'])}/{len(fold['val'])}" for fold in folds.values())

@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     from whales.scores.photo_scores import mean_scores
 
     with closing(stage_features(options, NET, tables.boxes, [job])) as store:
-        scores = mean_scores(store, weights, rows, tables.columns, LEAST_SCORE)
+        scores = mean_scores(store, weights, rows, tables.columns, LEAST_SCORE, tables.sides)
     save_dict(job.writes[0], ScoreMatrix(scores, rows, tables.columns), "score")
     job.done()
 

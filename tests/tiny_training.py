@@ -26,6 +26,7 @@ import snn_train_kernel_384_to_1024 as stage
 temp = lambda epochs, **more: Block("temp", {rate}, 1, epochs, 1, **more)
 final = lambda rate, rounds, epochs: Block("final", rate, rounds, epochs, 0.5, each_round=True)
 stage.COLD_PLANS["smoke"] = ({plans})
+{before}
 stage.run(lambda: stage.main(sys.argv[1:]))
 """
 PLANS = """
@@ -61,17 +62,20 @@ def start(
     rate: float = 1e-4,
     plans: str = PLANS,
     checkpoints: str = "",
+    before: str = "",
+    python: Path | str = sys.executable,
     start_new_session: bool = False,
     **variables: str,
 ) -> subprocess.Popen:
     """The tiny stage in a process of its own; fold 0 unless others are given.
 
     rate: learning rate of the first plan, as if it were edited on the page; plans: their code;
-    checkpoints: seconds between two within an epoch, instead of the usual; variables: of the environment.
+    checkpoints: seconds between two within an epoch, instead of the usual; before: code that is run before
+    the stage; python: that runs it; variables: of the environment.
     """
-    code = TINY.format(folder=str(HERE / "kernel_snn"), rate=rate, plans=plans)
+    code = TINY.format(folder=str(HERE / "kernel_snn"), rate=rate, plans=plans, before=before)
     chosen = [str(fold) for fold in folds or (0,)]
-    command = [sys.executable, "-c", code, "--RUN_FOLD", *chosen, "--profile", "smoke", *options]
+    command = [str(python), "-c", code, "--RUN_FOLD", *chosen, "--profile", "smoke", *options]
     environment = {**os.environ, "WHALES_ROOT": str(root), **variables}
     return subprocess.Popen(
         command,

@@ -37,12 +37,14 @@ from whales.files.matrices import ScoreMatrix, save_dict, save_tuple
 from whales.files.workspace import Workspace
 from whales.identifying.identification import Answer, Fluke
 from whales.identifying.result_page import COLUMNS, write_csv
+from whales.reviewing.album import Album
 from whales.reviewing.relabelling import relabel, summary_path
 from whales.reviewing.review_app import PAGE, open_socket, review_app
 from whales.reviewing.review_views import jpeg, outline
 from whales.scores.best_photos import Candidate
 from whales.scores.query_results import (
     ReviewQuery,
+    decided_photos,
     results_of_root,
     results_of_table,
 )
@@ -431,7 +433,7 @@ def test_whole_loop(client, root):
     assert client.decide(2, "new").status_code == 200
     assert client.decide(3, "skip").status_code == 200
     assert client.listed() == [(1, "same"), (2, "new"), (3, "skip"), (4, "")]
-    assert client.listed(undecided="1") == [(4, "")]
+    assert client.listed(undecided="1") == [(3, "skip"), (4, "")]  # skipped is for later
     assert client.post("/api/undo", who="anna").json == {"decision": "undo", "number": 3}
     assert client.listed(undecided="1") == [(3, ""), (4, "")]
     kept = rows(root.file("decisions"))
@@ -443,6 +445,66 @@ def test_whole_loop(client, root):
     ]
     settled = read_decisions(root.file("decisions"), dict.fromkeys(TESTS), LABELS, root)
     assert settled == {"q1": "ann", "q2": "new_whale"}
+
+
+def test_nobody_can_tell(client, root):
+    assert client.decide(1, "unsure").json["state"] == "unsure"
+    assert client.listed(undecided="1") == [(2, ""), (3, ""), (4, "")]
+    other = DecisionLog(root.file("decisions"))
+    other.append(row("q1.jpg", "same", "k3.jpg", who="ben"))  # who can tell says so
+    assert client.get("/api/queries/1").json["state"] == "same"
+    client.decide(2, "same", client.get("/api/queries/2").json["candidates"][0]["photo"])
+    client.decide(2, "unsure")
+    settled = read_decisions(root.file("decisions"), dict.fromkeys(TESTS), LABELS, root)
+    assert settled == {"q1": "bob"}
+
+
+def test_anybody_by_name(client, root):
+    """One who is no candidate of the photo, and new ones: rows of one name are one individual."""
+
+    def named(number, identity):
+        body = {"number": number, "identity": identity, "who": "anna"}
+        return client.post("/api/decisions", **body)
+
+    assert client.get("/api/names").json == {"known": ["ann", "bob", "cat", "dot&<b>"], "new": []}
+    assert named(4, " cat ").json["state"] == "same"
+    assert named(1, "Moon 7").json["state"] == "new"
+    assert named(2, "Moon 7").json["state"] == "new"
+    assert client.get("/api/names").json["new"] == ["Moon 7"]
+    assert client.get("/api/queries/2").json["decided"][0]["identity"] == "Moon 7"
+    for text, part in (("CAT", "taken"), ("new_whale", "no name"), ("??", "no name")):
+        answer = named(3, text)
+        assert (answer.status_code, part in answer.json["error"]) == (400, True)
+    settled = read_decisions(root.file("decisions"), dict.fromkeys(TESTS), LABELS, root)
+    assert settled == {"q1": "Moon 7", "q2": "Moon 7", "q4": "cat"}
+    results = results_of_root(root, PARTS)
+    rows = DecisionLog(root.file("decisions")).rows()
+    added = relabel(
+        rows, results.queries, LABELS, set(), root.file("decisions"), decided_photos(root, results)
+    ).added
+    assert added == {"q4.jpg": "cat", "q1.jpg": "Moon_7", "q2.jpg": "Moon_7"}
+
+
+def test_an_individual_that_is_called_like_a_photo(root):
+    labels = {"k1": "ann", "k2": "bob", "ann": "bob"}
+    assert Album(root, labels).meant("ann") == ("same", "k1.jpg")
+    assert Album(root, labels).meant("bob") == ("same", "bob")
+
+
+def test_all_photos_of_an_individual(client, root):
+    columns = "Image,original,path,Id,identity,date,split,place"
+    lines = ("k1.jpg,a.jpg,a,ann,Ann O,2019-07,train,Tonga", "k2.jpg,b.jpg,b,ann,Ann O,2020,train,")
+    write_lines(root.file("import_table"), columns, *lines)
+    results = results_of_root(root, PARTS)
+    app = review_app(root, results, DecisionLog(root.file("decisions")), "anna")
+    visitor = Visitor(app.test_client())
+    told = visitor.get("/api/photos?identity=Ann+O").json["photos"]
+    assert [(one["photo"], one["details"]) for one in told] == [
+        ("k2.jpg", {"date": "2020"}),
+        ("k1.jpg", {"date": "2019-07", "place": "Tonga"}),
+    ]
+    assert visitor.get(told[0]["views"]["crop"]).mimetype == "image/jpeg"
+    assert visitor.get("/api/photos?identity=nobody").status_code == 400
 
 
 def test_people_see_each_other(client, root):
@@ -544,8 +606,8 @@ def test_unreadable_photo_is_told(client, root):
 @pytest.mark.parametrize(
     ("body", "part"),
     [
-        ({"number": 1, "decision": "maybe", "who": "anna"}, "same, new or skip; received maybe"),
-        ({"number": 1, "decision": "undo", "who": "anna"}, "same, new or skip"),
+        ({"number": 1, "decision": "maybe", "who": "anna"}, "same, new, unsure or skip; received maybe"),
+        ({"number": 1, "decision": "undo", "who": "anna"}, "unsure or skip; received undo"),
         ({"number": 1, "decision": "new"}, "who decides is a name"),
         ({"number": 1, "decision": "new", "who": "a\nb,c"}, "who decides is a name"),
         ({"number": 1, "decision": "same", "who": "anna", "net": "v5", "photo": "k4.jpg"}, "k4.jpg is no"),
@@ -599,7 +661,7 @@ def test_every_control_has_a_name(client):
     """Each input stands in a label, and each part that the script fills is there."""
     for tag in re.findall(r"<(?:input|select)[^>]*>", client.page):
         before = client.page[: client.page.index(tag)]
-        assert before.rfind("<label>") > before.rfind("</label>"), tag
+        assert before.rfind("<label") > before.rfind("</label>"), tag
     script = (PAGE / "review.mjs").read_text(encoding="utf-8")
     for name in set(re.findall(r'element\("([\w-]+)"\)', script)):
         assert f'id="{name}"' in client.page, name
@@ -623,7 +685,7 @@ def test_every_key_has_a_handler():
 
 LOGIC = """
 import assert from "node:assert/strict";
-import { ACTIONS, LARGEST, actionOf, nextAfter, panBy, zoomAt } from %s;
+import { ACTIONS, LARGEST, PLAIN, actionOf, changed, moved, nextAfter, panBy, pinched, zoomAt } from %s;
 const press = (key, more = {}) => ({ key, ...more });
 assert.equal(actionOf(press("n"), "BODY"), "new");
 assert.equal(actionOf(press("N", { shiftKey: true }), "BODY"), "new");
@@ -636,6 +698,19 @@ assert.equal(actionOf(press("n", { repeat: true }), "BODY"), undefined);
 assert.equal(actionOf(press("ArrowRight", { repeat: true }), "BODY"), "next");
 assert.equal(actionOf(press("ArrowRight", { shiftKey: true }), "BODY"), undefined);
 assert.equal(actionOf(press("6"), "BODY"), undefined);
+assert.equal(actionOf(press("ArrowDown", { repeat: true }), "BODY"), "below");
+assert.deepEqual([moved(0, -1, 3), moved(1, 1, 3), moved(2, 1, 3)], [0, 2, 2]);
+let eye = PLAIN;
+for (const _ of [1, 2, 3, 4, 5]) eye = changed(eye, "turn");
+assert.equal(eye.turns, 1);
+eye = changed(changed(eye, "mirror"), "light");
+assert.deepEqual([eye.mirrored, eye.light > 1, eye.contrast], [true, true, 1]);
+for (const _ of [1, 2, 3]) eye = changed(eye, "light");
+assert.equal(eye.light, 1);
+// Two fingers move apart about (.5, .5): what was there stays there.
+const apart = pinched({ zoom: 1, x: 0, y: 0 }, [{ x: 0.4, y: 0.5 }, { x: 0.6, y: 0.5 }],
+  [{ x: 0.3, y: 0.5 }, { x: 0.7, y: 0.5 }]);
+assert.ok(Math.abs(apart.zoom - 2) < 1e-9 && Math.abs(apart.x + 0.5) < 1e-9);
 const keys = Object.values(ACTIONS).flatMap(([keys]) => keys);
 assert.equal(new Set(keys).size, keys.length);
 const rest = { zoom: 1, x: 0, y: 0 };
@@ -938,12 +1013,66 @@ def decide_by_keys(reader):
     reader.press("5", ("status", "there is no candidate 5"))
     reader.press("2", ("title", "Photo 2"), ("status", "Photo 1: same as candidate 2"))
     reader.press("n", ("title", "Photo 3"), ("progress", "2 of 4"))
-    reader.press("s", ("title", "Photo 4"), ("progress", "3 of 4"), ("candidates", "No candidates"))
+    reader.press("s", ("title", "Photo 4"), ("progress", "2 of 4"), ("candidates", "No candidates"))
     reader.press("u", ("title", "Photo 3"), ("status", "undone"), ("progress", "2 of 4"))
     reader.press("\ue012", ("title", "Photo 2"))  # arrow left
     reader.press("\ue012", ("title", "Photo 1"), ("state", "same"))
     reader.press("\ue014", ("title", "Photo 2"))  # arrow right
     reader.press("\ue012", ("title", "Photo 1"))
+
+
+def test_large_pairs_names_and_a_reload_in_a_browser(served, browser, root):
+    """One photo and one candidate fill the window; each can be turned; what was chosen outlives a reload."""
+    reader = Reader(browser, served())
+    reader.until(("title", "Photo 1"))
+    reader.press("p")
+    boxes = "return [...document.querySelectorAll('.pane')].map(p => p.getBoundingClientRect())"
+    sizes = [(box["width"], box["height"]) for box in browser.execute_script(boxes)]
+    width, height = browser.execute_script("return [innerWidth, innerHeight]")
+    seen = [size for size in sizes if size[0]]
+    assert len(seen) == 2
+    assert all(w > 0.45 * width and h > 0.5 * height for w, h in seen), seen
+    sources = "return [...document.images].filter(i => i.clientWidth).map(i => i.src)"
+    assert all("large.jpg" in one for one in browser.execute_script(sources))
+    reader.press("\ue015")  # arrow down: the second candidate
+    assert "k2/" in browser.execute_script(sources)[1]
+    # The locked zoom moves both; alone, the pane last touched only.
+    reader.press("+")
+    assert reader.shares("#query")[0] == reader.shares(".chosen")[0] == pytest.approx(1.25)
+    reader.press("l", ("status", "each photo zooms alone"))
+    browser.execute_script("document.querySelector('.chosen .pane').focus()")
+    reader.press("+r")
+    assert reader.shares("#query")[0] == pytest.approx(1.25)
+    assert reader.shares(".chosen")[0] == pytest.approx(1.25**2)
+    assert "rotate" in browser.execute_script(
+        "return document.querySelector('.chosen .frame').style.transform"
+    )
+    reader.press("0l", ("status", "all photos zoom together"))
+    reader.press("a", ("right-title", "All photos of candidate 2: 2"))
+    reader.press("a", ("right-title", "Candidates"))
+    reader.press("y", ("title", "Photo 2"), ("status", "Photo 1: same as candidate 2"))
+    reader.press("t", ("title", "Photo 3"), ("status", "Photo 2: cannot tell"))
+    reader.press("i")
+    reader.press("Moon\n", ("status", "Nobody is called Moon yet"))
+    reader.press("\n", ("title", "Photo 4"), ("status", "Photo 3: new individual Moon"))
+    reader.press("i")
+    reader.press("Moon\n", ("status", "Photo 4: new individual Moon"), ("progress", "4 of 4"))
+    assert [(one.query, one.decision, one.candidate) for one in kept(root)] == [
+        ("q1.jpg", "same", "k2.jpg"),
+        ("q2.jpg", "unsure", ""),
+        ("q3.jpg", "new", "Moon"),
+        ("q4.jpg", "new", "Moon"),
+    ]
+    browser.find_element("css selector", "body").click()
+    reader.press("u", ("title", "Photo 4"), ("progress", "3 of 4"))
+    browser.find_element("id", "undecided").click()
+    reader.until(("progress", "1 listed"))
+    browser.refresh()
+    reader.until(("title", "Photo 4"), ("progress", "1 listed"))
+    assert browser.find_element("id", "undecided").is_selected()
+    assert "pair" in browser.find_element("css selector", "body").get_attribute("class")
+    faults = [one["message"] for one in browser.get_log("browser") if one["level"] == "SEVERE"]
+    assert faults == []
 
 
 def look_closer(reader):

@@ -148,6 +148,20 @@ def test_noise_is_uniform_differs_by_direction_and_is_drawn_alike():
     assert abs(np.corrcoef(whole[coo.row, coo.col], whole[coo.col, coo.row])[0, 1]) < 0.05
 
 
+def test_unlike_sides_are_never_candidates():
+    features, codes = photos(60, 20)
+    sides = rng(5).integers(0, 3, 60)
+    cost = candidate_costs(some_head(6), features, codes, 0.5, 60, rng(), 16, sides).tocoo()
+    apart = (sides[:, None] != sides) & (sides[:, None] != 0) & (sides != 0)
+    free = ~apart & (codes[:, None] != codes)
+    assert len(cost.data) == free.sum()
+    assert free[cost.row, cost.col].all()
+    plan = Plan(32, 4, 1, (), most_dense=1, candidates=9)
+    pairs = mine_round(some_head(6), features, codes, plan, 0.5, rng(), sides).next_epoch()
+    assert len(pairs) > 50
+    assert free[pairs[:, 0], pairs[:, 1]].all()
+
+
 # --- epochs of a round ----------------------------------------------------------------------------
 
 

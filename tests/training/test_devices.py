@@ -6,11 +6,14 @@ import importlib.util
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
+from tiny_training import finish, history, kill_after, start, tiny_root, weights
 from two_devices import COUNTS, batches
 
 from whales.base.errors import UserError
@@ -21,16 +24,30 @@ from whales.training.plan import Block, Plan
 Found = dict[str, np.ndarray]
 
 
+def python_with(backend: str, repository: Path) -> str | Path:
+    """An interpreter that has a backend, or the test is skipped."""
+    if backend == "tensorflow" or importlib.util.find_spec(backend):
+        return sys.executable
+    if not (repository / ".venv-backends/installed").exists():
+        pytest.skip(f"needs {backend}: make test-backends")
+    return repository / ".venv-backends/bin/python"
+
+
+def two_virtual(backend: str, repository: Path) -> Mapping[str, str]:
+    """The environment in which JAX has two CPUs; TensorFlow's are made by its own call."""
+    return {
+        "KERAS_BACKEND": backend,
+        "PYTHONPATH": str(repository),
+        "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
+        "CUDA_VISIBLE_DEVICES": "",
+        "JAX_PLATFORMS": "cpu",
+    }
+
+
 def measured(repository: Path, folder: Path, backend: str, statistics: str) -> Found:
     """What `two_devices` finds with a backend."""
-    out, python = folder / f"{backend}_{statistics}.npz", sys.executable
-    if backend != "tensorflow" and importlib.util.find_spec(backend) is None:
-        python = repository / ".venv-backends/bin/python"
-        if not (repository / ".venv-backends/installed").exists():
-            pytest.skip(f"needs {backend}: make test-backends")
-    flags = "--xla_force_host_platform_device_count=2"
-    env = {**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": str(repository)}
-    env |= {"XLA_FLAGS": flags, "CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu"}
+    out, python = folder / f"{backend}_{statistics}.npz", python_with(backend, repository)
+    env = {**os.environ, **two_virtual(backend, repository)}
     script = repository / "tests/two_devices.py"
     command = [python, script, statistics, "2", out]
     ended = subprocess.run(command, env=env, capture_output=True, text=True)
@@ -59,6 +76,40 @@ def test_two_devices_are_one(repository, tmp_path, backend):
     assert apart(found, "moving") < 1e-5
     assert found["several/features"].shape == found["one/features"].shape
     assert apart(found, "features") < 1e-5
+
+
+def layout(root: Path) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the arrays in a stage's weight files."""
+    found = {}
+    for path in sorted((root / "saved_models/PLAN21").iterdir()):
+        with h5py.File(path) as file:
+            file.visititems(lambda name, item: found.update({name: getattr(item, "shape", ())}))
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
+def test_a_whole_stage_on_two_devices(repository, sample, tmp_path, backend):
+    python = python_with(backend, repository)
+    make = "from two_devices import make_virtual_devices as make; make(2)"
+    tests = f"sys.path.insert(0, {str(repository / 'tests')!r})"
+    setting = {
+        "python": python,
+        "plans": "Plan(64, 4, 2, (temp(1), temp(1, frozen=True), final(1e-7, 1, 2)), steps=2),",
+        "rate": 1e-7,  # Adam turns the rounding of small gradients into whole steps
+        **two_virtual(backend, repository),
+        "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "compiled"),
+    }
+    both = {**setting, "before": f"{tests}; {make}", "options": ("--devices", "2")}
+    one, two, killed = (tiny_root(sample, tmp_path / name) for name in ("one", "two", "killed"))
+    finish(start(one, **setting))
+    assert "over 2 devices" in finish(start(two, **both))
+    kill_after(start(killed, **both), killed, 1)
+    assert "resumed in block" in finish(start(killed, **both))
+    assert weights(killed) == weights(two)
+    assert layout(two) == layout(one)
+    for row, other in zip(history(two), history(one), strict=True):
+        assert float(row["loss"]) == pytest.approx(float(other["loss"]), rel=5e-3)
 
 
 def test_published_statistics_are_each_devices_own(repository, tmp_path):

@@ -19,10 +19,12 @@ from whales.base.progress import progress_bar
 from whales.base.tables import csv_text
 from whales.base.writing import require_space, write_text
 from whales.exchange.forms import Record
+from whales.exchange.oddities import carried_sides
 from whales.files.boxes import Box
 from whales.files.import_table import IMPORT_COLUMNS, PARTS, PLAYGROUND, TEST, TRAIN, UNMATCHED
 from whales.files.labels import NEW_WHALE, stem, with_jpg
 from whales.files.settings import Settings, settings_text
+from whales.files.sides import Sides, side_of
 from whales.files.workspace import Workspace
 from whales.photos.camera_notes import camera_notes
 from whales.photos.photos import photo_header, read_photo
@@ -43,9 +45,10 @@ def check(
 
     Each photo is decoded to its end. whole_frame: a photo without a box gets the frame as its box;
     skip: leave out photos that cannot be read; notes_of_camera: its date and place where the source has
-    none. Raises `UserError` naming file and row of all that is wrong.
+    none. Raises `UserError` naming file and row of all that is wrong, and where two columns say the sides.
     """
     _check_once(records)
+    carried_sides(records)
 
     def settle(record: Record) -> Record | _Fault:
         try:
@@ -301,7 +304,27 @@ def notes(records: Sequence[Record]) -> list[str]:
         )
     carried = list(dict.fromkeys(column for r in records for column in r.carried))
     lines += [f"carried along: {', '.join(carried)}"] if carried else []
+    lines += _sides(records)
     return [
         *lines,
         f"{turned} photos turned upright or made JPEGs, {len(records) - turned} as they were",
     ]
+
+
+def _sides(records: Sequence[Record]) -> list[str]:
+    """A line on the sides that photos show, where a column says them."""
+    told = [side_of(text) for text, _ in carried_sides(records)]
+    if not told:
+        return []
+    counts = Counter(side or "not known" for side in told)
+    sides = Sides({str(number): side for number, side in enumerate(told) if side})
+    groups: dict[str, list[str]] = {}
+    for number, record in enumerate(records):
+        if record.split == TRAIN and record.identity not in ("", NEW_WHALE):
+            groups.setdefault(record.identity, []).append(str(number))
+    apart = sum(len(names) > 1 and not sides.comparable(names) for names in groups.values())
+    line = f"sides: {', '.join(f'{number} {side}' for side, number in counts.most_common())}; "
+    line += "photos of unlike sides are never compared"
+    if apart:
+        line += f"; {apart} train identities have photos of unlike sides alone, which teach nothing"
+    return [line]

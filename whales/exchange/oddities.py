@@ -15,6 +15,7 @@ from whales.exchange.records import Record
 from whales.files.import_table import TEST, TRAIN
 from whales.files.labels import NEW_WHALE
 from whales.files.names import cleaned, quoted
+from whales.files.sides import odd_words, side_column
 
 _MOST = 5  # examples of a kind
 _USUAL_WORDS = ("newwhale", "unknown", "unmatched")  # that everybody means by them
@@ -54,7 +55,18 @@ def odd_identities(records: Sequence[Record], form: Form) -> list[str]:
         *_columns(named, form),
         *_equal(records),
         *_parts(named),
+        *odd_words(carried_sides(records)),
     ]
+
+
+def carried_sides(records: Sequence[Record]) -> list[tuple[str, str]]:
+    """The word for its side and the place of each photo; empty where no column says the sides.
+
+    `UserError` where several columns do.
+    """
+    columns = dict.fromkeys(column for record in records for column in record.carried)
+    column = side_column(columns, "the photos' tables")
+    return [(r.carried.get(column, ""), r.where) for r in records] if column else []
 
 
 def _unknown(records: Sequence[Record]) -> Iterable[str]:

@@ -19,6 +19,7 @@ from whales.files.labels import (
     read_submission_names,
     stem,
 )
+from whales.files.sides import NO_SIDES, Sides, read_sides, side_tables
 from whales.files.workspace import Workspace
 
 # The tables that name photos; no photo is in two of them.
@@ -94,7 +95,8 @@ class TrainingData:
 
     train: stem -> identity to train on, each identity with two photos or more; rows, columns: of the
     validation's score matrix, validation photos and known photos; identity_of: stem -> identity of
-    those; source: the table that names the photos to train on, for messages.
+    those; source: the table that names the photos to train on, for messages; sides: of all these photos,
+    which decide, with the identity, who has another photo.
     """
 
     train: dict[str, str]
@@ -102,13 +104,19 @@ class TrainingData:
     columns: list[str]
     identity_of: dict[str, str]
     source: Path
+    sides: Sides = NO_SIDES
 
     def checked(self) -> TrainingData:
-        """The same data; `UserError` where it has fewer than two identities to train on."""
+        """The same data; `UserError` where it has fewer than two identities to train on that compare."""
         if len(set(self.train.values())) < 2:
             raise UserError(
                 f"{self.source}: training needs two identities or more with two readable, boxed photos each, "
                 f"received {len(set(self.train.values()))}; check labels, boxes and photos"
+            )
+        if not _has_mismatch(self.train, self.sides):
+            raise UserError(
+                f"{self.source}: training needs photos of two identities that can be compared, and each "
+                "shows another side than the others; check the sides in data/import.csv"
             )
         return self
 
@@ -120,7 +128,8 @@ class TrainingData:
         kept: dict[str, str] = {}
         groups = photos_by_identity(self.train.items())
         for number, (identity, names) in enumerate(groups.items()):
-            if number < 2 or len(kept) + len(names) <= photos:
+            few = number < 2 or not _has_mismatch(kept, self.sides)
+            if few or len(kept) + len(names) <= photos:
                 kept.update(dict.fromkeys(names, identity))
         return replace(self, train=kept, rows=self.rows[:photos], columns=self.columns[:photos])
 
@@ -130,12 +139,11 @@ class TrainingData:
         `UserError` as `checked`.
         """
         kept = {name: identity for name, identity in self.train.items() if name in names}
-        return TrainingData(
-            _with_mates(kept),
-            [name for name in self.rows if name in names],
-            [name for name in self.columns if name in names],
-            self.identity_of,
-            self.source,
+        return replace(
+            self,
+            train=_with_mates(kept, self.sides),
+            rows=[name for name in self.rows if name in names],
+            columns=[name for name in self.columns if name in names],
         ).checked()
 
 
@@ -150,23 +158,28 @@ def training_data(
     identity_of = training_identities(workspace)
     path = workspace.file(folds)
     columns, rows = checked_fold(load(path), fold or 0, path, identity_of)
-    _check_complete({*rows, *columns}, identity_of, boxes, path)
+    sides = read_sides(workspace)
+    _check_complete({*rows, *columns}, identity_of, boxes, path, sides)
     if fold is None:
         playground = identities_of(read_labels(workspace.file("playground_train_csv")))
         train = {name: playground[name] for name in known_photos(playground, boxes)}
     else:
         train = {name: identity_of[name] for name in columns}
-    train = _with_mates(train)
+    train = _with_mates(train, sides)
     source = path if fold is not None else workspace.file("playground_train_csv")
-    return TrainingData(train, rows, columns, identity_of, source).checked()
+    return TrainingData(train, rows, columns, identity_of, source, sides).checked()
 
 
 def _check_complete(
-    split: Collection[str], identity_of: Mapping[str, str], boxes: Mapping[str, Box], source: Path
+    split: Collection[str],
+    identity_of: Mapping[str, str],
+    boxes: Mapping[str, Box],
+    source: Path,
+    sides: Sides,
 ) -> None:
     """`UserError` where a split, of other tables, lacks a boxed photo of an identity that has several."""
     boxed = {name: identity_of[name] for name in known_photos(identity_of, boxes)}
-    missing = [name for name in _with_mates(boxed) if name not in split]
+    missing = [name for name in _with_mates(boxed, sides) if name not in split]
     if missing:
         raise UserError(
             f"{source}: photo {missing[0]} of train.csv is neither in train nor in valid "
@@ -174,14 +187,26 @@ def _check_complete(
         )
 
 
-def _with_mates(train: dict[str, str]) -> dict[str, str]:
-    """The photos of `train` (stem -> identity) whose identity has another photo in it."""
+def _with_mates(train: dict[str, str], sides: Sides) -> dict[str, str]:
+    """The photos of `train` (stem -> identity) whose identity has another, comparable photo in it."""
     groups = photos_by_identity(train.items())
-    groups = {identity: names for identity, names in groups.items() if len(names) > 1}
-    return {name: identity for identity, names in groups.items() for name in names}
+    return {
+        name: identity for identity, names in groups.items() for name in sides.comparable(names)
+    }
+
+
+def _has_mismatch(train: Mapping[str, str], sides: Sides) -> bool:
+    """Whether two photos of `train` (stem -> identity) show two identities and can be compared."""
+    of_side: dict[str, set[str]] = {}
+    for name, identity in train.items():
+        of_side.setdefault(sides.side_of.get(name, ""), set()).add(identity)
+    either = of_side.pop("", set())
+    groups = [group | either for group in of_side.values()] or [either]
+    return any(len(group) > 1 for group in groups)
 
 
 def training_reads(workspace: Workspace, folds: str, fold: int | None) -> list[Path]:
     """The tables that a training reads."""
     keys = ["train_csv", folds, *["playground_train_csv"] * (fold is None)]
-    return [workspace.file(key) for key in keys] + crop_tables(workspace)
+    files = [workspace.file(key) for key in keys] + crop_tables(workspace)
+    return files + side_tables(workspace)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from whales.base.console import log
 from whales.base.errors import UserError
 from whales.files.decisions import (
-    SKIP,
+    HELD_BACK,
     UNDO,
     Decision,
     DecisionLog,
@@ -171,9 +171,9 @@ def settled_photos(
     """Index of a photo -> what people settled on.
 
     Left out, and named in the log, are photos on which people differ, and decisions on other photos; those
-    whose last decision is a skip are left out too. names: of the photos, to show; labels: stem -> identity of
-    the known photos; present: identity of former tables -> as it is called now. `UserError` naming the line
-    of a candidate that is none.
+    whose last decision holds them back are left out too. names: of the photos, to show; labels: stem ->
+    identity of the known photos; present: identity of former tables -> as it is called now. `UserError`
+    naming the line of a candidate that is none.
     """
     verdicts = photos.verdicts(DecisionLog(path).rows())
     known = {*labels.values(), *present} - {NEW_WHALE}
@@ -184,7 +184,7 @@ def settled_photos(
         words = {who: present.get(word, word) for who, word in words.items()}
         if len({*words.values()}) > 1:
             differing.append(names[index])
-        elif stack[-1].decision != SKIP:
+        elif stack[-1].decision not in HELD_BACK:
             settled[index] = Settled(words[stack[-1].who], decided_by(stack))
     if differing:
         log(f"{path}: people differ on {', '.join(differing)}: no decision there")
@@ -200,5 +200,7 @@ def settled_photos(
 
 
 def decided_by(stack: Sequence[Decision]) -> str:
-    """The people whose last decision on one photo is no skip, as a table shows them."""
-    return ", ".join(who for who, row in last_of_each(stack).items() if row.decision != SKIP)
+    """The people whose last decision on one photo names somebody, as a table shows them."""
+    return ", ".join(
+        who for who, row in last_of_each(stack).items() if row.decision not in HELD_BACK
+    )

@@ -32,7 +32,8 @@ except ImportError:  # not a POSIX system: a lock file stands in
 FORMER_COLUMNS = ("who", "when", "query", "decision", "candidate", "score")
 _CONTENTS = ("query_content", "candidate_content")
 DECISION_COLUMNS = (*FORMER_COLUMNS, *_CONTENTS)
-SAME, NEW, SKIP, UNDO = DECISIONS = ("same", "new", "skip", "undo")
+SAME, NEW, UNSURE, SKIP, UNDO = DECISIONS = ("same", "new", "unsure", "skip", "undo")
+HELD_BACK = (UNSURE, SKIP)  # name nobody: the photo cannot be told, or is left for later
 _WAIT = 10.0  # seconds for another process's lock file
 # The digest of a photo's file, and the fluke's number where it is not the first.
 _QUERY_CONTENT = re.compile(r"(?:[0-9a-f]{32}(?:#[1-9]\d*)?)?")
@@ -131,8 +132,8 @@ def words_of(
 ) -> dict[str, str]:
     """Person -> identity, new individual's name, or `new_whale` that their last decision gives one photo.
 
-    A person whose last decision is a skip is left out; two different values mean that people disagree.
-    stack: the photo's decisions, as in `standing`; labels: stem -> identity of the training photos;
+    A person whose last decision is one of `HELD_BACK` is left out; two different values mean that people
+    disagree. stack: the photo's decisions, as in `standing`; labels: stem -> identity of the training photos;
     known: the identities among them; source: the rows' file, for messages. `UserError` naming the line
     of a candidate that is neither an identity nor a photo, or of a new individual's name that is taken.
     """
@@ -141,7 +142,7 @@ def words_of(
         if row.decision == SAME
         else _new_name(row, known, f"{source}, line {row.line}")
         for who, row in last_of_each(stack).items()
-        if row.decision != SKIP
+        if row.decision not in HELD_BACK
     }
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from whales.base.errors import UserError
 from whales.files.labels import NEW_WHALE, check_labelled, stem
+from whales.files.sides import NO_SIDES, Sides
 
 FOLDS = 4
 # Share of `new_whale` among a fold's validation photos, as on the public leaderboard.
@@ -28,9 +29,14 @@ class FoldRecipe:
     from the same recipe starts from those lists, as the published script did.
     """
 
-    def __init__(self, photos: dict[str, list[str]]) -> None:
-        """`photos`: identity (`new_whale` included) -> photo names, both in file order."""
-        self.photos = {identity: list(names) for identity, names in photos.items()}
+    def __init__(self, photos: dict[str, list[str]], sides: Sides = NO_SIDES) -> None:
+        """`photos`: identity (`new_whale` included) -> photo names, both in file order.
+
+        sides: a photo that can be compared with no other of its identity counts as an identity of one photo.
+        """
+        names = [name for group in photos.values() for name in group]
+        self._sides = sides.of_files(names)
+        self.photos = _comparable(photos, self._sides)
         stream = np.random.RandomState(100)
         for names in self.photos.values():
             stream.shuffle(names)
@@ -61,6 +67,9 @@ class FoldRecipe:
                     counter += 1
                     np.random.RandomState(counter).shuffle(names)
                 held_out = self._held_out(identity, fold)
+                kept = [name for name in names if name not in held_out]
+                # Nobody could answer a photo whose side the fold does not train on: it trains.
+                held_out = {name for name in held_out if _meets(name, kept, self._sides)}
                 valid += [name for name in names if name in held_out]
                 train += [name for name in names if name not in held_out]
             train.sort()
@@ -140,18 +149,33 @@ def check_split(train: object, valid: object, key: str, source: object) -> None:
             part_of[name] = part
 
 
+def _comparable(photos: Mapping[str, Sequence[str]], sides: Sides) -> dict[str, list[str]]:
+    """Identity -> photos without those whose side no other photo of it shows; all without sides."""
+    return {
+        who: sides.comparable(names) if sides and who != NEW_WHALE else list(names)
+        for who, names in photos.items()
+    }
+
+
+def _meets(name: str, others: Sequence[str], sides: Sides) -> bool:
+    return any(sides.like(name, other) for other in others)
+
+
 def _are_names(value: object) -> TypeGuard[list[str] | tuple[str, ...]]:
     return isinstance(value, list | tuple) and all(isinstance(name, str) for name in value)
 
 
 def extended_folds(
-    folds: Mapping[str, Fold], photos: Mapping[str, Sequence[str]], ending: str
+    folds: Mapping[str, Fold],
+    photos: Mapping[str, Sequence[str]],
+    ending: str,
+    sides: Sides = NO_SIDES,
 ) -> dict[str, Fold]:
     """Folds that go on as the catalogue grows: photos that are in them keep their part.
 
     A photo that is in none is held out by one fold, that which holds out the fewest photos of its identity,
     if two stay there to train on; else all folds train on it. An identity of one photo is in no fold, as in
-    the recipe, and neither are photos that are of no identity any more.
+    the recipe, and neither are photos that are of no identity any more; of unlike sides as in the recipe.
     folds: as the recipe makes them; photos: identity -> stems of its boxed photos, in file order; ending: of
     the names in the folds. Names in train are sorted, in val new ones stand at the end.
 
@@ -160,6 +184,7 @@ def extended_folds(
     >>> new["fold_0"], new["fold_1"]["train"]
     ({'train': ['a.npy', 'b.npy'], 'val': ['c.npy']}, ['a.npy', 'b.npy', 'c.npy'])
     """
+    photos = _comparable(photos, sides)
     identity_of = {name: who for who, names in photos.items() for name in names}
     single = {name for who, names in photos.items() if len(names) < 2 for name in names}
     single -= {*photos.get(NEW_WHALE, ())}
@@ -173,20 +198,21 @@ def extended_folds(
         }
     for who, names in photos.items():
         if who != NEW_WHALE and len(names) > 1:
-            _place(result, names, ending)
+            _place(result, names, ending, sides)
     for split in result.values():
         split["train"].sort()
     return result
 
 
-def _place(folds: Mapping[str, Fold], names: Sequence[str], ending: str) -> None:
+def _place(folds: Mapping[str, Fold], names: Sequence[str], ending: str, sides: Sides) -> None:
     """Put those photos of one identity (stems, two or more) into the folds that these lack."""
     held_out = {key: {stem(n) for n in split["val"]} & {*names} for key, split in folds.items()}
     trained = {key: {stem(n) for n in split["train"]} & {*names} for key, split in folds.items()}
     for name in names:
         absent = [key for key in folds if name not in held_out[key] | trained[key]]
         somewhere = any(name in held for held in held_out.values())
-        free = [key for key in absent if len(names) - len(held_out[key]) > 2]
+        mates = {other for other in names if other != name and sides.like(name, other)}
+        free = [key for key in absent if len(mates - held_out[key]) > 1]
         chosen = None
         if free and not somewhere and len(absent) == len(folds):
             chosen = min(free, key=lambda key: len(held_out[key]))

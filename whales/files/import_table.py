@@ -1,5 +1,6 @@
 """`data/import.csv`: where each photo of an imported work root came from, its original name, and what else
-its source said of it (place, photographer, side, ..): the carried columns."""
+its source said of it (place, photographer, side, ..): the carried columns. Of these the library itself heeds
+the side alone (`whales.files.sides`)."""
 
 from __future__ import annotations
 

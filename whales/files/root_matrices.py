@@ -19,6 +19,7 @@ from whales.files.dataset import known_photos, load_boxes, test_photos, training
 from whales.files.folds import FOLDS, checked_fold
 from whales.files.labels import NEW_WHALE, check_labelled
 from whales.files.matrices import ScoreMatrix, load_dict, load_tuple
+from whales.files.sides import PairSides, Sides, read_sides
 from whales.files.stamps import WRITTEN
 from whales.files.workspace import Workspace, require
 
@@ -45,7 +46,10 @@ def validation_reads(workspace: Workspace, net: str) -> list[Path]:
 
 
 class RootMatrices:
-    """Reader of a work root's score matrices; for all faults a `UserError` naming file and photo."""
+    """Reader of a work root's score matrices; for all faults a `UserError` naming file and photo.
+
+    Scores of photos of unlike sides are 0, whoever wrote the file.
+    """
 
     def __init__(
         self,
@@ -67,6 +71,18 @@ class RootMatrices:
     def test_photos(self) -> list[str]:
         """Stems of the test photos, in the submission's order."""
         return test_photos(self._workspace) if self._test is None else list(self._test)
+
+    @cached_property
+    def sides(self) -> Sides:
+        """The sides that photos show."""
+        return read_sides(self._workspace)
+
+    def sides_of(self, matrix: ScoreMatrix) -> PairSides:
+        """The sides of a matrix's rows and columns."""
+        return self.sides.of(matrix.rows, matrix.columns)
+
+    def _compared(self, matrix: ScoreMatrix) -> ScoreMatrix:
+        return matrix._replace(scores=self.sides_of(matrix).hidden(matrix.scores))
 
     @cached_property
     def _boxes(self) -> Mapping[str, Box] | None:
@@ -96,7 +112,7 @@ class RootMatrices:
             _check_among(path, "row", matrix.rows, held_out, f"a photo that fold {fold} holds out")
         self._check_columns(path, matrix)
         check_origin(self._workspace, path)
-        return matrix
+        return self._compared(matrix)
 
     def test(self, path: Path) -> ScoreMatrix:
         """All test photos against the known photos, as in a file of `test_matrix_NET` or of one fold."""
@@ -105,7 +121,7 @@ class RootMatrices:
         _check_among(path, "row", matrix.rows, self.test_photos, "a test photo")
         self._check_columns(path, matrix)
         check_origin(self._workspace, path)
-        return matrix
+        return self._compared(matrix)
 
     def for_ensemble(self, path: Path, scores_key: str) -> ScoreMatrix:
         """A net's test scores, as in a file of `features_test_NET`: of those photos that it has."""
@@ -118,7 +134,7 @@ class RootMatrices:
         listed = {*self.identity_of, *self.test_photos}
         _check_among(path, "column", matrix.columns, listed, "a photo of this root's tables")
         check_origin(self._workspace, path)
-        return matrix
+        return self._compared(matrix)
 
     def _check_columns(self, path: Path, matrix: ScoreMatrix) -> None:
         """Every column is a photo with an identity, or a test photo, which readers drop; none is missing."""

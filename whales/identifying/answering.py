@@ -34,6 +34,7 @@ def answer_request(
         raise UserError(identification.nothing_to_read(faults))
     identifier = open_identifier()
     workspace = identifier.options.workspace
+    identifier.check_side(request.side)
     boxes = identification.box_by_hand(request.box, photos)
     if not boxes:
         before_loading()
@@ -43,7 +44,7 @@ def answer_request(
     boxes = boxes or identifier.find_boxes(photos, identifier.options, request.all_flukes)
     names = written_names(workspace)
     answers, begin = [], time.monotonic()
-    for answer in identifier.answers(photos, boxes, request.top, faults):
+    for answer in identifier.answers(photos, boxes, request.top, faults, request.side):
         if not is_quiet():
             result_page.show(answer, names=names)
         answers.append(answer)

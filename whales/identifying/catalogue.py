@@ -22,13 +22,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from whales.base.console import log
-from whales.base.errors import UserError
+from whales.base.errors import UserError, shown
 from whales.base.pickles import load
 from whales.base.progress import progress_bar
 from whales.files.boxes import Box
 from whales.files.dataset import known_photos, load_boxes, training_identities
 from whales.files.digests import text_digest
 from whales.files.folds import FOLDS, checked_fold
+from whales.files.sides import NO_SIDES, PairSides, Sides, read_sides
 from whales.files.trained import require_trained_shape
 from whales.files.workspace import Workspace, require
 from whales.nets.net import Net
@@ -136,8 +137,8 @@ class Catalogue:
 
     boxes: stem -> (x1, y1, x2, y2) in pixels; anisotropy: width : height of crops; same: score of an
     identity (that of its best photo) -> probability that the query shows it; new: best score of all ->
-    probability that the query shows none of the known whales; block: so many known photos are compared at
-    once.
+    probability that the query shows none of the known whales; sides: of the known photos; block: so many
+    known photos are compared at once.
     """
 
     known: KnownPhotos
@@ -146,7 +147,19 @@ class Catalogue:
     judges: list[Judge]
     same: Curve
     new: Curve
+    sides: Sides = NO_SIDES
     block: int = sys.maxsize
+
+    def check_side(self, side: str) -> None:
+        """`UserError` where no known photo can be compared with one of this side."""
+        if self.compared([side]).unlike().all():
+            raise UserError(
+                f"no known photo shows its side, {shown(side)} (there are {', '.join(self.sides.names)})"
+            )
+
+    def compared(self, sides: Sequence[str]) -> PairSides:
+        """The sides of queries, "" for either, and of the known photos."""
+        return PairSides(self.sides.codes_of(sides), self.sides.codes(self.known.photos))
 
     def features(self, crops: Mapping[int, np.ndarray]) -> QueryFeatures:
         """Features of crops (n, size, size, 3) uint8, by size, for the size of every judge."""
@@ -239,9 +252,9 @@ def open_catalogue(options: RunOptions, nets: Sequence[TrainedNet]) -> Catalogue
         judges.append(Judge(net, size, network, folds))
         judges[-1].warm_up()
         log(f"loaded {net.name}, {len(folds)} folds, in {time.monotonic() - begin:.1f} s")
-    columns = KnownPhotos(known, identity_of)
-    curves = _curves(options, judges, columns, block, identity_of, prints)
-    return Catalogue(columns, boxes, workspace.settings.anisotropy, judges, *curves, block)
+    columns, sides = KnownPhotos(known, identity_of), read_sides(workspace)
+    curves = _curves(options, judges, columns, block, identity_of, prints, sides)
+    return Catalogue(columns, boxes, workspace.settings.anisotropy, judges, *curves, sides, block)
 
 
 def _fit(known: Sequence[str], heads: Sequence[HeadWeights]) -> bool:
@@ -301,6 +314,7 @@ def _curves(
     block: int,
     identity_of: Mapping[str, str],
     prints: Mapping[str, str],
+    sides: Sides,
 ) -> tuple[Curve, Curve]:
     """The two curves of a `Catalogue`, from the cache or fitted; block: as of a `Catalogue`."""
     digests = options.workspace.digests
@@ -312,7 +326,8 @@ def _curves(
         for judge in judges
         for fold in judge.folds
     ]
-    stamp = text_digest([FITTED_IDENTITIES, known.photos, photos, nets])
+    shown_sides = [[sides.side_of.get(name, "") for name in names]] if sides else []
+    stamp = text_digest([FITTED_IDENTITIES, known.photos, photos, nets, *shown_sides])
     path = options.workspace.file("calibration")
     stored = {} if options.force else read_arrays(path, stamp)
     if stored:
@@ -323,7 +338,7 @@ def _curves(
         ends = np.array([0.0, 1.0])
         return Curve(ends, ends), Curve(ends, ends[::-1])
     log(f"calibration: scores of {len(held_out)} valid photos")
-    pairs = calibration_pairs(judges, known, held_out, identity_of, block)
+    pairs = calibration_pairs(judges, known, held_out, identity_of, sides, block)
     same, new = fit_curves(pairs)
     write_arrays(path, stamp, same_x=same[0], same_y=same[1], new_x=new[0], new_y=new[1])
     return same, new
@@ -334,18 +349,26 @@ def calibration_pairs(
     known: KnownPhotos,
     held_out: Sequence[str],
     identity_of: Mapping[str, str],
+    sides: Sides = NO_SIDES,
     block: int = sys.maxsize,
 ) -> CalibrationPairs:
     """What the curves are fitted on; `held_out` (stems): photos that some fold of a judge holds out.
 
-    block: so many known photos are compared at once.
+    sides: of these and of the known photos; unlike ones are not compared; block: so many known photos are
+    compared at once.
     """
     groups = []
     bar = progress_bar("calibration", len(held_out))
     for start in range(0, len(held_out), _ROWS):
         names = held_out[start : start + _ROWS]
+        compared = sides.of(names, known.photos)
         scores = (
-            (part, held_out_scores(judges, names, known.photos, part))
+            (
+                part,
+                compared.part(part).hidden(
+                    held_out_scores(judges, names, known.photos, part), -np.inf
+                ),
+            )
             for part in blocks(len(known.photos), block)
         )
         groups.append(pairs_by_parts(scores, names, known, identity_of))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +23,8 @@ from whales.photos.photos import photo_size, read_photo
 from whales.scores.best_by_blocks import Best, best_of_parts
 from whales.scores.best_photos import Candidate
 
+NO_QUERY_SIDES: Mapping[Path, str] = MappingProxyType({})
+
 
 class Fluke(NamedTuple):
     """One fluke of a photo, cut out."""
@@ -32,6 +35,7 @@ class Fluke(NamedTuple):
     view: np.ndarray  # (100, w, 3) uint8, for people
     crops: dict[int, np.ndarray]  # size -> (size, size, 3) uint8, for the nets
     content: str = ""  # digest of the photo's file
+    side: str | None = None  # that it shows, "" for either; None where the root knows no sides
 
 
 class Answer(NamedTuple):
@@ -156,26 +160,41 @@ def cut_flukes(
 
 
 def answers(
-    catalogue: Catalogue, boxes: Mapping[Path, Sequence[Box]], top: int, faults: list[str]
+    catalogue: Catalogue,
+    boxes: Mapping[Path, Sequence[Box]],
+    top: int,
+    faults: list[str],
+    sides: Mapping[Path, str] = NO_QUERY_SIDES,
 ) -> list[Answer]:
     """`identify` of the flukes of photos; what is wrong with a photo is added to `faults`.
 
-    boxes: of each photo, as `cut_flukes` takes them.
+    boxes: of each photo, as `cut_flukes` takes them; sides: of photos, of those whose side is known.
     """
     flukes: list[Fluke] = []
     sizes = {judge.size for judge in catalogue.judges}
     for photo, boxes_in_photo in boxes.items():
+        side = sides.get(photo, "") if catalogue.sides else None
         try:
-            flukes += cut_flukes(photo, boxes_in_photo, sizes, catalogue.anisotropy)
+            if side:
+                _check_side(catalogue, photo, side)
+            cut_out = cut_flukes(photo, boxes_in_photo, sizes, catalogue.anisotropy)
+            flukes += [fluke._replace(side=side) for fluke in cut_out]
         except UserError as fault:
             faults.append(str(fault))
     return identify(catalogue, flukes, top)
 
 
-def identify(catalogue: Catalogue, flukes: Sequence[Fluke], top: int) -> list[Answer]:
-    """The `top` best identities of each fluke, fewer only where fewer are known.
+def _check_side(catalogue: Catalogue, photo: Path, side: str) -> None:
+    try:
+        catalogue.check_side(side)
+    except UserError as fault:
+        raise UserError(f"photo {shown(photo)}: {fault}") from fault
 
-    An identity's score is that of its best photo.
+
+def identify(catalogue: Catalogue, flukes: Sequence[Fluke], top: int) -> list[Answer]:
+    """The `top` best identities of each fluke, fewer only where fewer are known, or known from its side.
+
+    An identity's score is that of its best photo; photos of another side than the fluke's do not count.
     """
     if not flukes:
         return []
@@ -183,16 +202,23 @@ def identify(catalogue: Catalogue, flukes: Sequence[Fluke], top: int) -> list[An
     queries = catalogue.features(
         {size: np.stack([fluke.crops[size] for fluke in flukes]) for size in sizes}
     )
-    best = best_of_parts(catalogue.known, len(flukes), top, catalogue.scores(queries))
+    compared = catalogue.compared([fluke.side or "" for fluke in flukes])
+    scores = (
+        (part, compared.part(part).hidden(block, -np.inf))
+        for part, block in catalogue.scores(queries)
+    )
+    best = best_of_parts(catalogue.known, len(flukes), top, scores)
     return [_answer(catalogue, fluke, best, row) for row, fluke in enumerate(flukes)]
 
 
 def _answer(catalogue: Catalogue, fluke: Fluke, best: Best, row: int) -> Answer:
-    """row: the fluke's in `best`."""
+    """row: the fluke's in `best`, which has no identities that cannot be compared."""
     known, candidates = catalogue.known, []
     for code, column, score in zip(
         best.codes[row], best.columns[row], best.scores[row], strict=True
     ):
+        if score == -np.inf:
+            break
         probability = float(catalogue.same(score))
         candidates.append(
             Candidate(known.identities[code], known.photos[column], float(score), probability)

@@ -16,15 +16,16 @@ from whales.stages.options import positive
 @dataclass(frozen=True)
 class Request:
     """photos: files, or folders of photos; top: identities of each fluke; all_flukes: not the best of a
-    photo alone; box: `x1,y1,x2,y2` of the fluke of a single photo; csv, html: files to write; why: folder
-    of drawings; watch: photos are folders, and what comes into them is answered too. Raises `UserError` where
-    one of these cannot be written.
+    photo alone; box: `x1,y1,x2,y2` of the fluke of a single photo; side: that all photos show; csv, html:
+    files to write; why: folder of drawings; watch: photos are folders, and what comes into them is answered
+    too. Raises `UserError` where one of these cannot be written.
     """
 
     photos: Sequence[Path]
     top: int = 5
     all_flukes: bool = False
     box: str | None = None
+    side: str | None = None
     csv: Path | None = None
     html: Path | None = None
     why: Path | None = None
@@ -44,6 +45,7 @@ def add_request_options(parser: argparse.ArgumentParser) -> None:
     add("--top", type=positive, default=5, metavar="K", help="identities (5)")
     add("--all-flukes", action="store_true", help="all flukes of a photo")
     add("--box", metavar="x1,y1,x2,y2", help="the fluke of a single photo, pixels")
+    add("--side", metavar="WORD", help="the side that all photos show (the root's word on its own)")
     add(
         "--nets",
         type=lambda text: tuple(filter(None, text.split(","))),

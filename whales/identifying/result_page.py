@@ -33,7 +33,8 @@ class Row(NamedTuple):
     of the photo held upright, None for the whole frame; new_whale: probability of none of the known;
     rank: from 1; probability, score: of the identity; photo: file name of the known photo most like it;
     content: digest of the query's file, by which the review knows it again; name: that people gave the
-    identity, where the work root had to write it otherwise.
+    identity, where the work root had to write it otherwise; side: that the query shows, "" for either, None
+    where the root knows no sides: then no table has the column.
     """
 
     query: str
@@ -50,9 +51,11 @@ class Row(NamedTuple):
     photo: str
     content: str
     name: str
+    side: str | None = None
 
 
-COLUMNS = Row._fields
+WITH_SIDES = Row._fields
+COLUMNS = WITH_SIDES[:-1]
 NO_NAMES: Mapping[str, str] = MappingProxyType({})
 _CORNERS = ("x1", "y1", "x2", "y2")
 
@@ -73,10 +76,12 @@ section .query { width: 280px; }
 
 
 def used_part(fluke: Fluke) -> str:
-    """The part of the photo that was used, in words."""
-    if fluke.box is None:
-        return "used the whole frame"
-    return "fluke at " + ",".join(f"{value:g}" for value in fluke.box)
+    """The part of the photo that was used, and the side that it shows, in words."""
+    box = fluke.box
+    used = "used the whole frame" if box is None else f"fluke at {','.join(f'{v:g}' for v in box)}"
+    if fluke.side is None:
+        return used
+    return f"{used}, side: {fluke.side or 'not known, compared with all'}"
 
 
 def show(
@@ -122,16 +127,17 @@ def _row(answer: Answer, rank: int, candidate: Candidate, names: Mapping[str, st
     return Row(
         str(fluke.photo), fluke.number, x1, y1, x2, y2, answer.new,
         rank, candidate.identity, candidate.probability, candidate.score, with_jpg(candidate.photo),
-        fluke.content, names.get(candidate.identity, candidate.identity),
+        fluke.content, names.get(candidate.identity, candidate.identity), fluke.side,
     )  # fmt: skip
 
 
 def table(answers: Iterable[Answer], names: Mapping[str, str] = NO_NAMES) -> pd.DataFrame:
-    """`rows` as a table, columns as COLUMNS; corners are float64, NaN for the whole frame."""
+    """`rows` as a table, columns as COLUMNS, or WITH_SIDES; corners are float64, NaN for the whole frame."""
     import pandas as pd
 
     found = rows(answers, names)
-    return pd.DataFrame(found, columns=list(COLUMNS)).astype(dict.fromkeys(_CORNERS, float))
+    frame = pd.DataFrame(found, columns=list(WITH_SIDES)).astype(dict.fromkeys(_CORNERS, float))
+    return frame if any(row.side is not None for row in found) else frame[list(COLUMNS)]
 
 
 def write_csv(
@@ -144,7 +150,11 @@ def write_csv(
 
     names: as `rows` takes them; before: rows of cells that stand before them.
     """
-    text = csv_text(COLUMNS, [*before, *(_cells(row) for row in rows(answers, names))])
+    cells = [*before, *(_cells(row) for row in rows(answers, names))]
+    if not any(len(row) == len(WITH_SIDES) for row in cells):
+        text = csv_text(COLUMNS, cells)
+    else:  # rows of an earlier watch may know no sides
+        text = csv_text(WITH_SIDES, [[*row, ""][: len(WITH_SIDES)] for row in cells])
     write_text(path, for_spreadsheets(text))
 
 
@@ -154,6 +164,8 @@ def _cells(row: Row) -> list[object]:
         cells[name] = "" if cells[name] is None else f"{cells[name]:g}"
     for name in ("new_whale", "probability", "score"):
         cells[name] = f"{cells[name]:.6f}"
+    if row.side is None:
+        del cells["side"]
     return list(cells.values())
 
 
@@ -174,7 +186,7 @@ def _section(
     answer: Answer, workspace: Workspace, boxes: Mapping[str, Box], names: Mapping[str, str]
 ) -> str:
     fluke = answer.fluke
-    caption = f"<b>{escape(fluke.photo.name)}</b> #{fluke.number}<br>{used_part(fluke)}"
+    caption = f"<b>{escape(fluke.photo.name)}</b> #{fluke.number}<br>{escape(used_part(fluke))}"
     caption += f"<br>new whale: {answer.new:.0%}{_bar(answer.new)}"
     view = image(fluke.view, fluke.photo.name)
     query = f'<figure class="query">{view}<figcaption>{caption}</figcaption></figure>'

@@ -108,7 +108,7 @@ class KeptAnswers:
         self._unwritten = False
         if request.csv and request.csv.exists():
             table, _ = read_table(request.csv)
-            if tuple(table.columns) != result_page.COLUMNS:
+            if tuple(table.columns) not in (result_page.COLUMNS, result_page.WITH_SIDES):
                 raise UserError(f"{request.csv} is there and is no table of identify; name another")
             self._rows = [list(row) for row in table.itertuples(index=False, name=None)]
 
@@ -163,6 +163,7 @@ def watch(
     kept = KeptAnswers(request)
     begin = time.monotonic()
     identifier = open_identifier()
+    identifier.check_side(request.side)
     before_loading()
     _ = identifier.catalogue  # loaded before the first photo comes
     log(f"loaded in {time.monotonic() - begin:.1f} s")
@@ -187,7 +188,7 @@ def _answer(
     faults: list[str] = []
     boxes = identifier.find_boxes(photos, identifier.options, request.all_flukes)
     names, answers = written_names(identifier.options.workspace), []
-    for answer in identifier.answers(photos, boxes, request.top, faults):
+    for answer in identifier.answers(photos, boxes, request.top, faults, request.side):
         if not is_quiet():
             result_page.show(answer, names=names)
         answers.append(answer)

@@ -14,6 +14,7 @@ from whales.base.web_page import data_uri, note, picture
 from whales.files.boxes import Box
 from whales.files.labels import NEW_WHALE, with_jpg
 from whales.files.matrices import ScoreMatrix
+from whales.files.sides import NO_SIDES, Sides
 from whales.files.submissions import ANSWERS
 from whales.files.workspace import Workspace
 from whales.photos.thumbnails import thumbnail
@@ -59,17 +60,21 @@ def queries(
     answers: Sequence[Sequence[str]],
     identity_of: Mapping[str, str],
     group: str,
+    sides: Sides = NO_SIDES,
 ) -> list[AnsweredQuery]:
     """The rows of a matrix with their answers and the known photos that stand for them.
 
     answers: of each row, best first; identity_of: stem -> identity of rows and columns; group: of the
-    rows. A photo does not stand for itself.
+    rows; sides: of the photos. A photo does not stand for itself, nor for one of another side.
     """
     known = KnownPhotos(matrix.columns, identity_of)
     own_column = own_columns(matrix.rows, matrix.columns)
+    shown = sides.of(matrix.rows, matrix.columns)
     answered = []
     for start, block in blocks(matrix):
-        block = mark_own(block.copy(), own_column[start : start + len(block)], -np.inf)
+        rows = slice(start, start + len(block))
+        block = mark_own(block.copy(), own_column[rows], -np.inf)
+        block = shown._replace(rows=shown.rows[rows]).hidden(block, -np.inf)
         for row, scores in enumerate(block, start):
             name = matrix.rows[row]
             truth = identity_of[name]

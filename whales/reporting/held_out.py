@@ -12,6 +12,7 @@ from whales.files.folds import FOLDS
 from whales.files.labels import NEW_WHALE
 from whales.files.matrices import ScoreMatrix
 from whales.files.root_matrices import RootMatrices
+from whales.files.sides import Sides
 from whales.files.workspace import Workspace, require
 from whales.reporting.gallery import AnsweredQuery, queries
 from whales.reporting.look_alikes import Likeness
@@ -70,37 +71,41 @@ def held_out(workspace: Workspace, identity_of: Mapping[str, str]) -> HeldOut:
     trades: dict[str, list[tuple[Judged, Tradeoff]]] = {}
     paired: set[str] = set()
     grid = sorted({*THRESHOLDS, ENSEMBLE_THRESHOLD, VALIDATION_THRESHOLD})
-    for fold, nets, mean in _folds(RootMatrices(workspace, dict(identity_of)), workspace):
+    read = RootMatrices(workspace, dict(identity_of))
+    sides = read.sides
+    for fold, nets, mean in _folds(read, workspace):
         for net, matrix in nets.items():
-            judged = judge(net, f"fold {fold}", matrix, identity_of, VALIDATION_THRESHOLD)
+            judged = judge(net, f"fold {fold}", matrix, identity_of, VALIDATION_THRESHOLD, sides)
             result.judged.append(judged)
             counts = result.counts.setdefault(net, np.zeros((2, BINS), np.int64))
-            counts += score_counts(matrix, identity_of)
-            trade = tradeoff([matrix], identity_of, grid)
+            counts += score_counts(matrix, identity_of, sides)
+            trade = tradeoff([matrix], identity_of, grid, sides)
             trades.setdefault(net, []).append((judged, trade))
-        both = judge(BOTH, f"fold {fold}", mean, identity_of, ENSEMBLE_THRESHOLD)
+        both = judge(BOTH, f"fold {fold}", mean, identity_of, ENSEMBLE_THRESHOLD, sides)
         if len(nets) == len(NETS):
             result.judged.append(both)
         answers = [both.answers[name] for name in mean.rows]
-        result.queries += queries(mean, answers, identity_of, f"fold {fold}")
+        result.queries += queries(mean, answers, identity_of, f"fold {fold}", sides)
         in_all = set.intersection(*(set(matrix.rows) for matrix in nets.values()))
         rows = [name for name in mean.rows if name in in_all - paired]
         if rows:
-            result.pairs.append(_pairs(mean.aligned(rows, mean.columns, "the mean"), identity_of))
+            scored = mean.aligned(rows, mean.columns, "the mean")
+            result.pairs.append(_pairs(scored, identity_of, sides))
         paired |= in_all
-        result.likeness.add(mean, identity_of)
+        result.likeness.add(mean, identity_of, sides)
     result.tradeoffs = {net: _averaged(folds) for net, folds in trades.items()}
     _add_all_folds(result)
     return result
 
 
-def _pairs(matrix: ScoreMatrix, identity_of: Mapping[str, str]) -> CalibrationPairs:
+def _pairs(matrix: ScoreMatrix, identity_of: Mapping[str, str], sides: Sides) -> CalibrationPairs:
     known = KnownPhotos(matrix.columns, identity_of)
     own_column = own_columns(matrix.rows, matrix.columns)
     groups = []
     for start, block in blocks(matrix):
         rows = slice(start, start + len(block))
         scores = zero_own(block.copy(), own_column[rows])
+        scores = sides.of(matrix.rows[rows], matrix.columns).hidden(scores, -np.inf)
         groups.append(pairs_of(scores, matrix.rows[rows], known, identity_of))
     return joined(groups)
 

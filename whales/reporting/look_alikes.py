@@ -12,6 +12,7 @@ import numpy as np
 
 from whales.base.errors import UserError
 from whales.files.matrices import ScoreMatrix
+from whales.files.sides import NO_SIDES, Sides
 from whales.photos.photos import read_eighth, require_file
 from whales.scores.best_photos import KnownPhotos
 
@@ -40,33 +41,39 @@ class Likeness:
     """How alike identities are, gathered from matrices of valid photos against known ones.
 
     Of a valid photo of A its best pair score with a photo of B counts; the likeness of A and B is the
-    mean of that over the valid photos of A (with B) and of B (with A). Memory: identities² float32.
+    mean of that over the valid photos of A (with B) and of B (with A); where sides are known, over those
+    that can be compared with a photo of the other. Memory: identities² float32, with sides twice.
     """
 
     def __init__(self) -> None:
         self._names: list[str] = []
         self._sums = np.zeros((0, 0), np.float32)
-        self._counts = np.zeros(0, np.int64)
+        self._counts = np.zeros((0, 1), np.int64)
         self._examples: dict[tuple[int, int], tuple[float, str, str]] = {}
 
-    def add(self, matrix: ScoreMatrix, identity_of: Mapping[str, str]) -> None:
+    def add(
+        self, matrix: ScoreMatrix, identity_of: Mapping[str, str], sides: Sides = NO_SIDES
+    ) -> None:
         """Take in a dense matrix; the columns of all must be of the same identities.
 
-        identity_of: stem -> identity of rows and columns.
+        identity_of, sides: stem -> those of rows and columns, the same for all matrices.
         """
         if not self._names:
             self._names = sorted({identity_of[name] for name in matrix.columns})
             self._sums = np.zeros((len(self._names),) * 2, np.float32)
-            self._counts = np.zeros(len(self._names), np.int64)
+            wide = len(self._names) if sides else 1
+            self._counts = np.zeros((len(self._names), wide), np.int32)
         known = KnownPhotos(matrix.columns, identity_of, self._names)
-        for photo, scores in zip(matrix.rows, matrix.scores, strict=True):
+        pairs = sides.of(matrix.rows, matrix.columns)
+        for row, (photo, scores) in enumerate(zip(matrix.rows, matrix.scores, strict=True)):
             code = known.code_of.get(identity_of[photo])
             if code is None:  # a new whale
                 continue
             best = known.best(scores[None])[0]
             best[code] = 0
             self._sums[code] += best
-            self._counts[code] += 1
+            unlike = pairs.unlike(slice(row, row + 1)) if sides else None
+            self._counts[code] += 1 if unlike is None else known.best(~unlike)[0]
             for other in np.argsort(-best, kind="stable")[:_REMEMBERED].tolist():
                 column = known.best_column(scores, other)
                 example = float(best[other]), photo, matrix.columns[column]
@@ -78,7 +85,7 @@ class Likeness:
 
     def pairs(self, most: int = PAIRS, least: int = LEAST_PHOTOS) -> list[Pair]:
         """At most `most` pairs whose likeness is a mean over `least` valid photos or more, best first."""
-        photos = self._counts[:, None] + self._counts
+        photos = self._counts + self._counts.T
         likeness = np.triu(self._sums + self._sums.T, 1)
         likeness[photos < least] = 0
         likeness /= np.maximum(photos, 1)

@@ -139,8 +139,8 @@ def scores(sources: Sources) -> str:
         try:
             grid = sorted({*THRESHOLDS, *single, ENSEMBLE_THRESHOLD})
             matrix = sources.labelled_ensemble
-            counts["ensemble, test"] = score_counts(matrix, sources.identity_of)
-            trades["ensemble, test"] = tradeoff([matrix], sources.identity_of, grid)
+            counts["ensemble, test"] = score_counts(matrix, sources.identity_of, sources.sides)
+            trades["ensemble, test"] = tradeoff([matrix], sources.identity_of, grid, sources.sides)
         except UserError as reason:
             absent.append(str(reason))
     in_force = {
@@ -238,7 +238,9 @@ def _reliability_table(kind: str, bins: Sequence[Bin]) -> str:
 
 def post_processing(sources: Sources) -> str:
     """The ensemble before and after the swaps of first and second answers."""
-    before, after, swapped = changes(sources.ensemble, sources.identity_of, sources.truth)
+    before, after, swapped = changes(
+        sources.ensemble, sources.identity_of, sources.truth, sources.sides
+    )
     text = (
         f"Post-processing swapped the first two answers of {len(swapped):,} of "
         f"{len(sources.ensemble.rows):,} test photos (claims from {CLAIM_SCORE} on)."

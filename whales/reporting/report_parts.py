@@ -17,6 +17,7 @@ from whales.base.tables import read_table
 from whales.files.boxes import Box, checked_boxes
 from whales.files.labels import NEW_WHALE
 from whales.files.matrices import ScoreMatrix, dense
+from whales.files.sides import NO_SIDES, Sides
 from whales.files.workspace import Workspace, require
 from whales.scores.best_photos import mark_own, own_columns
 from whales.scores.evaluation import Measure, measures
@@ -116,7 +117,7 @@ class Judged(NamedTuple):
     """A net's answers to one set of photos whose identities are known.
 
     photos: which ones, in words; truth, answers: by photo; others: how many known photos show the
-    same identity, the photo itself not counted.
+    same identity and can be compared, the photo itself not counted.
     """
 
     net: str
@@ -127,13 +128,20 @@ class Judged(NamedTuple):
 
 
 def judge(
-    net: str, photos: str, matrix: ScoreMatrix, identity_of: Mapping[str, str], threshold: float
+    net: str,
+    photos: str,
+    matrix: ScoreMatrix,
+    identity_of: Mapping[str, str],
+    threshold: float,
+    sides: Sides = NO_SIDES,
 ) -> Judged:
-    """The answers that a matrix gives, ranked; identity_of: stem -> identity of rows and columns."""
+    """The answers that a matrix gives, ranked; identity_of, sides: stem -> those of rows and columns."""
     identities = [identity_of[name] for name in matrix.columns]
-    ranked = rank(matrix.scores, identities, threshold, own_columns(matrix.rows, matrix.columns))
+    own_column = own_columns(matrix.rows, matrix.columns)
+    pairs = sides.of(matrix.rows, matrix.columns)
+    ranked = rank(matrix.scores, identities, threshold, own_column, pairs)
     answers = dict(zip(matrix.rows, ranked, strict=True))
-    return judge_answers(net, photos, answers, identity_of, matrix.columns)
+    return judge_answers(net, photos, answers, identity_of, matrix.columns, sides)
 
 
 def judge_answers(
@@ -142,12 +150,19 @@ def judge_answers(
     answers: Mapping[str, list[str]],
     identity_of: Mapping[str, str],
     known: Iterable[str],
+    sides: Sides = NO_SIDES,
 ) -> Judged:
-    """Answers of photos (stems); identity_of: of these and of the `known` photos (stems)."""
+    """Answers of photos (stems); identity_of, sides: of these and of the `known` photos (stems)."""
     known = set(known)
-    counts = Counter(identity_of[name] for name in known)
     truth = {name: identity_of[name] for name in answers}
-    others = {name: counts[identity] - (name in known) for name, identity in truth.items()}
+    counts = Counter((identity_of[name], sides.side_of.get(name, "")) for name in known)
+    alone = Counter(identity_of[name] for name in known)
+
+    def comparable(name: str, identity: str) -> int:
+        side = sides.side_of.get(name, "")
+        return counts[identity, side] + counts[identity, ""] if side else alone[identity]
+
+    others = {name: comparable(name, who) - (name in known) for name, who in truth.items()}
     return Judged(net, photos, truth, dict(answers), others)
 
 
@@ -180,16 +195,19 @@ def by_photos(judged: Judged, samples: int = SAMPLES) -> list[tuple[str, list[Me
     return table
 
 
-def score_counts(matrix: ScoreMatrix, identity_of: Mapping[str, str]) -> np.ndarray:
+def score_counts(
+    matrix: ScoreMatrix, identity_of: Mapping[str, str], sides: Sides = NO_SIDES
+) -> np.ndarray:
     """Histogram of pair scores, (2, BINS) int64 over [0, 1]: pairs of one identity, and other pairs.
 
-    identity_of: stem -> identity of rows and columns. A photo with itself is left out; new whales differ
-    from every known one.
+    identity_of, sides: stem -> those of rows and columns. A photo with itself is left out, and so are unlike
+    sides; new whales differ from every known one.
     """
     codes = {identity: code for code, identity in enumerate(dict.fromkeys(identity_of.values()))}
     columns = np.array([codes[identity_of[name]] for name in matrix.columns])
     row_codes = np.array([codes[identity_of[name]] for name in matrix.rows])
     own_column = own_columns(matrix.rows, matrix.columns)
+    shown = sides.of(matrix.rows, matrix.columns)
     counts = np.zeros((2, BINS), np.int64)
     for start, block in blocks(matrix):
         rows = slice(start, start + len(block))
@@ -197,6 +215,9 @@ def score_counts(matrix: ScoreMatrix, identity_of: Mapping[str, str]) -> np.ndar
         same = row_codes[rows, None] == columns
         other = ~same
         mark_own(same, own_column[rows], False)
+        if sides:
+            hidden = shown.unlike(rows)
+            same, other = same & ~hidden, other & ~hidden
         for group, pairs in enumerate((same, other)):
             counts[group] += np.bincount(bins[pairs], minlength=BINS)
     return counts
@@ -223,11 +244,14 @@ class Tradeoff(NamedTuple):
 
 
 def tradeoff(
-    matrices: Iterable[ScoreMatrix], identity_of: Mapping[str, str], thresholds: Sequence[float]
+    matrices: Iterable[ScoreMatrix],
+    identity_of: Mapping[str, str],
+    thresholds: Sequence[float],
+    sides: Sides = NO_SIDES,
 ) -> Tradeoff:
     """Rank matrices with each of the thresholds; their rows count alike.
 
-    identity_of: stem -> identity of rows and columns.
+    identity_of, sides: stem -> those of rows and columns.
     """
     sums, counts = np.zeros((len(thresholds), 3)), np.zeros(3)
     for matrix in matrices:
@@ -236,11 +260,12 @@ def tradeoff(
         new = np.array([identity == NEW_WHALE for identity in truth], bool)
         counts += [len(truth), new.sum(), (~new).sum()]
         own_column = own_columns(matrix.rows, matrix.columns)
+        pairs = sides.of(matrix.rows, matrix.columns)
         for index, threshold in enumerate(thresholds):
-            answers = rank(matrix.scores, identities, threshold, own_column)
-            pairs = list(zip(truth, answers, strict=True))
-            first = np.array([row[0] == identity for identity, row in pairs], bool)
-            precision = sum(average_precision(identity, row) for identity, row in pairs)
+            answers = rank(matrix.scores, identities, threshold, own_column, pairs)
+            answered = list(zip(truth, answers, strict=True))
+            first = np.array([row[0] == identity for identity, row in answered], bool)
+            precision = sum(average_precision(identity, row) for identity, row in answered)
             sums[index] += [precision, (first & new).sum(), (first & ~new).sum()]
     means = np.divide(sums, counts, out=np.full_like(sums, math.nan), where=counts > 0)
     return Tradeoff(np.array(thresholds, np.float64), means[:, 0], means[:, 1], means[:, 2])
@@ -265,15 +290,19 @@ class Change(NamedTuple):
 
 
 def changes(
-    matrix: ScoreMatrix, identity_of: Mapping[str, str], truth: Mapping[str, str] | None
+    matrix: ScoreMatrix,
+    identity_of: Mapping[str, str],
+    truth: Mapping[str, str] | None,
+    sides: Sides = NO_SIDES,
 ) -> tuple[Judged | None, Judged | None, list[Change]]:
     """The ensemble's answers before and after post-processing, and the photos where they differ.
 
     identity_of: stem -> identity of the columns; truth: stem -> identity of rows, where it is known; the
-    answers are judged on these, and are None without any.
+    answers are judged on these, and are None without any; sides: of the photos.
     """
     identities = [identity_of[name] for name in matrix.columns]
-    before = rank(matrix.scores, identities, ENSEMBLE_THRESHOLD)
+    pairs = sides.of(matrix.rows, matrix.columns)
+    before = rank(matrix.scores, identities, ENSEMBLE_THRESHOLD, sides=pairs)
     after, _ = post_process(before, matrix.scores, identities)
     truth = truth or {}
     swapped = [
@@ -288,6 +317,6 @@ def changes(
     def judged(name: str, rows: Sequence[list[str]]) -> Judged:
         ranked = zip(matrix.rows, rows, strict=True)
         answers = {photo: row for photo, row in ranked if photo in truth}
-        return judge_answers(name, "test", answers, identity_of, matrix.columns)
+        return judge_answers(name, "test", answers, identity_of, matrix.columns, sides)
 
     return judged("before", before), judged("after", after), swapped

@@ -13,6 +13,7 @@ from whales.files.import_table import written_names
 from whales.files.labels import NEW_WHALE
 from whales.files.matrices import ScoreMatrix
 from whales.files.root_matrices import TEST_SCORES, RootMatrices
+from whales.files.sides import Sides, read_sides
 from whales.files.submissions import ANSWERS, read_answers
 from whales.files.workspace import Workspace, require
 from whales.nets.net import Net
@@ -48,6 +49,11 @@ class Sources:
     def names(self) -> dict[str, str]:
         """Identity -> what people call it, of those that differ."""
         return written_names(self.workspace)
+
+    @cached_property
+    def sides(self) -> Sides:
+        """The sides that photos show."""
+        return read_sides(self.workspace)
 
     @cached_property
     def truth(self) -> dict[str, str] | None:
@@ -108,13 +114,13 @@ class Sources:
         answers = {name: row for name, row in read_answers(path).items() if name in truth}
         identities = self.training_identity_of.items()
         known = [name for name, identity in identities if identity != NEW_WHALE]
-        return judge_answers(net, "test", answers, self.identity_of, known)
+        return judge_answers(net, "test", answers, self.identity_of, known, self.sides)
 
     def _kernel(self) -> Judged:
         path = require(self.workspace, self.workspace.file("features_test_kernel"))
         read = RootMatrices(self.workspace, self.training_identity_of)
         matrix = self._labelled(read.for_ensemble(path, TEST_SCORES["kernel"]))
-        return judge("kernel", "test", matrix, self.identity_of, ENSEMBLE_THRESHOLD)
+        return judge("kernel", "test", matrix, self.identity_of, ENSEMBLE_THRESHOLD, self.sides)
 
     @cached_property
     def queries(self) -> list[AnsweredQuery]:
@@ -131,4 +137,4 @@ class Sources:
         answers = read_answers(path)
         without = [NEW_WHALE] * ANSWERS
         rows = [answers.get(name, without) for name in matrix.rows]
-        return queries(matrix, rows, self.identity_of, "test")
+        return queries(matrix, rows, self.identity_of, "test", self.sides)

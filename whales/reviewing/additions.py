@@ -27,6 +27,7 @@ from whales.files.decisions import now
 from whales.files.import_table import IMPORT_COLUMNS, TRAIN, UNMATCHED, imported
 from whales.files.labels import NEW_WHALE, read_submission_names, stem, with_jpg
 from whales.files.photo_details import DETAIL_DATE, details_of
+from whales.files.sides import column_of
 from whales.files.workspace import Workspace, require
 from whales.photos.camera_notes import noted
 from whales.photos.photos import photo_header
@@ -198,10 +199,11 @@ def addition_edit(
     said = details_of(details, [a.query.path for a in added]) if details else {}
     wanted, trace = Relabelled(), []
     originals = {row["original"] for row in imported(workspace).values()}
+    side_column = column_of(workspace)
     for a in added:
         wanted.identity_of[a.name] = a.identity
         wanted.boxes[a.name] = a.box
-        row = _row(a, said.get(a.query.path, {}), originals)
+        row = _row(a, said.get(a.query.path, {}), originals, side_column)
         wanted.rows[a.name] = row
         if a.new:
             wanted.names[a.identity] = a.written
@@ -219,7 +221,9 @@ def addition_edit(
     return wanted, trace
 
 
-def _row(a: Addition, said: Mapping[str, str], originals: set[str]) -> dict[str, str]:
+def _row(
+    a: Addition, said: Mapping[str, str], originals: set[str], side_column: str | None
+) -> dict[str, str]:
     """The photo's columns of data/import.csv; of a test photo only those that change."""
     row = {"Image": with_jpg(a.name), "identity": a.written, "split": TRAIN}
     if not a.moved:
@@ -227,6 +231,7 @@ def _row(a: Addition, said: Mapping[str, str], originals: set[str]) -> dict[str,
         original = a.query.path.name if a.query.path.name not in originals else path
         originals.add(original)
         row |= {"original": original, "path": path, "date": "", **noted(a.query.path)}
+        row |= {side_column: a.query.side} if side_column else {}
     date = {DETAIL_DATE: said[DETAIL_DATE]} if said.get(DETAIL_DATE) else {}
     more = {k: text for k, text in said.items() if k not in IMPORT_COLUMNS}
     return {**row, **date, **more}

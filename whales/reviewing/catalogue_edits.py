@@ -29,6 +29,7 @@ from whales.files.labels import (
     with_jpg,
 )
 from whales.files.root_edits import RootEdit
+from whales.files.sides import read_sides, side_column
 from whales.files.stamps import restamped
 from whales.files.workspace import Workspace
 
@@ -89,9 +90,10 @@ def complete(workspace: Workspace, wanted: Relabelled, trace: Sequence[Change]) 
     photos = photos_by_identity(
         (stem(image), who) for image, who in pairs if any(stem(image) in b for b in boxed)
     )
+    sides = read_sides(workspace).and_of(wanted.rows)
     for key, ending in _ENDINGS.items():
         if workspace.file(key).exists():
-            folds = extended_folds(load(workspace.file(key)), photos, ending)
+            folds = extended_folds(load(workspace.file(key)), photos, ending, sides)
             tables[key] = pickled(folds)
     edit = wanted.edit
     edit.tables = {workspace.file(key): content for key, content in tables.items()}
@@ -137,6 +139,7 @@ def _import_table(workspace: Workspace, wanted: Relabelled) -> str | None:
         if changed:
             row["identity"] = written.get(row["Id"], row["Id"])
     columns = list(dict.fromkeys(columns))
+    side_column(columns, f"{path} is not written")
     return csv_text(columns, [[row.get(c, "") for c in columns] for row in there.values()])
 
 

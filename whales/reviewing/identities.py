@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import count
 
 from whales.base.errors import UserError
@@ -102,17 +102,8 @@ class Individuals:
 
     def _new_name(self, text: str, besides: str = "") -> tuple[str, str]:
         """A name as people write it, and the identity for it; `UserError` where another one is called so."""
-        name = cleaned(text)
-        if not any(letter.isalnum() for letter in name) or means_new_whale(name):
-            raise UserError(
-                f"{quoted(text)} is no name for an individual; give one with a letter or digit"
-            )
         others = taken_identities(self.workspace) - {besides, self.written.get(besides, "")}
-        twin = next((other for other in others if look(other) == look(name)), None)
-        if twin is not None:
-            raise UserError(
-                f"{quoted(name)} is taken (there is {twin}); merge the two, or give another name"
-            )
+        name = checked_new_name(text, others)
         [identity] = unique_names([name], {*others, NEW_WHALE, UNMATCHED})
         return name, identity
 
@@ -122,6 +113,21 @@ class Individuals:
             Change(self._number, when, self.who, kind, with_jpg(p), self.labels[p], who, name)
             for p, who in moved.items()
         ]
+
+
+def checked_new_name(text: str, taken: Collection[str]) -> str:
+    """A new individual's name as people write it; `UserError` where it is none, or looks like a taken one."""
+    name = cleaned(text)
+    if not any(letter.isalnum() for letter in name) or means_new_whale(name):
+        raise UserError(
+            f"{quoted(text)} is no name for an individual; give one with a letter or digit"
+        )
+    twin = next((other for other in taken if look(other) == look(name)), None)
+    if twin is not None:
+        raise UserError(
+            f"{quoted(name)} is taken (there is {twin}); merge the two, or give another name"
+        )
+    return name
 
 
 def summary(trace: Sequence[Change]) -> list[str]:

@@ -14,7 +14,15 @@ from whales.base.folders import look, unique_names
 from whales.base.tables import csv_text
 from whales.base.writing import require_writable, write_text
 from whales.files.decided_photos import DecidedPhotos
-from whales.files.decisions import SKIP, UNDO, Decision, DecisionLog, last_of_each, words_of
+from whales.files.decisions import (
+    HELD_BACK,
+    UNDO,
+    UNSURE,
+    Decision,
+    DecisionLog,
+    last_of_each,
+    words_of,
+)
 from whales.files.import_table import imported_identities
 from whales.files.labels import NEW_WHALE, checked_labels, identities_of, read_labels, stem
 from whales.files.workspace import Workspace
@@ -27,7 +35,7 @@ NEW_IDENTITY = "new_{:04}"
 class Relabelling:
     """The photos that a new labels table would hold besides those of train.csv, and those left out.
 
-    added: query as decided -> its identity; new: those of them whose identity is made up; skipped,
+    added: query as decided -> its identity; new: those of them whose identity is made up; skipped, unsure,
     shared (several flukes on one photo), labelled (in train.csv already), namesakes (another photo under
     review has the name): queries left out; conflicts: query -> person -> what that person decided;
     elsewhere: decided photos that are not among the queries; notes: what of the table is not applied, or
@@ -37,6 +45,7 @@ class Relabelling:
     added: dict[str, str] = field(default_factory=dict)
     new: list[str] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
+    unsure: list[str] = field(default_factory=list)
     shared: list[str] = field(default_factory=list)
     labelled: list[str] = field(default_factory=list)
     namesakes: list[str] = field(default_factory=list)
@@ -91,8 +100,8 @@ def relabel(
 ) -> Relabelling:
     """Weigh all decisions; the last one on a photo counts.
 
-    People whose last words on a photo differ are in conflict; a skip is no word, but as the last one
-    it holds the photo back. taken: identities that made-up ones must not be called, in any case;
+    People whose last words on a photo differ are in conflict; a skip or "cannot tell" is no word, but as the
+    last one it holds the photo back. taken: identities that made-up ones must not be called, in any case;
     source: of the rows, for messages; photos: the queries, in their order, with their contents (None: by
     name alone). Raises `UserError` naming the line of a candidate that is none.
     """
@@ -116,8 +125,9 @@ def relabel(
         words = words_of(stack, labels, known, source)
         if len({*words.values()}) > 1:
             result.conflicts[query.name] = words
-        elif stack[-1].decision == SKIP:
-            result.skipped.append(query.name)
+        elif stack[-1].decision in HELD_BACK:
+            unsure = stack[-1].decision == UNSURE
+            (result.unsure if unsure else result.skipped).append(query.name)
         elif query.shared:
             result.shared.append(query.name)
         elif namesakes[name] > 1:
@@ -164,6 +174,7 @@ def summary(result: Relabelling, labelled: int, source: Path) -> list[str]:
         lines.append(f"  {name}: {said}")
     for names, reason in (
         (result.skipped, "skipped"),
+        (result.unsure, "left out, since nobody could tell whom they show"),
         (
             result.shared,
             "left out, since their photo shows several flukes and has one label (tools/catalogue.py add "

@@ -25,10 +25,12 @@ from whales.base.plain_json import JSONFaultError, parse_json
 from whales.base.stopping import would_keep
 from whales.files.boxes import Box
 from whales.files.decisions import (
+    HELD_BACK,
     NEW,
     SAME,
     SKIP,
     UNDO,
+    UNSURE,
     Decision,
     DecisionLog,
     checked_name,
@@ -36,9 +38,9 @@ from whales.files.decisions import (
     login_name,
     now,
 )
-from whales.files.import_table import written_names
 from whales.files.labels import stem, with_jpg
 from whales.files.workspace import Workspace
+from whales.reviewing.album import Album, new_names
 from whales.reviewing.review_views import VIEWS, jpeg, outline
 from whales.scores.best_photos import Candidate
 from whales.scores.query_results import Results, decided_photos
@@ -104,6 +106,14 @@ def review_app(
         net = request.args.get("net") or next(iter(results.nets))
         return jsonify(desk.query_view(desk.index_of(number), net))
 
+    @app.get("/api/names")
+    def names() -> Response:
+        return jsonify(desk.known_and_new_names())
+
+    @app.get("/api/photos")
+    def photos_of() -> Response:
+        return jsonify(desk.photos_of(request.args.get("identity", "")))
+
     @app.post("/api/decisions")
     def decide() -> Response:
         return jsonify(desk.decide(_posted()))
@@ -121,7 +131,7 @@ class Desk:
     def __init__(self, workspace: Workspace, results: Results, decisions: DecisionLog) -> None:
         self.workspace, self.results, self.decisions = workspace, results, decisions
         self._decided = decided_photos(workspace, results)
-        self._names = written_names(workspace)
+        self._album = Album(workspace, results.labels)
         self._contents: dict[Path, str] = {}  # of the files as people first saw them
         # In the photos' addresses: a browser keeps photos, and number 3 is another one next time.
         self._run = secrets.token_hex(4)
@@ -140,13 +150,15 @@ class Desk:
     def listed(self, wanted: Filter) -> dict[str, object]:
         """Number and state of the queries that pass a filter, and how many there are and are decided."""
         stacks = self._stacks()
+        # A skipped photo waits for its turn; one that nobody can tell is done with.
+        decided = {index for index, stack in stacks.items() if stack[-1].decision != SKIP}
         ranked = self.results.candidates(wanted.net)
         chosen = [
             {"number": index + 1, "state": self._state(stacks.get(index, []))}
             for index, candidates in enumerate(ranked)
-            if _passes(wanted, candidates, index in stacks, self._name)
+            if _passes(wanted, candidates, index in decided, self._album.name)
         ]
-        return {"queries": chosen, "total": len(ranked), "decided": len(stacks)}
+        return {"queries": chosen, "total": len(ranked), "decided": len(decided)}
 
     def query_view(self, index: int, net: str) -> dict[str, object]:
         """All that the page shows of one query."""
@@ -166,7 +178,7 @@ class Desk:
                 {
                     "who": person,
                     "decision": row.decision,
-                    "identity": self._name(self._identity(row)),
+                    "identity": self._album.name(self._identity(row)),
                 }
                 for person, row in last_of_each(stack).items()
             ],
@@ -174,7 +186,7 @@ class Desk:
             "candidates": [
                 {
                     "photo": with_jpg(candidate.photo),
-                    "identity": self._name(candidate.identity),
+                    "identity": self._album.name(candidate.identity),
                     "score": candidate.score,
                     "probability": candidate.probability,
                     "views": self._views("known_photo", name=candidate.photo),
@@ -186,15 +198,18 @@ class Desk:
     def decide(self, posted: Mapping[str, object]) -> dict[str, object]:
         """Keep what a person decided.
 
-        posted: number, decision, who; for `same` the candidate's photo and net. `UserError` for a
-        decision or candidate that there is not.
+        posted: number, decision, who; for `same` the candidate's photo and net; instead of a decision an
+        identity, of a known individual or a new one's name. `UserError` for a decision or candidate that
+        there is not.
         """
         index = self.index_of(posted.get("number"))
         person, decision = checked_name(str(posted.get("who", ""))), posted.get("decision")
-        if decision not in (SAME, NEW, SKIP):
-            raise UserError(f"a decision is {SAME}, {NEW} or {SKIP}; received {decision}")
         photo = score = photo_content = ""
-        if decision == SAME:
+        if posted.get("identity"):
+            decision, photo = self._album.meant(str(posted["identity"]))
+        elif decision not in (SAME, NEW, UNSURE, SKIP):
+            raise UserError(f"a decision is {SAME}, {NEW}, {UNSURE} or {SKIP}; received {decision}")
+        elif decision == SAME:
             net, photo = str(posted.get("net", "")), str(posted.get("photo", ""))
             candidate = self._candidate(index, net, photo)
             score = "" if candidate.score is None else f"{candidate.score:.6f}"
@@ -205,6 +220,27 @@ class Desk:
         self.decisions.append(row)
         stack = self._stacks().get(index, [])
         return {"number": index + 1, "state": self._state(stack)}
+
+    def known_and_new_names(self) -> dict[str, list[str]]:
+        """What people call the known individuals, and the new ones that standing decisions name."""
+        known = self._album.all_names()
+        rows = [row for stack in self._stacks().values() for row in last_of_each(stack).values()]
+        given = (row.candidate for row in rows if row.decision == NEW)
+        return {"known": known, "new": new_names(given, known)}
+
+    def photos_of(self, identity: str) -> dict[str, object]:
+        """All known photos of an individual, and what their source said of them; `UserError` for nobody's."""
+        return {
+            "identity": identity,
+            "photos": [
+                {
+                    "photo": with_jpg(photo.name),
+                    "details": photo.details,
+                    "views": self._views("known_photo", name=photo.name),
+                }
+                for photo in self._album.photos(identity)
+            ],
+        }
 
     def undo(self, person: str) -> dict[str, object]:
         """Take back a person's last decision on what is under review; `UserError` for none."""
@@ -231,14 +267,12 @@ class Desk:
         """Whom a decision names; "" for nobody. A candidate may be an identity or a photo of it."""
         return self.results.labels.get(stem(row.candidate), row.candidate)
 
-    def _name(self, identity: str) -> str:
-        """What people call an identity."""
-        return self._names.get(identity, identity)
-
     def _state(self, stack: Sequence[Decision]) -> str:
         """The last decision on a query, `conflict` where people differ, "" for none."""
         last = last_of_each(stack).values()
-        words = {(row.decision, self._identity(row)) for row in last if row.decision != SKIP}
+        words = {
+            (row.decision, self._identity(row)) for row in last if row.decision not in HELD_BACK
+        }
         return CONFLICT if len(words) > 1 else stack[-1].decision if stack else ""
 
     def _candidate(self, index: int, net: str, photo: str) -> Candidate:
@@ -332,7 +366,7 @@ def _posted() -> dict[str, object]:
         raise UserError(f"expected a JSON object of at most {LARGEST} bytes") from reason
     if not isinstance(content, dict):
         raise UserError("expected a JSON object")
-    for name in ("who", "decision", "net", "photo"):
+    for name in ("who", "decision", "net", "photo", "identity"):
         if not isinstance(content.get(name, ""), str):
             raise UserError(f"{name} must be a text")
     return content

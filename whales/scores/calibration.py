@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -59,7 +59,8 @@ def pairs_of(
     """Calibration pairs of held-out photos.
 
     scores: (n, m) pair scores of `photos` (n stems) against the known photos, 0 for a photo against
-    itself; identity_of: stem -> identity of `photos`.
+    itself, -inf for photos that cannot be compared, which do not count; identity_of: stem -> identity of
+    `photos`. A photo of a known whale that has no comparable photo counts as one of a new whale.
     """
     return pairs_by_parts([(slice(None), scores)], photos, known, identity_of)
 
@@ -71,13 +72,24 @@ def pairs_by_parts(
     identity_of: Mapping[str, str],
 ) -> CalibrationPairs:
     """`pairs_of` of scores (n, k) with each part of the known photos, one part after the other."""
-    best = best_of_parts(known, len(photos), FITTED_IDENTITIES, scores)
     truth = np.array([identity_of[name] for name in photos])
+    own = np.array([known.code_of.get(identity, -1) for identity in truth.tolist()], np.int64)
+    unseen = own >= 0  # until one of its identity's photos is compared
+
+    def looked_at() -> Iterator[tuple[slice, np.ndarray]]:
+        for part, block in scores:
+            its_own = known.codes[part] == own[:, None]
+            np.logical_and(unseen, ~(its_own & (block > -np.inf)).any(axis=1), out=unseen)
+            yield part, block
+
+    best = best_of_parts(known, len(photos), FITTED_IDENTITIES, looked_at())
+    compared = best.scores > -np.inf
+    some = compared[:, 0]
     return CalibrationPairs(
-        best.scores.ravel(),
-        (np.array(known.identities)[best.codes] == truth[:, None]).ravel(),
-        best.scores[:, 0],
-        truth == NEW_WHALE,
+        best.scores[compared],
+        (np.array(known.identities)[best.codes] == truth[:, None])[compared],
+        best.scores[some, 0],
+        ((truth == NEW_WHALE) | unseen)[some],
     )
 
 

@@ -14,6 +14,7 @@ from whales.files.dataset import known_photos, load_boxes
 from whales.files.labels import check_labelled
 from whales.files.matrices import ScoreMatrix, cut_small, load_dict, load_tuple
 from whales.files.root_matrices import TEST_SCORES, RootMatrices
+from whales.files.sides import NO_SIDES, Sides
 from whales.files.workspace import Workspace
 from whales.nets.net import Net
 from whales.scores.best_photos import own_columns, zero_own
@@ -35,13 +36,14 @@ def gather_validation(
     test: Sequence[str],
     least: float,
     read: ReadMatrix = load_tuple,
+    sides: Sides = NO_SIDES,
 ) -> tuple[ScoreMatrix, ValidationMap5]:
     """Stack the folds' matrices of validation photos against known photos (method, section 6).
 
     paths: one file a fold; identity_of: stem -> identity; test: stems whose columns are dropped; read:
-    reads and proves a file. Rows and columns are sorted by name within each fold, folds follow in order (a
-    photo that validates two folds has two rows); scores of a photo with itself and those below `least`
-    become 0.
+    reads and proves a file; sides: of the photos. Rows and columns are sorted by name within each fold,
+    folds follow in order (a photo that validates two folds has two rows); scores of a photo with itself and
+    those below `least` become 0.
     Returns the matrix as CSR float32, and MAP@5 before scores are cut. `UserError` where a file is
     missing or damaged, lacks a photo, or has one without a label.
     """
@@ -61,7 +63,7 @@ def gather_validation(
             )
         matrix = matrix.aligned(sorted(matrix.rows), columns, path)
         check_labelled(matrix.rows + columns, identity_of, path)
-        fold_map5.append(validation_map(*matrix, identity_of))
+        fold_map5.append(validation_map(*matrix, identity_of, sides=sides))
         own_column = own_columns(matrix.rows, matrix.columns)
         blocks.append(zero_own(cut_small(matrix.scores, least), own_column))
         rows += matrix.rows

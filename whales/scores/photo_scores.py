@@ -15,6 +15,7 @@ from whales.base.console import log
 from whales.base.errors import UserError
 from whales.files.boxes import Box
 from whales.files.digests import text_digest
+from whales.files.sides import NO_SIDES, Sides
 from whales.files.workspace import Workspace
 from whales.nets.features import branch_features
 from whales.nets.net import Net
@@ -213,10 +214,11 @@ def score_photos(
     rows: Sequence[str],
     columns: Sequence[str],
     progress: str | None = None,
+    sides: Sides = NO_SIDES,
 ) -> np.ndarray:
     """Pair scores (n, m) float32 of `rows` against `columns` (stems); 0 for photos without features.
 
-    progress: name of a progress bar, None for none.
+    progress: name of a progress bar, None for none; sides: of the photos, unlike ones score 0.
     """
     scores = np.zeros((len(rows), len(columns)), np.float32)
     indices = [indices_with(features, names) for names in (rows, columns)]
@@ -224,7 +226,7 @@ def score_photos(
         queries = features.of(rows[index] for index in indices[0])
         gallery = features.of(columns[index] for index in indices[1])
         scores[np.ix_(*indices)] = score_matrix(head, queries, gallery, progress=progress)
-    return scores
+    return sides.of(rows, columns).hidden(scores)
 
 
 def mean_scores(
@@ -233,11 +235,12 @@ def mean_scores(
     rows: Sequence[str],
     columns: Sequence[str],
     least: float,
+    sides: Sides = NO_SIDES,
 ) -> sparse.csr_matrix:
     """Mean over folds of the pair scores of `rows` against `columns` (stems): (n, m) CSR float32.
 
-    weights: fold -> file; scores below `least`, and those of photos left out as unreadable, are not
-    stored. `UserError` as `FeatureStore.features`.
+    weights: fold -> file; sides: of the photos; scores below `least`, those of unlike sides, and those of
+    photos left out as unreadable, are not stored. `UserError` as `FeatureStore.features`.
     """
     scorers, queries, indices = [], [], [[], []]
     for fold, path in weights.items():
@@ -251,4 +254,5 @@ def mean_scores(
         queries.append(left)
     means = mean_of_scorers(scorers, queries, least, "scores").tocoo()
     cells = np.take(indices[0], means.row), np.take(indices[1], means.col)
-    return sparse.csr_matrix((means.data, cells), (len(rows), len(columns)), np.float32)
+    scores = sparse.csr_matrix((means.data, cells), (len(rows), len(columns)), np.float32)
+    return sides.of(rows, columns).hidden(scores)

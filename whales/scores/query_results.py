@@ -55,6 +55,7 @@ class ReviewQuery(NamedTuple):
     shared: bool = False
     fluke: str = "1"
     in_root: Path | None = None
+    side: str = ""
 
     def content(self, digest: Callable[[Path], str]) -> str:
         """The query as decisions know it; `digest`: of a file. `UserError` where the photo cannot be read."""
@@ -165,7 +166,7 @@ def results_of_table(workspace: Workspace, path: Path | str) -> Results:
     for row in rows:
         groups.setdefault((row["query"], row.get("fluke") or "1"), []).append(row)
     flukes = Counter(photo for photo, _ in groups)
-    imports, present = _Imported(workspace), present_names(workspace)
+    imports, present = ImportedPhotos(workspace), present_names(workspace)
     queries, ranked = [], []
     seen: dict[tuple[str, str], str] = {}
     for (photo, fluke), group in groups.items():
@@ -182,7 +183,7 @@ def results_of_table(workspace: Workspace, path: Path | str) -> Results:
     return Results(queries, labels, load_boxes(workspace), {"results": lambda: ranked})
 
 
-class _Imported:
+class ImportedPhotos:
     """The photos that a work root was imported from, which may have other names in it."""
 
     def __init__(self, workspace: Workspace) -> None:
@@ -216,7 +217,7 @@ class _Imported:
 
 
 def _query(
-    photo: str, fluke: str, row: dict[str, str], table: Path, imports: _Imported, shared: bool
+    photo: str, fluke: str, row: dict[str, str], table: Path, imports: ImportedPhotos, shared: bool
 ) -> ReviewQuery:
     files = [path for path in (Path(photo), table.parent / photo) if path.is_file()]
     if not photo or not files:
@@ -238,7 +239,8 @@ def _query(
     corners = [_number(row, corner) for corner in _CORNERS]
     box = None if None in corners else tuple(corners)
     new = _number(row, "new_whale")
-    return ReviewQuery(name, file.resolve(), box, True, new, shared, fluke, in_root)
+    side = row.get("side", "")
+    return ReviewQuery(name, file.resolve(), box, True, new, shared, fluke, in_root, side)
 
 
 def _candidate(

@@ -10,6 +10,7 @@ from scipy import sparse
 
 from whales.files.labels import NEW_WHALE
 from whales.files.matrices import Scores
+from whales.files.sides import NO_SIDES, PairSides, Sides
 from whales.files.submissions import ANSWERS
 from whales.scores.best_photos import own_columns
 from whales.scores.metrics import mapk
@@ -30,14 +31,17 @@ def rank(
     identities: Sequence[str],
     threshold: float,
     own_column: np.ndarray | None = None,
+    sides: PairSides | None = None,
 ) -> list[list[str]]:
     """Five answers for each query, best first (method, section 5).
 
     `scores`: (n, m) float32 pair scores against the known photos, dense or CSR; `identities`: of the m
-    known photos; `own_column`: (n,) int, the column whose score counts as 0, or -1.
+    known photos; `own_column`: (n,) int, the column whose score counts as 0, or -1; `sides`: of queries and
+    known photos, None where none are known.
     Scores above `threshold` are summed per identity, and identities ranked by that sum; then, if
     fewer than five, comes `new_whale`; then identities by their best score until there are five. Ties
-    go to the identity whose first photo of that score comes first. ValueError where m differs.
+    go to the identity whose first photo of that score comes first. A score of unlike sides does not count:
+    an identity that has no other comes behind all that have one. ValueError where m differs.
 
     >>> rank(np.array([[0.5, 0.75, 0.5, 0.25]], np.float32), ["w_1", "w_2", "w_1", "w_3"], 0.375)
     [['w_1', 'w_2', 'new_whale', 'w_3']]
@@ -51,6 +55,8 @@ def rank(
     codes = np.array([code_of[identity] for identity in identities], np.int32)
     if own_column is None:
         own_column = np.full(count, -1)
+    if sides is None:
+        sides = PairSides(np.zeros(count, np.int32), np.zeros(columns, np.int32))
     answers = np.empty((count, ANSWERS), np.int32)
     rule = (codes, len(code_of), np.float32(threshold))
     if sparse.issparse(scores):
@@ -58,12 +64,15 @@ def rank(
         if not rows.has_canonical_format:
             rows = rows.copy()
             rows.sum_duplicates()
-        rank_sparse_rows(rows.data, rows.indices, rows.indptr, *rule, own_column, answers)
+        stored = rows.data, rows.indices, rows.indptr
+        rank_sparse_rows(*stored, *rule, own_column, *sides, answers)
     else:
         for start in range(0, count, _ROWS):
             rows = slice(start, start + _ROWS)
             block = np.asarray(scores[rows], np.float32)
-            rank_rows(block, *rule, own_column[rows], answers[rows])
+            rank_rows(
+                block, *rule, own_column[rows], sides.rows[rows], sides.columns, answers[rows]
+            )
     name_of = {**dict(enumerate(code_of)), NEW: NEW_WHALE}
     return [[name_of[code] for code in row if code != NONE] for row in answers.tolist()]
 
@@ -74,13 +83,16 @@ def validation_map(
     column_names: Sequence[str],
     identity_of: dict[str, str],
     threshold: float = VALIDATION_THRESHOLD,
+    sides: Sides = NO_SIDES,
 ) -> float:
     """MAP@5 of validation photos against known photos; a photo against itself counts 0.
 
-    `scores`: (n, m) float32; names: stems, n and m; `identity_of`: stem -> identity or `new_whale`.
+    `scores`: (n, m) float32; names: stems, n and m; `identity_of`: stem -> identity or `new_whale`; `sides`:
+    of the photos.
     """
     identities = [identity_of[name] for name in column_names]
-    answers = rank(scores, identities, threshold, own_columns(row_names, column_names))
+    own_column, pairs = own_columns(row_names, column_names), sides.of(row_names, column_names)
+    answers = rank(scores, identities, threshold, own_column, pairs)
     return mapk([identity_of[name] for name in row_names], answers)
 
 

@@ -24,6 +24,7 @@ from whales.files.labels import (
 )
 from whales.files.matrices import ScoreMatrix
 from whales.files.root_matrices import TEST_SCORES, RootMatrices
+from whales.files.sides import NO_SIDES, Sides
 from whales.files.submissions import ANSWERS, read_answers
 from whales.files.workspace import Workspace, require
 from whales.scores.metrics import mapk
@@ -49,7 +50,7 @@ def fold_map5(workspace: Workspace) -> list[NetMap5]:
     for net in ("v5", "v6"):
         for fold in range(FOLDS):
             matrix = matrices.validation(workspace.file(f"valid_matrix_{net}", fold=fold))
-            map5 = validation_map(*matrix, matrices.identity_of)
+            map5 = validation_map(*matrix, matrices.identity_of, sides=matrices.sides)
             table.append(NetMap5(net, str(fold), len(matrix.rows), map5))
     kernel = [kernel_fold_map5(workspace, fold) for fold in range(FOLDS)]
     return table + [line for line in kernel if line]
@@ -90,23 +91,29 @@ def kernel_map5(workspace: Workspace, truth: dict[str, str]) -> NetMap5:
     check_truth(matrix.rows, truth, path)
     check_labelled(matrix.columns, matrices.identity_of, path)
     columns = [matrices.identity_of[name] for name in matrix.columns]
-    answers = rank(matrix.scores, columns, ENSEMBLE_THRESHOLD)
+    answers = rank(matrix.scores, columns, ENSEMBLE_THRESHOLD, sides=matrices.sides_of(matrix))
     map5 = mapk([truth[name] for name in matrix.rows], answers)
     return NetMap5("kernel", "test", len(matrix.rows), map5)
 
 
 def known_map5(
-    net: str, matrix: ScoreMatrix, identity_of: dict[str, str], truth: dict[str, str]
+    net: str,
+    matrix: ScoreMatrix,
+    identity_of: dict[str, str],
+    truth: dict[str, str],
+    sides: Sides = NO_SIDES,
 ) -> NetMap5:
     """MAP@5 on test photos of known whales: identities ranked by their best score, no `new_whale`.
 
     matrix: test photos against known photos; identity_of: stem -> identity of the columns; truth: stem ->
-    identity or `new_whale` of the rows.
+    identity or `new_whale` of the rows; sides: of the photos.
     """
     known = [row for row, name in enumerate(matrix.rows) if truth[name] != NEW_WHALE]
     columns = [identity_of[name] for name in matrix.columns]
     # A threshold above every score: nothing is summed, so the first answer is `new_whale`, left out here.
-    answers = [row[1:] for row in rank(matrix.scores[known], columns, threshold=2.0)]
+    pairs = sides.of([matrix.rows[row] for row in known], matrix.columns)
+    ranked = rank(matrix.scores[known], columns, threshold=2.0, sides=pairs)
+    answers = [row[1:] for row in ranked]
     truths = [truth[matrix.rows[row]] for row in known]
     return NetMap5(net, "known", len(known), mapk(truths, answers, ANSWERS))
 
@@ -121,7 +128,10 @@ def known_map5_of_nets(workspace: Workspace, truth: dict[str, str]) -> list[NetM
     for net, matrix in matrices.items():
         check_truth(matrix.rows, truth, paths[net])
         check_labelled(matrix.columns, read.identity_of, paths[net])
-    return [known_map5(net, matrix, read.identity_of, truth) for net, matrix in matrices.items()]
+    return [
+        known_map5(net, matrix, read.identity_of, truth, read.sides)
+        for net, matrix in matrices.items()
+    ]
 
 
 def check_truth(names: Iterable[str], truth: Mapping[str, str], source: object) -> None:

@@ -25,6 +25,7 @@ from whales.files.dataset import (
 from whales.files.folds import FOLDS, checked_fold
 from whales.files.matrices import ScoreMatrix, matrix_bytes, save_tuple
 from whales.files.root_matrices import RootMatrices
+from whales.files.sides import Sides, read_sides, side_tables
 from whales.files.submissions import write_submission
 from whales.files.trained import require_trained_shape
 from whales.files.workspace import Workspace, require
@@ -46,7 +47,7 @@ class Tables:
     """What an inference stage reads besides weights and photos.
 
     files: where from; identity_of: stem -> identity of the training photos; boxes: stem -> box;
-    columns: known photos (stems, sorted); test: stems in the submission's order.
+    columns: known photos (stems, sorted); test: stems in the submission's order; sides: of all photos.
     """
 
     files: list[Path]
@@ -54,6 +55,7 @@ class Tables:
     boxes: dict[str, Box]
     columns: list[str]
     test: list[str]
+    sides: Sides
 
     @classmethod
     def read(cls, workspace: Workspace, *more: str) -> Tables:
@@ -62,7 +64,7 @@ class Tables:
         """
         require_trained_shape(workspace)
         files = [workspace.file(key) for key in ("train_csv", "sample_submission", *more)]
-        files += crop_tables(workspace)
+        files += crop_tables(workspace) + side_tables(workspace)
         for path in files:
             require(workspace, path)
         identity_of, boxes = training_identities(workspace), load_boxes(workspace)
@@ -72,7 +74,8 @@ class Tables:
                 f"no photo of {files[0]} with an identity has a box in {workspace.file('boxes_averaged')}; "
                 "one of them is of another data set"
             )
-        return cls(files, identity_of, boxes, columns, test_photos(workspace))
+        sides = read_sides(workspace)
+        return cls(files, identity_of, boxes, columns, test_photos(workspace), sides)
 
 
 def inference_stage(doc: str | None, script: str, argv: Sequence[str] | None, net: Net) -> None:
@@ -145,10 +148,12 @@ def _score_fold(job: Job, store: FeatureStore, tables: Tables, fold: int, weight
     log(f"{job.name}: {len(job.photo_digests)} photos with {weights.name}")
     head, features = store.features(fold, weights, job.photo_digests)
     for path, rows in zip(job.writes, (valid, tables.test), strict=True):
-        scores = score_photos(head, features, rows, tables.columns, path.stem)
+        scores = score_photos(head, features, rows, tables.columns, path.stem, tables.sides)
         save_tuple(path, ScoreMatrix(scores, rows, tables.columns))
         if rows is valid:
-            score = validation_map(scores, rows, tables.columns, tables.identity_of)
+            score = validation_map(
+                scores, rows, tables.columns, tables.identity_of, sides=tables.sides
+            )
             log(f"{job.name}: MAP@5 {score:.6f}")
 
 
@@ -182,16 +187,18 @@ def submission_stage(doc: str | None, script: str, argv: Sequence[str] | None, n
     if threshold is None:
         raise ValueError(f"net {net.name} has no threshold of its own")
     reads = [ws.file(key) for key in ("train_csv", "sample_submission", f"test_matrix_{net.name}")]
+    reads += side_tables(ws)
     writes = [ws.file(f"submission_{net.name}")]
     job = Job(options, script, reads, writes, numbers={"threshold": threshold})
     if job.up_to_date():
         return
     identity_of, names = training_identities(ws), test_photos(ws)
-    matrix = RootMatrices(ws, identity_of, names).test(reads[2])
+    matrices = RootMatrices(ws, identity_of, names)
+    matrix = matrices.test(reads[2])
     tests = set(names)
     columns = [name for name in matrix.columns if name not in tests]
     matrix = matrix.aligned(names, columns, reads[2])
     identities = [identity_of[name] for name in matrix.columns]
-    answers = rank(matrix.scores, identities, threshold)
+    answers = rank(matrix.scores, identities, threshold, sides=matrices.sides_of(matrix))
     write_submission(job.writes[0], names, dict(zip(names, answers, strict=True)), identities)
     job.done()

@@ -117,6 +117,7 @@ COMPETITION = ("train_photos", "test_photos")
 FOUR = (0, 1, 2, 3)
 WARM_START = (*TABLES[:1], "playground_train_csv", *BOXES, *WHALES)
 FOLD = ("train_csv", *BOXES, "train_photos")
+SIDES = ("import_table",)  # where it says which side photos show
 SCORED = (*TABLES, *BOXES, *COMPETITION)
 
 
@@ -175,6 +176,7 @@ STAGES = (
     Stage(
         "r10_create_kfold_split.py",
         reads=("train_csv", *BOXES),
+        optional=SIDES,
         writes=("folds_v1", "folds_v2"),
         takes=_takes(0.01),
         makes="folds v1, v2",
@@ -182,7 +184,7 @@ STAGES = (
     Stage(
         f"{V5}/r10_seamese_net_warmstart_from_scratch_224px.py",
         reads=(*WARM_START, "folds_v1"),
-        optional=("settings",),
+        optional=("settings", *SIDES),
         writes=("weights_v5_224", "history"),
         takes=_takes(5, memory=32, gpus=1, smoke=0.05),
         makes="weights",
@@ -190,7 +192,7 @@ STAGES = (
     Stage(
         f"{V5}/r11_seamese_net_warmstart_finetune_384px.py",
         reads=(*WARM_START, "folds_v1", "weights_v5_224"),
-        optional=("settings",),
+        optional=("settings", *SIDES),
         writes=("weights_v5_384_warm", "history"),
         takes=_takes(5, memory=32, gpus=1, smoke=0.05),
         makes="weights",
@@ -198,7 +200,7 @@ STAGES = (
     Stage(
         f"{V5}/r15_seamese_net_train_v5_finetune_384px.py",
         reads=(*FOLD, "folds_v1", "weights_v5_384_warm"),
-        optional=("settings",),
+        optional=("settings", *SIDES),
         writes=("weights_v5_384", "history"),
         takes=_takes(4, memory=32, gpus=1, smoke=0.05),
         makes="weights",
@@ -207,7 +209,7 @@ STAGES = (
     Stage(
         f"{V5}/r15_seamese_net_train_v5_finetune_512px.py",
         reads=(*FOLD, "folds_v1", "weights_v5_384"),
-        optional=("settings",),
+        optional=("settings", *SIDES),
         writes=("weights_v5_512", "history"),
         takes=_takes(6, memory=32, gpus=1, smoke=0.05),
         makes="weights",
@@ -216,7 +218,7 @@ STAGES = (
     Stage(
         f"{V5}/r26_seamese_net_inference_v5_512px.py",
         reads=(*SCORED, "folds_v1", "weights_v5_512"),
-        optional=("settings",),
+        optional=("settings", *SIDES),
         writes=("valid_matrix_v5", "test_matrix_fold_v5", "test_matrix_v5"),
         takes=_takes(0.7, memory=64, gpus=1, smoke=0.03),
         makes="score matrices",
@@ -225,6 +227,7 @@ STAGES = (
     Stage(
         f"{V5}/r28_seamese_net_create_submission_v5_512px.py",
         reads=(*TABLES, "test_matrix_v5"),
+        optional=SIDES,
         writes=("submission_v5",),
         takes=_takes(0.02, memory=16),
         makes="submission",
@@ -232,7 +235,7 @@ STAGES = (
     Stage(
         f"{V6}/r11_seamese_net_warmstart_from_scratch_224px.py",
         reads=(*WARM_START, "folds_v2"),
-        optional=("settings",),
+        optional=("settings", *SIDES),
         writes=("weights_v6_224", "history"),
         takes=_takes(4, memory=32, gpus=1, smoke=0.05),
         makes="weights",
@@ -240,7 +243,7 @@ STAGES = (
     Stage(
         f"{V6}/r12_seamese_net_warmstart_from_scratch_384px.py",
         reads=(*WARM_START, "folds_v2", "weights_v6_224"),
-        optional=("settings",),
+        optional=("settings", *SIDES),
         writes=("weights_v6_384_warm", "history"),
         takes=_takes(6, memory=32, gpus=1, smoke=0.05),
         makes="weights",
@@ -248,7 +251,7 @@ STAGES = (
     Stage(
         f"{V6}/r15_seamese_net_train_v6_finetune_384px.py",
         reads=(*FOLD, "folds_v2", "weights_v6_384_warm"),
-        optional=("settings",),
+        optional=("settings", *SIDES),
         writes=("weights_v6_384", "history"),
         takes=_takes(5, memory=32, gpus=1, smoke=0.05),
         makes="weights",
@@ -257,7 +260,7 @@ STAGES = (
     Stage(
         f"{V6}/r16_seamese_net_inference_v6_384px.py",
         reads=(*SCORED, "folds_v2", "weights_v6_384"),
-        optional=("settings",),
+        optional=("settings", *SIDES),
         writes=("valid_matrix_v6", "test_matrix_fold_v6", "test_matrix_v6"),
         takes=_takes(0.7, memory=64, gpus=1, smoke=0.03),
         makes="score matrices",
@@ -266,6 +269,7 @@ STAGES = (
     Stage(
         f"{V6}/r18_seamese_net_create_submission_v6_384px.py",
         reads=(*TABLES, "test_matrix_v6"),
+        optional=SIDES,
         writes=("submission_v6",),
         takes=_takes(0.02, memory=16),
         makes="submission",
@@ -273,7 +277,7 @@ STAGES = (
     Stage(
         "r20_prepare_matrices_for_ensemble.py",
         reads=(*TABLES, "valid_matrix_v5", "test_matrix_v5", "valid_matrix_v6", "test_matrix_v6"),
-        optional=(*BOXES, "folds_v1", "folds_v2"),
+        optional=(*BOXES, "folds_v1", "folds_v2", *SIDES),
         writes=("features_v5", "features_test_v5", "features_v6", "features_test_v6"),
         takes=_takes(0.2, memory=32),
         makes="sparse matrices",
@@ -282,6 +286,7 @@ STAGES = (
     Stage(
         "kernel_snn/kfold_splits_for_kernel.py",
         reads=("train_csv", *BOXES),
+        optional=SIDES,
         writes=("folds_kernel",),
         takes=_takes(0.01),
         makes="kernel folds",
@@ -289,7 +294,7 @@ STAGES = (
     Stage(
         "kernel_snn/snn_train_kernel_384_to_1024.py",
         reads=(*FOLD, "folds_kernel"),
-        optional=("kernel_warm_start", "settings"),
+        optional=("kernel_warm_start", "settings", *SIDES),
         writes=("weights_kernel_temp", "weights_kernel", "history"),
         takes=_takes(10, memory=64, gpus=2, smoke=0.05),
         makes="weights",
@@ -298,7 +303,7 @@ STAGES = (
     Stage(
         "kernel_snn/snn_inference_kernel_1024.py",
         reads=(*SCORED, "weights_kernel"),
-        optional=("settings",),
+        optional=("settings", *SIDES),
         writes=("features_test_kernel",),
         takes=_takes(2, memory=64, gpus=1, smoke=0.03),
         makes="sparse matrix",
@@ -306,6 +311,7 @@ STAGES = (
     Stage(
         "final_ensemble_with_post_proc.py",
         reads=(*TABLES, *BOXES, "features_test_v5", "features_test_v6", "features_test_kernel"),
+        optional=SIDES,
         writes=("submission",),
         takes=_takes(0.02, memory=16),
         makes="**the submission**",

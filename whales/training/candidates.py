@@ -16,14 +16,15 @@ from scipy import sparse
 from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
 from whales.base.progress import progress_bar
+from whales.files.sides import unlike
 from whales.scores.best_by_blocks import Best, blocks
 from whales.scores.head import HeadWeights
 from whales.scores.pair_scores import score_matrix
 
 # Photos of one side of a block: its scores, gains and copies are some 70 MB.
 _BLOCK = 2048
-# Cost of a pair that must not be taken: of one identity, or taken in an earlier epoch of the round; and of a
-# photo that is left out.
+# Cost of a pair that must not be taken: of one identity, of unlike sides, or taken in an earlier epoch of the
+# round; and of a photo that is left out.
 FORBIDDEN = 10000.0
 
 
@@ -35,6 +36,7 @@ def candidate_costs(
     count: int,
     rng: np.random.Generator,
     block: int = _BLOCK,
+    sides: np.ndarray | None = None,
 ) -> sparse.csr_matrix:
     """The costs of a segment's candidates: (n, n) CSR float32, no pair of one identity.
 
@@ -43,7 +45,7 @@ def candidate_costs(
     total = len(features)
     best = [Best(total, min(count, total)) for _ in range(2)]  # of each row, and of each column
     photos = np.arange(total)
-    for rows, columns, gain in gains(weights, features, identities, amplitude, rng, block):
+    for rows, columns, gain in gains(weights, features, identities, amplitude, rng, block, sides):
         best[0].add(gain, photos[columns], photos[columns], rows.start)
         best[1].add(gain.T, photos[rows], photos[rows], columns.start)
     return _union(*best)
@@ -56,12 +58,14 @@ def gains(
     amplitude: float,
     rng: np.random.Generator,
     block: int = _BLOCK,
+    sides: np.ndarray | None = None,
 ) -> Iterator[tuple[slice, slice, np.ndarray]]:
-    """What each pair of photos gains, score and noise, -1 within an identity; by blocks, each once.
+    """What each pair of photos gains, score and noise, -1 for a forbidden one; by blocks, each once.
 
-    features: (n, d); identities: (n,) int codes; amplitude: of the noise, uniform in [0, amplitude).
-    Yields rows, columns and gains (rows, columns) float32. Deterministic, whatever the cores; another
-    `block` draws other noise.
+    features: (n, d); identities: (n,) int codes; amplitude: of the noise, uniform in [0, amplitude);
+    sides: (n,) int codes, 0 for either, None where none are known; unlike ones are forbidden, as are pairs of
+    one identity. Yields rows, columns and gains (rows, columns) float32. Deterministic, whatever the cores;
+    another `block` draws other noise.
     """
     seed, parts = int(rng.integers(2**63)), list(blocks(len(features), block))
     with progress_bar("mining", len(parts) * (len(parts) + 1) // 2, "block") as bar:
@@ -71,6 +75,8 @@ def gains(
                 others = None if i == j else features[columns]
                 scores = score_matrix(weights, features[rows], others)
                 scores[identities[rows, None] == identities[None, columns]] = -np.inf
+                if sides is not None:
+                    scores[unlike(sides[rows, None], sides[None, columns])] = -np.inf
                 yield rows, columns, _with_noise(scores, amplitude, [seed, i, j])
                 if i < j:
                     yield columns, rows, _with_noise(scores.T, amplitude, [seed, j, i])

@@ -244,6 +244,14 @@ def _compiled(
     )
     # TensorFlow traces a step that makes variables a second time: all are there before the first.
     model.optimizer.build(model.trainable_variables)
+    if several:
+        # Under a strategy of TensorFlow, Keras takes batches out of each epoch and drops them, to build loss
+        # and metrics from the first. It has no public way to build them before, or to leave that out.
+        pair = tuple(np.zeros((1, *side.shape[1:]), np.float32) for side in network.model.inputs)
+        one = np.ones((1, 1), np.float32)
+        model._symbolic_build(data_batch=((*pair, one), one, one))  # pyright: ignore[reportPrivateUsage]
+        if keras.backend.backend() == "tensorflow":
+            model._maybe_symbolic_build = lambda **_: None  # pyright: ignore[reportPrivateUsage]
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 

@@ -11,6 +11,7 @@ from scipy import sparse
 from scipy.optimize import linear_sum_assignment
 
 from whales.base.pickles import load, save
+from whales.files.sides import unlike
 from whales.scores.head import HeadWeights
 from whales.scores.pair_scores import score_matrix
 from whales.training.candidates import FORBIDDEN, assign_candidates, candidate_costs, without
@@ -35,10 +36,11 @@ def segments(count: int, parts: int) -> list[slice]:
     return [slice(start, min(start + length, count)) for start in range(0, count, length)]
 
 
-def segments_of(identities: np.ndarray, parts: int) -> list[slice]:
+def segments_of(identities: np.ndarray, parts: int, sides: np.ndarray | None = None) -> list[slice]:
     """`segments` of photos with these identities, (n,) int: `parts`, or the most that work below that.
 
-    A segment works where it holds photos of two identities, since pairs are made within it.
+    A segment works where it holds photos of two identities that can be compared, since pairs are made
+    within it. sides: (n,) int codes, 0 for either, None where none are known.
 
     >>> segments_of(np.array([0, 0, 1, 1, 0]), 2)
     [slice(0, 3, None), slice(3, 5, None)]
@@ -47,9 +49,20 @@ def segments_of(identities: np.ndarray, parts: int) -> list[slice]:
     """
     for fewer in range(parts, 1, -1):
         slices = segments(len(identities), fewer)
-        if all((identities[part] != identities[part.start]).any() for part in slices):
+        if all(
+            _mismatches(identities[part], None if sides is None else sides[part]) for part in slices
+        ):
             return slices
     return segments(len(identities), 1)
+
+
+def _mismatches(identities: np.ndarray, sides: np.ndarray | None) -> bool:
+    """Whether two of these photos are of two identities and can be compared."""
+    if sides is None:
+        return bool((identities != identities[0]).any())
+    kinds = np.unique(np.stack([identities, sides], axis=1), axis=0)
+    others = kinds[:, None, 0] != kinds[None, :, 0]
+    return bool((others & ~unlike(kinds[:, None, 1], kinds[None, :, 1])).any())
 
 
 def derangement(count: int, rng: np.random.Generator) -> np.ndarray:
@@ -69,16 +82,35 @@ def derangement(count: int, rng: np.random.Generator) -> np.ndarray:
             return drawn
 
 
-def matches(identities: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def matches(
+    identities: np.ndarray, rng: np.random.Generator, sides: np.ndarray | None = None
+) -> np.ndarray:
     """Every photo paired with another of its identity: (n, 2) int64 indices.
 
     `identities`: (n,) int codes. Each photo is once on either side. ValueError where an identity has
     only one photo.
+    sides: (n,) int codes, None where none are known: then only photos of one side are paired. A photo that
+    may show either (0) counts as one of its identity's sides, drawn anew at each call; whoever has no mate
+    then has no pair.
     """
-    order = np.argsort(identities, kind="stable")
-    starts = np.flatnonzero(np.diff(identities[order], prepend=-1))
-    mates = [group[derangement(len(group), rng)] for group in np.split(order, starts[1:])]
-    return np.stack([order, np.concatenate(mates)], axis=1)
+    groups = identities if sides is None else _by_side(identities, sides, rng)
+    order = np.argsort(groups, kind="stable")
+    starts = np.flatnonzero(np.diff(groups[order], prepend=-1))
+    found = np.split(order, starts[1:])
+    if sides is not None:
+        found = [group for group in found if len(group) > 1]
+    mates = [group[derangement(len(group), rng)] for group in found]
+    return np.stack([np.concatenate(found), np.concatenate(mates)], axis=1)
+
+
+def _by_side(identities: np.ndarray, sides: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A code for each identity and side, (n,) int; photos of either side are drawn into one of them."""
+    drawn = sides.copy()
+    for index in np.flatnonzero(sides == 0):
+        shown = np.unique(sides[(identities == identities[index]) & (sides != 0)])
+        if len(shown):
+            drawn[index] = rng.choice(shown)
+    return np.unique(np.stack([identities, drawn], axis=1), axis=0, return_inverse=True)[1].ravel()
 
 
 def assign(cost: np.ndarray, solver: str = "lap") -> np.ndarray:
@@ -111,8 +143,11 @@ class HardPairs:
         identities: np.ndarray,
         amplitude: float,
         rng: np.random.Generator,
+        sides: np.ndarray | None = None,
     ) -> None:
         """`scores`: one (k, k) float32 matrix a segment, photos in order; `identities`: (n,) int codes.
+
+        sides: (n,) int codes, 0 for either, None where none are known; unlike ones are never paired.
 
         Uniform noise of [0, amplitude) is added to every score. ValueError where the segments' photos are
         not n.
@@ -131,6 +166,9 @@ class HardPairs:
             cost += block
             np.negative(cost, out=cost)
             cost[codes[:, None] == codes[None, :]] = FORBIDDEN
+            if sides is not None:
+                shown = sides[start : start + len(block)]
+                cost[unlike(shown[:, None], shown[None, :])] = FORBIDDEN
             self.costs.append(cost)
             start += len(block)
 
@@ -145,7 +183,7 @@ class HardPairs:
         """The pairs of least total cost, of different identities: (<= n, 2) int64 indices.
 
         They and their mirror images are forbidden from then on. Fewer than n where an identity has more
-        than half of a segment's photos.
+        than half of a segment's photos, or of those of a side.
         """
         pairs = []
         start = 0
@@ -163,7 +201,7 @@ class HardPairs:
 def _hardest(cost: np.ndarray, used: Sequence[np.ndarray], solver: str) -> np.ndarray:
     """The hardest pairs of a segment, (k, 2), without those of the epochs `used`, earliest first.
 
-    These come back, one epoch after the other, until there are as many pairs as identities allow. `cost`
+    These come back, one epoch after the other, until there are as many pairs as with all of them. `cost`
     changes meanwhile, and is then as before.
     """
     both = [np.concatenate([pairs, pairs[:, ::-1]]).T for pairs in used]
@@ -184,7 +222,7 @@ def _hardest(cost: np.ndarray, used: Sequence[np.ndarray], solver: str) -> np.nd
     chosen = solve()
     if len(chosen) < len(cost):
         forbid_from(len(both))
-        most = _most_pairs(cost)
+        most = len(solve())
         for first in range(1, len(both) + 1):
             if len(chosen) >= most:
                 break
@@ -220,30 +258,30 @@ def mine_round(
     plan: Plan,
     amplitude: float,
     rng: np.random.Generator,
+    sides: np.ndarray | None = None,
 ) -> HardPairs:
     """The hard pairs of a round, photos in the order of features (n, d) and identities (n,) int codes.
 
     Segments of up to `plan.most_dense` photos are mined as the method says, larger ones among the best
-    candidates of each photo.
+    candidates of each photo. sides: as `HardPairs` takes them.
     """
-    slices = segments_of(identities, plan.segments)
+    slices = segments_of(identities, plan.segments, sides)
     if all(part.stop - part.start <= plan.most_dense for part in slices):
         scores = [score_matrix(head, features[part], progress="mining") for part in slices]
-        return HardPairs(scores, identities, amplitude, rng)
+        return HardPairs(scores, identities, amplitude, rng, sides)
     costs: list[Costs] = [
-        candidate_costs(head, features[part], identities[part], amplitude, plan.candidates, rng)
+        candidate_costs(
+            head,
+            features[part],
+            identities[part],
+            amplitude,
+            plan.candidates,
+            rng,
+            sides=None if sides is None else sides[part],
+        )
         for part in slices
     ]
     return HardPairs.resumed(costs, [])
-
-
-def _most_pairs(cost: np.ndarray) -> int:
-    """So many mismatches at most fit into one epoch of a segment, none of its pairs being used.
-
-    The largest identity's s of n photos can only meet the n - s others, on either side.
-    """
-    largest = int((cost == FORBIDDEN).sum(axis=1).max())
-    return min(len(cost), 2 * (len(cost) - largest))
 
 
 def come_back(pairs: np.ndarray, used: Sequence[np.ndarray]) -> bool:

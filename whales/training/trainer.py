@@ -91,6 +91,7 @@ class Trainer:
         self.plan, self.feed, self.data = plan, feed, data
         self.photos = list(data.train)
         self.codes = np.unique(list(data.train.values()), return_inverse=True)[1]
+        self.sides = data.sides.codes(self.photos) if data.sides else None
         self.rng = np.random.default_rng(seed)
         self.progress = TrainingProgress()
         self.description = description
@@ -168,7 +169,7 @@ class Trainer:
         scores = score_matrix(
             head_weights(self.network.head), rows, columns, progress="valid scores"
         )
-        map5 = validation_map(scores, data.rows, data.columns, data.identity_of)
+        map5 = validation_map(scores, data.rows, data.columns, data.identity_of, sides=data.sides)
         self.forecast.has_validated(time.monotonic() - begin)
         return map5
 
@@ -234,7 +235,7 @@ class Trainer:
         """
         self._before_epoch = self.rng.bit_generator.state
         order = np.asarray(self.progress.order)
-        matched = matches(self.codes[order], self.rng)
+        matched = matches(self.codes[order], self.rng, self._sides_of(order))
         pairs, labels = epoch_pairs(matched, self.progress.mates[-1], self.rng)
         if self.plan.steps:
             most = self.plan.steps * (block.batch or self.plan.batch)
@@ -295,12 +296,16 @@ class Trainer:
         names = [self.photos[index] for index in order]
         features = branch_features(self.network, self.feed, names, "features")
         head = head_weights(self.network.head)
-        mined = mine_round(head, features, self.codes[order], self.plan, amplitude, self.rng)
+        codes, sides = self.codes[order], self._sides_of(order)
+        mined = mine_round(head, features, codes, self.plan, amplitude, self.rng, sides)
         keep_costs(self._costs, mined)
         self.progress.mined = True
         self.forecast.mined(time.monotonic() - begin)
         if self._clock.due():
             self._checkpoint()
+
+    def _sides_of(self, order: np.ndarray) -> np.ndarray | None:
+        return None if self.sides is None else self.sides[order]
 
     def _log_epoch(
         self, block: Block, i: int, lr: float, measured: dict[str, float], pairs: int, begin: float

@@ -9,18 +9,31 @@ export const ACTIONS = {
   same3: [["3"], "same whale as candidate 3"],
   same4: [["4"], "same whale as candidate 4"],
   same5: [["5"], "same whale as candidate 5"],
+  sameChosen: [["y"], "same whale as the candidate chosen"],
   new: [["n"], "new individual"],
-  skip: [["s"], "skip"],
+  unsure: [["t"], "cannot tell"],
+  skip: [["s"], "skip for now"],
+  name: [["i"], "name somebody else"],
   undo: [["u"], "undo my last decision"],
   previous: [["ArrowLeft"], "previous photo"],
   next: [["ArrowRight"], "next photo"],
+  above: [["ArrowUp"], "candidate before"],
+  below: [["ArrowDown"], "next candidate"],
+  pair: [["p"], "photo and candidate alone, large"],
+  album: [["a"], "all photos of the candidate chosen"],
   overlays: [["o"], "show or hide names, scores and boxes"],
   whole: [["w"], "whole photo or fluke"],
   zoomIn: [["+", "="], "zoom in"],
   zoomOut: [["-"], "zoom out"],
-  reset: [["0"], "no zoom"],
+  lock: [["l"], "zoom all photos or one alone"],
+  turn: [["r"], "turn"],
+  mirror: [["m"], "mirror"],
+  light: [["b"], "lighter, darker"],
+  contrast: [["c"], "contrast"],
+  reset: [["0"], "as it was"],
 };
 
+const REPEATED = ["zoomIn", "zoomOut", "previous", "next", "above", "below"];
 const KEYS = new Map(
   Object.entries(ACTIONS).flatMap(([action, [keys]]) => keys.map((key) => [key, action])),
 );
@@ -32,7 +45,7 @@ export function actionOf(event, tag, type) {
   const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
   if (event.shiftKey && key.startsWith("Arrow")) return undefined;
   const action = KEYS.get(key);
-  const held = event.repeat && !["zoomIn", "zoomOut", "previous", "next"].includes(action);
+  const held = event.repeat && !REPEATED.includes(action);
   return held ? undefined : action;
 }
 
@@ -51,6 +64,30 @@ export function zoomAt(view, factor, px, py) {
 
 export function panBy(view, dx, dy) {
   return clamped({ zoom: view.zoom, x: view.x + dx, y: view.y + dy });
+}
+
+// What the eye may do to one photo: quarter turns, mirrored or not, factors of light and of contrast.
+export const PLAIN = { turns: 0, mirrored: false, light: 1, contrast: 1 };
+const FACTORS = [1, 1.4, 1.9, 0.7];
+
+export function changed(look, what) {
+  if (what === "turn") return { ...look, turns: (look.turns + 1) % 4 };
+  if (what === "mirror") return { ...look, mirrored: !look.mirrored };
+  return { ...look, [what]: FACTORS[(FACTORS.indexOf(look[what]) + 1) % FACTORS.length] };
+}
+
+// The candidate that follows by so many, at the ends the last one.
+export function moved(place, by, count) {
+  return Math.max(0, Math.min(count - 1, place + by));
+}
+
+// Two fingers, before and after: a view that keeps what is under them. Points are shares of the pane.
+export function pinched(view, before, after) {
+  const middle = ([one, two]) => ({ x: (one.x + two.x) / 2, y: (one.y + two.y) / 2 });
+  const apart = ([one, two]) => Math.hypot(one.x - two.x, one.y - two.y);
+  const [from, to] = [middle(before), middle(after)];
+  const grown = zoomAt(view, apart(after) / Math.max(apart(before), 1e-6), from.x, from.y);
+  return panBy(grown, to.x - from.x, to.y - from.y);
 }
 
 // After a decision: the photo that followed in the old list, as far as it is still in the new one.

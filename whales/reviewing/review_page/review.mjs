@@ -1,9 +1,10 @@
 // The page: asks the server, shows what it says, and sends what a person decides.
 
-import { ACTIONS, actionOf, nextAfter, panBy, zoomAt } from "./logic.mjs";
+import { ACTIONS, PLAIN, actionOf, changed, moved, nextAfter, panBy, pinched, zoomAt } from "./logic.mjs";
 
-const MARKS = { "": "", same: "✓", new: "✦", skip: "–", conflict: "≠" };
-const WORDS = { same: "same", new: "new individual", skip: "skipped", conflict: "people differ" };
+const MARKS = { "": "", same: "✓", new: "✦", unsure: "?", skip: "–", conflict: "≠" };
+const WORDS = { same: "same", new: "new individual", unsure: "cannot tell", skip: "skipped", conflict: "people differ" };
+const FILTERS = ["net", "min", "max", "identity", "undecided"];
 const REST = { zoom: 1, x: 0, y: 0 };
 const STEP = 1.25;
 const element = (id) => document.getElementById(id);
@@ -11,8 +12,12 @@ const given = name => document.querySelector(`meta[name=review-${name}]`).conten
 const token = given("token");
 document.documentElement.style.setProperty("--shape", given("shape"));
 
-let view = REST;
+let view = REST; // of all panes while they are locked together
+let locked = true;
+let active = null; // the pane last touched
 let whole = false;
+let chosen = 0; // place among the figures at the right
+let album = null; // all photos of one individual, in the candidates' place
 let numbers = [];
 let shown = null; // the query on the page
 let busy = false;
@@ -49,7 +54,12 @@ async function ask(path, body) {
 // --- photos -------------------------------------------------------------------------------------
 
 function source(views) {
-  return whole ? views.whole : view.zoom > 1 ? views.large : views.crop;
+  const large = document.body.classList.contains("pair") || panes().some((one) => viewOf(one).zoom > 1);
+  return whole ? views.whole : large ? views.large : views.crop;
+}
+
+function viewOf(one) {
+  return locked ? view : one.view;
 }
 
 function pane(views, text) {
@@ -61,8 +71,13 @@ function pane(views, text) {
   image.addEventListener("error", () => {
     image.alt = `${text}: cannot be read`;
   });
-  const made = make("div", { className: "pane" }, make("div", { className: "sheet" }, frame));
-  return Object.assign(made, { views, image, frame });
+  const made = make("div", { className: "pane", tabIndex: 0 }, make("div", { className: "sheet" }, frame));
+  made.setAttribute("role", "group");
+  made.setAttribute("aria-label", text);
+  made.addEventListener("focus", () => {
+    active = made;
+  });
+  return Object.assign(made, { views, image, frame, view, look: PLAIN });
 }
 
 function panes() {
@@ -72,9 +87,13 @@ function panes() {
 function refresh() {
   for (const one of panes()) {
     if (one.image.getAttribute("src") !== source(one.views)) one.image.src = source(one.views);
-  }
-  for (const [name, value] of Object.entries(view)) {
-    element("stage").style.setProperty(`--${name}`, value);
+    for (const [name, value] of Object.entries(viewOf(one))) one.style.setProperty(`--${name}`, value);
+    const { turns, mirrored, light, contrast } = one.look;
+    one.frame.classList.toggle("across", turns % 2 === 1);
+    one.frame.style.transform = turns || mirrored ? `scaleX(${mirrored ? -1 : 1}) rotate(${turns * 90}deg)` : "";
+    one.image.style.filter = light === 1 && contrast === 1 ? "" : `brightness(${light}) contrast(${contrast})`;
+    // A finger scrolls the page where there is nothing to move in the pane.
+    one.style.touchAction = viewOf(one).zoom > 1 ? "none" : "pan-x pan-y";
   }
   if (document.body.classList.contains("overlays")) panes().forEach(outline);
 }
@@ -91,43 +110,80 @@ async function outline(one) {
   one.frame.append(mark);
 }
 
-function look(changed) {
-  view = changed;
+function look(fresh, one = activePane()) {
+  if (locked) view = fresh;
+  else if (one) one.view = fresh;
+  refresh();
+}
+
+function activePane() {
+  return active?.isConnected ? active : document.querySelector("#query .pane");
+}
+
+function retouch(what) {
+  const one = activePane();
+  if (!one) return;
+  one.look = changed(one.look, what);
+  refresh();
+}
+
+function asBefore() {
+  for (const one of panes()) Object.assign(one, { look: PLAIN, view: REST });
+  view = REST;
+  refresh();
+}
+
+function lock() {
+  locked = !locked;
+  if (locked) view = activePane()?.view ?? REST;
+  else for (const one of panes()) one.view = view;
+  say(locked ? "all photos zoom together" : "each photo zooms alone");
   refresh();
 }
 
 function followPointer() {
   const stage = element("stage");
-  let from = null;
+  const fingers = new Map(); // pointer -> where it is, as shares of its pane
+  const share = (one, event) => {
+    const box = one.getBoundingClientRect();
+    return { x: (event.clientX - box.x) / box.width, y: (event.clientY - box.y) / box.height };
+  };
+  let held = null;
   stage.addEventListener("wheel", (event) => {
-    const box = event.target.closest(".pane")?.getBoundingClientRect();
-    if (!box) return;
+    const one = event.target.closest(".pane");
+    if (!one) return;
     event.preventDefault();
-    const factor = event.deltaY < 0 ? STEP : 1 / STEP;
-    look(zoomAt(view, factor, (event.clientX - box.x) / box.width, (event.clientY - box.y) / box.height));
+    active = one;
+    const { x, y } = share(one, event);
+    look(zoomAt(viewOf(one), event.deltaY < 0 ? STEP : 1 / STEP, x, y), one);
   }, { passive: false });
   stage.addEventListener("pointerdown", (event) => {
     const one = event.target.closest(".pane");
     if (!one || event.button !== 0) return;
-    one.setPointerCapture(event.pointerId);
-    from = { one, x: event.clientX, y: event.clientY };
+    if (one !== held) fingers.clear();
+    held = active = one;
+    fingers.set(event.pointerId, share(one, event));
+    // A finger that may scroll the page is left to the browser.
+    if (event.pointerType === "mouse" || viewOf(one).zoom > 1 || fingers.size > 1) one.setPointerCapture(event.pointerId);
   });
   stage.addEventListener("pointermove", (event) => {
-    if (!from) return;
-    const box = from.one.getBoundingClientRect();
-    look(panBy(view, (event.clientX - from.x) / box.width, (event.clientY - from.y) / box.height));
-    Object.assign(from, { x: event.clientX, y: event.clientY });
+    if (!fingers.has(event.pointerId)) return;
+    const before = [...fingers.values()];
+    const from = fingers.get(event.pointerId);
+    const to = share(held, event);
+    fingers.set(event.pointerId, to);
+    const after = [...fingers.values()];
+    if (after.length === 2) look(pinched(viewOf(held), before, after), held);
+    else if (after.length === 1) look(panBy(viewOf(held), to.x - from.x, to.y - from.y), held);
   });
   for (const end of ["pointerup", "pointercancel"]) {
-    stage.addEventListener(end, () => {
-      from = null;
-    });
+    stage.addEventListener(end, (event) => fingers.delete(event.pointerId));
   }
 }
 
 // --- what is shown ------------------------------------------------------------------------------
 
-function figure(one, place, chosen) {
+function figure(one, place, decided) {
   const name = `Candidate ${place}`;
   const button = make("button", { type: "button", textContent: place > 5 ? "Same" : `Same (${place})` });
   button.setAttribute("aria-label", `Same whale as candidate ${place}`);
@@ -138,8 +194,14 @@ function figure(one, place, chosen) {
   const told = values.map(([word, value, digits]) => `${word} ${value.toFixed(digits)}`).join(", ");
   const label = make("p", { className: "label", textContent: `${one.identity}, ${told}, ${one.photo}` });
   const caption = make("figcaption", {}, button, ` ${name}`, label);
-  const made = make("figure", { className: chosen ? "chosen" : "" }, pane(one.views, name), caption);
-  return made;
+  return make("figure", { className: decided ? "decided" : "" }, pane(one.views, name), caption);
+}
+
+function albumFigure(one, place) {
+  const told = Object.entries(one.details).map(([column, text]) => `${column} ${text}`);
+  const words = make("figcaption", { textContent: told.join(", ") || "no date or place known" });
+  words.append(make("p", { className: "label", textContent: one.photo }));
+  return make("figure", {}, pane(one.views, `Photo ${place} of that candidate`), words);
 }
 
 function render(query) {
@@ -153,13 +215,34 @@ function render(query) {
     return make("span", {}, ` ${WORDS[decision]}`, named, ` (${who})`);
   });
   element("state").replaceChildren(query.state ? `${MARKS[query.state]} ` : "not decided", ...words);
-  const chosen = new Set(query.decided.filter((one) => one.decision === "same").map((one) => one.identity));
-  const figures = query.candidates.map((one, i) => figure(one, i + 1, chosen.has(one.identity)));
-  element("candidates").replaceChildren(...figures);
-  element("candidates").scrollTop = 0;
-  if (!figures.length) element("candidates").textContent = "No candidates: the nets found no fluke, or nobody like it.";
-  refresh();
+  renderRight();
   markCurrent();
+}
+
+// The candidates, or all photos of one of them.
+function renderRight() {
+  const named = new Set(shown.decided.filter((one) => one.decision === "same").map((one) => one.identity));
+  const figures = album
+    ? album.photos.map((one, i) => albumFigure(one, i + 1))
+    : shown.candidates.map((one, i) => figure(one, i + 1, named.has(one.identity)));
+  element("right-title").textContent = album
+    ? `All photos of candidate ${album.place + 1}: ${figures.length}`
+    : "Candidates";
+  element("candidates").replaceChildren(...figures);
+  element("right").scrollTop = 0;
+  if (!figures.length) element("candidates").textContent = "No candidates: the nets found no fluke, or nobody like it.";
+  choose(album ? 0 : Math.min(chosen, Math.max(0, figures.length - 1)));
+}
+
+function choose(place) {
+  chosen = place;
+  [...element("candidates").children].forEach((one, i) => {
+    one.classList.toggle("chosen", i === place);
+    if (i === place) one.setAttribute("aria-current", "true");
+    else one.removeAttribute("aria-current");
+    if (i === place && !document.body.classList.contains("pair")) element("right").scrollTop = one.offsetTop - 40;
+  });
+  refresh();
 }
 
 function markCurrent() {
@@ -196,11 +279,17 @@ async function show(number) {
     shown = null;
     element("title").textContent = "No photo passes the filters";
     for (const id of ["query-photo", "candidates", "state", "query-label"]) element(id).replaceChildren();
+    album = null;
     return;
   }
   const query = await ask(`api/queries/${number}?${new URLSearchParams({ net: element("net").value })}`);
   if (turn !== asked) return;
-  if (number !== shown?.number) view = REST;
+  if (number !== shown?.number) {
+    view = REST;
+    chosen = 0;
+    album = null;
+    active = null;
+  }
   history.replaceState(null, "", `#${number}`);
   render(query);
 }
@@ -223,17 +312,80 @@ async function guarded(work) {
 function decide(decision, place) {
   return guarded(async () => {
     if (!shown) return;
-    const { number, candidates } = shown;
+    const { candidates } = shown;
     if (place > candidates.length) throw new Error(`there is no candidate ${place}`);
     const photo = place ? candidates[place - 1].photo : "";
-    const body = { number, decision, photo, net: element("net").value, who: element("who").value };
-    const answer = await ask("api/decisions", body);
-    const old = numbers;
-    await list();
-    await show(nextAfter(old, numbers, number));
-    const differ = answer.state === "conflict" ? "; people differ on it" : "";
-    say(`Photo ${number}: ${WORDS[decision]}${place ? ` as candidate ${place}` : ""}${differ}`);
+    await send({ decision, photo }, `${WORDS[decision]}${place ? ` as candidate ${place}` : ""}`);
   });
+}
+
+async function send(decided, words) {
+  const { number } = shown;
+  const answer = await ask("api/decisions", { ...decided, number, net: element("net").value, who: element("who").value });
+  const old = numbers;
+  await list();
+  await show(nextAfter(old, numbers, number));
+  const differ = answer.state === "conflict" ? "; people differ on it" : "";
+  say(`Photo ${number}: ${words}${differ}`);
+}
+
+function sameChosen() {
+  return decide("same", (album ? album.place : chosen) + 1);
+}
+
+// A name that nobody has yet is asked for twice, since a slip of the finger would be a new whale.
+let unknownName = "";
+
+function decideByName() {
+  return guarded(async () => {
+    const name = element("name").value.trim();
+    if (!shown || !name) return;
+    const names = await ask("api/names");
+    const known = names.known.includes(name);
+    if (!known && !names.new.includes(name) && unknownName !== name) {
+      unknownName = name;
+      say(`Nobody is called ${name} yet: Enter again for a new individual of that name`);
+      return;
+    }
+    unknownName = "";
+    await send({ identity: name }, known ? `same as ${name}` : `new individual ${name}`);
+    element("name").value = "";
+    element("name").blur();
+  });
+}
+
+async function offerNames() {
+  const { known, new: fresh } = await ask("api/names");
+  element("names").replaceChildren(
+    ...fresh.map((value) => make("option", { value, label: `${value}, new` })),
+    ...known.map((value) => make("option", { value })),
+  );
+}
+
+function toggleAlbum() {
+  return guarded(async () => {
+    if (album) {
+      chosen = album.place;
+      album = null;
+    } else {
+      const one = shown?.candidates[chosen];
+      if (!one) throw new Error("there is no candidate");
+      const wanted = new URLSearchParams({ identity: one.identity });
+      album = { place: chosen, ...(await ask(`api/photos?${wanted}`)) };
+    }
+    renderRight();
+  });
+}
+
+function pair() {
+  document.body.classList.toggle("pair");
+  sessionStorage.setItem("pair", document.body.classList.contains("pair") ? "1" : "");
+  look(REST);
+  choose(chosen);
+}
+
+function moveChosen(by) {
+  choose(moved(chosen, by, element("candidates").querySelectorAll("figure").length));
 }
 
 function undo() {
@@ -255,11 +407,18 @@ function step(by) {
 }
 
 const handlers = {
+  sameChosen,
   new: () => decide("new"),
+  unsure: () => decide("unsure"),
   skip: () => decide("skip"),
+  name: () => element("name").focus(), // at once: what is typed next must be the name
   undo,
   previous: () => step(-1),
   next: () => step(1),
+  above: () => moveChosen(-1),
+  below: () => moveChosen(1),
+  pair,
+  album: toggleAlbum,
   overlays: () => {
     document.body.classList.toggle("overlays");
     refresh();
@@ -268,20 +427,32 @@ const handlers = {
     whole = !whole;
     look(REST);
   },
-  zoomIn: () => look(zoomAt(view, STEP, 0.5, 0.5)),
-  zoomOut: () => look(zoomAt(view, 1 / STEP, 0.5, 0.5)),
-  reset: () => look(REST),
+  zoomIn: () => zoomActive(STEP),
+  zoomOut: () => zoomActive(1 / STEP),
+  lock,
+  turn: () => retouch("turn"),
+  mirror: () => retouch("mirror"),
+  light: () => retouch("light"),
+  contrast: () => retouch("contrast"),
+  reset: asBefore,
 };
 for (const place of [1, 2, 3, 4, 5]) handlers[`same${place}`] = () => decide("same", place);
 
+function zoomActive(factor) {
+  const one = activePane();
+  if (one) look(zoomAt(viewOf(one), factor, 0.5, 0.5), one);
+}
+
 function onKey(event) {
-  const { tagName, type } = event.target;
-  if (event.key === "Escape" || (event.key === "Enter" && tagName === "INPUT")) event.target.blur?.();
+  const { tagName, type, id } = event.target;
+  const done = event.key === "Enter" && tagName === "INPUT" && id !== "name";
+  if (event.key === "Escape" || done) event.target.blur?.();
   const moves = { ArrowLeft: [0.1, 0], ArrowRight: [-0.1, 0], ArrowUp: [0, 0.1], ArrowDown: [0, -0.1] };
   const typing = ["INPUT", "SELECT", "TEXTAREA"].includes(tagName);
   if (event.shiftKey && moves[event.key] && !typing) {
     event.preventDefault();
-    look(panBy(view, ...moves[event.key]));
+    const one = activePane();
+    if (one) look(panBy(viewOf(one), ...moves[event.key]), one);
     return;
   }
   const action = actionOf(event, tagName, type);
@@ -291,7 +462,7 @@ function onKey(event) {
 }
 
 function help() {
-  const names = { ArrowLeft: "←", ArrowRight: "→" };
+  const names = { ArrowLeft: "←", ArrowRight: "→", ArrowUp: "↑", ArrowDown: "↓" };
   for (const [action, [keys, text]] of Object.entries(ACTIONS)) {
     const marks = keys.map((key) => make("kbd", { textContent: names[key] ?? key.toUpperCase() }));
     element("keys").append(make("dt", {}, ...marks), make("dd", { textContent: text }));
@@ -305,6 +476,18 @@ function help() {
   }
 }
 
+// Filters stay over a reload, in this tab.
+function remember(field) {
+  sessionStorage.setItem(field.id, field.type === "checkbox" ? (field.checked ? "1" : "") : field.value);
+}
+
+function recall(field) {
+  const kept = sessionStorage.getItem(field.id);
+  if (kept === null) return;
+  if (field.type === "checkbox") field.checked = kept === "1";
+  else if (field.tagName !== "SELECT" || [...field.options].some((one) => one.value === kept)) field.value = kept;
+}
+
 async function start() {
   help();
   followPointer();
@@ -314,8 +497,16 @@ async function start() {
   who.value = sessionStorage.getItem("who") ?? who.value;
   who.addEventListener("change", () => sessionStorage.setItem("who", who.value));
   element("filters").addEventListener("submit", (event) => event.preventDefault());
-  for (const id of ["net", "min", "max", "identity", "undecided"]) {
+  element("naming").addEventListener("submit", (event) => {
+    event.preventDefault();
+    decideByName();
+  });
+  element("name").addEventListener("focus", () => guarded(offerNames));
+  document.body.classList.toggle("pair", sessionStorage.getItem("pair") === "1");
+  for (const id of FILTERS) {
+    recall(element(id));
     element(id).addEventListener("change", (event) => {
+      remember(event.target);
       if (event.target.tagName === "SELECT") event.target.blur();
       guarded(async () => {
         await list();

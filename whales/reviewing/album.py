@@ -1,0 +1,84 @@
+"""The known individuals as the review page offers them: by name, with all their photos, dates and places."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import NamedTuple
+
+from whales.base.errors import UserError
+from whales.files.decisions import NEW, SAME
+from whales.files.import_table import carried, imported, written_names
+from whales.files.labels import NEW_WHALE, stem, with_jpg
+from whales.files.workspace import Workspace
+from whales.reviewing.identities import checked_new_name
+from whales.reviewing.relabelling import taken_identities
+
+
+class AlbumPhoto(NamedTuple):
+    """A known photo. name: its stem; details: what its source said of it: `date`, then other columns."""
+
+    name: str
+    details: dict[str, str]
+
+
+class Album:
+    """Known individuals and their photos. Read once: the catalogue rests while people decide."""
+
+    def __init__(self, workspace: Workspace, labels: Mapping[str, str]) -> None:
+        """labels: stem -> identity of the known photos."""
+        self._labels = labels
+        self.names = written_names(workspace)
+        dates = {name: row["date"] for name, row in imported(workspace).items()}
+        self._details = {
+            name: {
+                column: text
+                for column, text in {"date": dates.get(name, ""), **more}.items()
+                if text
+            }
+            for name, more in carried(workspace).items()
+        }
+        self._photos: dict[str, list[str]] = {}
+        for name, identity in labels.items():
+            if identity != NEW_WHALE:
+                self._photos.setdefault(identity, []).append(name)
+        self._identity_of = {who: who for who in self._photos}
+        for who in self._photos:
+            self._identity_of.setdefault(self.name(who), who)
+        self._taken = taken_identities(workspace) | {*self._photos}
+
+    def name(self, identity: str) -> str:
+        """What people call an identity."""
+        return self.names.get(identity, identity)
+
+    def all_names(self) -> list[str]:
+        """What people call the known individuals, sorted."""
+        return sorted(map(self.name, self._photos), key=str.casefold)
+
+    def photos(self, identity: str) -> list[AlbumPhoto]:
+        """All photos of an individual, named as the tables or as people do, latest date first.
+
+        `UserError` for nobody's name.
+        """
+        who = self._identity_of.get(identity)
+        if who is None:
+            raise UserError(f"nobody is called {identity}")
+        found = [AlbumPhoto(name, self._details.get(name, {})) for name in self._photos[who]]
+        return sorted(found, key=lambda photo: photo.details.get("date", ""), reverse=True)
+
+    def meant(self, text: str) -> tuple[str, str]:
+        """The decision and its candidate for a name that a person typed: a known individual or a new one.
+
+        `UserError` for what can be no name, or differs from a known one by case, blanks and the like alone.
+        """
+        name = text.strip()
+        who = self._identity_of.get(name)
+        if who is None:
+            return NEW, checked_new_name(name, self._taken)
+        # A photo may be called as an individual is: then one of its photos says who is meant.
+        clash = self._labels.get(stem(who)) not in (None, who)
+        return SAME, with_jpg(self._photos[who][0]) if clash else who
+
+
+def new_names(candidates: Iterable[str], known: Collection[str]) -> list[str]:
+    """The names that people gave new individuals, each once, sorted; known: names to leave out."""
+    return sorted({name for name in candidates if name} - {*known}, key=str.casefold)
