@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     args = parser.parse_args(argv)
     root = Path(args.root).resolve()
-    sample = not (root / "data").exists() or (root / "sample.json").exists()
+    sample = not (root / "data").exists() or Workspace(root).file("sample").exists()
     if root.exists() and not sample and not (root / "data/train.csv").exists():
         raise UserError(f"{root} has no data/train.csv; see docs/pipeline.md, 'The data'")
     os.environ["WHALES_ROOT"] = str(root)

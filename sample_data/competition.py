@@ -24,7 +24,6 @@ from whales.base.plain_json import read_json
 from whales.files.labels import NEW_WHALE
 from whales.files.workspace import Workspace
 
-MARKER = "sample.json"
 REFERENCE_BOXES = "reference_boxes.pkl"
 TEST_LABELS = "test_labels.csv"
 VERSION = 3  # raise when the drawing changes, so that older samples are made anew
@@ -106,7 +105,7 @@ def make(root: Path | str, seed: int = 1, force: bool = False) -> bool:
     workspace = Workspace(root)
     shots = plan(seed)
     paths = [_path(workspace, shot) for shot in shots]
-    marker = workspace.root / MARKER
+    marker = workspace.file("sample")
     former = _claim(workspace.root, seed, force)
     written = [*paths, *_tables(workspace)]
     if former.get("complete") and not force and all(path.exists() for path in written):
@@ -155,7 +154,7 @@ def _claim(root: Path, seed: int, force: bool) -> dict:
     if not root.exists() or not any(root.iterdir()):
         return {}
     try:
-        state = read_json(root / MARKER)
+        state = read_json(Workspace(root).file("sample"))
         same = (state["version"], state["seed"]) == (VERSION, seed)
     except FileNotFoundError:
         if force:

@@ -9,8 +9,6 @@ import time
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-# What TensorFlow says of itself whatever is asked of it.
-_FRAMEWORK = ("WARNING: All log messages", "I0000 ", "E0000 ", "W0000 ")
 
 
 def start(code: str, *arguments: str, before: tuple[str, ...] = (), **environment: str):
@@ -36,14 +34,13 @@ def wait_for(process, line):
 
 
 def end_of(process):
-    """Wait for the end: exit code, and the lines on stderr but for the framework's own.
+    """Wait for the end: exit code, and the lines on stderr.
 
     Nothing that it started may be alive then.
     """
     errors = process.communicate(timeout=300)[1]
     assert alive(process.pid) == []
-    lines = [line for line in errors.splitlines() if not line.startswith(_FRAMEWORK)]
-    return process.returncode, lines
+    return process.returncode, errors.splitlines()
 
 
 def alive(session: int) -> list[str]:

@@ -21,7 +21,6 @@ from whales.files.decisions import DecisionLog
 from whales.files.workspace import Workspace
 from whales.reviewing.relabelling import apply_decisions
 from whales.reviewing.review_app import review
-from whales.scores.ensemble import test_parts
 from whales.scores.query_results import results_of
 from whales.stages.options import ArgumentParser
 from whales.stages.stage import run
@@ -43,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.yes and not args.apply:
         parser.error("--yes is for --apply OUT.csv")
     ws = Workspace().existing()
-    results = results_of(ws, test_parts(NETS), args.results)
+    results = results_of(ws, NETS, args.results)
     decisions = DecisionLog(args.decisions or ws.file("decisions"))
     if args.apply:
         apply_decisions(args.apply, ws, results, decisions, args.yes, args.results)

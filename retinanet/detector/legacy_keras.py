@@ -31,7 +31,6 @@ def legacy_keras() -> ModuleType:
     if loaded is not None and loaded.__name__ != "tf_keras":
         raise RuntimeError("RetinaNet needs Keras 2, and this process has already loaded Keras 3")
     os.environ["TF_USE_LEGACY_KERAS"] = "1"
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     tf_keras = importlib.import_module("tf_keras")
     # It warns of every model that is saved or loaded without having been trained.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)

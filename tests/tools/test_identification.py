@@ -5,6 +5,7 @@ import csv
 import html.parser
 import json
 import os
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -45,8 +46,9 @@ from whales.identifying.result_page import COLUMNS, show, write_csv, write_html
 from whales.photos.crops import read_crop
 from whales.photos.photos import read_photo
 from whales.scores import calibration
+from whales.scores.basis import Basis
 from whales.scores.best_photos import Candidate, KnownPhotos
-from whales.scores.calibration import CalibrationPairs, Curve, cross_fitted, fit_curve, reliability
+from whales.scores.calibration import Curve, reliability
 from whales.scores.feature_files import FeatureTable
 from whales.scores.head import HeadWeights
 from whales.scores.pair_scores import gallery_scorer, score_matrix
@@ -57,20 +59,6 @@ BOX = (6, 4, 90, 44)
 
 
 # --- calibration ----------------------------------------------------------------------------------
-
-
-def test_a_curve_has_the_steps_of_isotonic_regression():
-    # By hand: 1, 0 at .2 and .3 break the order and are pooled to 1/2.
-    curve = fit_curve(np.array([0.4, 0.1, 0.3, 0.2]), np.array([True, False, False, True]))
-    np.testing.assert_allclose(curve(np.array([0.1, 0.2, 0.25, 0.3, 0.4])), [0, 0.5, 0.5, 0.5, 1])
-    np.testing.assert_allclose(curve(np.array([0.15, -3.0, 3.0])), [0.25, 0, 1])
-
-
-def test_a_falling_curve_and_one_kind_of_answer_alone():
-    falling = fit_curve(np.array([0.1, 0.2, 0.3]), np.array([True, False, False]), rising=False)
-    np.testing.assert_allclose(falling(np.array([0.0, 0.1, 0.2, 0.9])), [1, 1, 0, 0])
-    never = fit_curve(np.array([0.1, 0.6]), np.array([False, False]))
-    np.testing.assert_allclose(never(np.array([0.0, 0.5, 1.0])), 0)
 
 
 def test_reliability_bins_by_hand():
@@ -109,18 +97,6 @@ def test_held_out_scores_blend_only_what_held_a_photo_out():
     for part in (slice(0, 2), slice(2, 3)):
         of_part = held_out_scores([first, second], ["a", "n"], known, part)
         np.testing.assert_array_equal(of_part, found[:, part])
-
-
-def test_each_part_is_judged_by_the_curves_of_the_others():
-    one = [0.2, 0.8], [False, True], [0.8, 0.3], [False, True]
-    two = [0.3, 0.9, 0.9, 0.1], [False, True, False, False], [0.9, 0.55], [False, True]
-    parts = [CalibrationPairs(*map(np.array, part)) for part in (one, two)]
-    same, new = cross_fitted(parts)
-    # From `one` the line .2 -> 0, .8 -> 1; from `two` .1 and .3 -> 0, .9 -> 1/2.
-    expected = [(0, 0, 2), (1 / 6, 0, 1), (5 / 12, 1, 1), (1, 0.5, 2)]
-    np.testing.assert_allclose(same, expected, atol=1e-12)
-    # New whales: from `one` .3 -> 1, .8 -> 0; from `two` .55 -> 1, .9 -> 0.
-    np.testing.assert_allclose(new, [(0, 0, 1), (2 / 7, 0, 1), (0.5, 1, 1), (1, 1, 1)], atol=1e-12)
 
 
 def test_calibration_pairs_are_the_best_identities_and_whether_they_are_right(monkeypatch):
@@ -354,8 +330,8 @@ def test_the_csv_has_a_row_for_each_query_fluke_and_rank(told, tmp_path):
     assert rows[0] == list(COLUMNS)
     first = ["a & b.jpg", "2", "1", "2", "30", "40", "0.250000"]
     assert rows[1:] == [
-        [*first, "1", "w_<1>", "0.750000", "0.900000", "k1.jpg", "", "Zoë 1"],
-        [*first, "2", "w_[2]", "0.125000", "0.400000", "k2.jpg", "", "w_[2]"],
+        [*first, "1", "w_<1>", "0.750000", "0.900000", "k1.jpg", "", "Zoë 1", *[""] * 4],
+        [*first, "2", "w_[2]", "0.125000", "0.400000", "k2.jpg", "", "w_[2]", *[""] * 4],
         [
             "c.jpg",
             "1",
@@ -371,8 +347,35 @@ def test_the_csv_has_a_row_for_each_query_fluke_and_rank(told, tmp_path):
             "k1.jpg",
             "",
             "Zoë 1",
+            *[""] * 4,
         ],
     ]
+
+
+BASIS = Basis(
+    "the net", "30 generated photos", 12, "It rests on 12 photos.", "It knows <no> whale."
+)
+
+
+def test_what_answers_rest_on_is_said_with_each(told, tmp_path, capsys):
+    answers = [answer._replace(basis=BASIS) for answer in told[1]]
+    answers[0] = answers[0]._replace(new=None)
+    write_csv(tmp_path / "rows.csv", answers)
+    rows = list(csv.DictReader((tmp_path / "rows.csv").read_text("utf-8-sig").splitlines()))
+    names = "nets", "taught_on", "validation_photos", "warning"
+    said = ["the net", "30 generated photos", "12", "It knows <no> whale."]
+    assert [[row[name] for name in names] for row in rows] == [said] * 3
+    assert [row["new_whale"] for row in rows] == ["", "", "0.500000"]
+    write_html(tmp_path / "page.html", answers, told[0], {"k1": BOX, "k2": BOX})
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    page = Page(text).text
+    assert text.count('<p class="warning" role="alert">It knows &lt;no&gt; whale.</p>') == 2
+    for part in ("Nets: the net.", "Taught on 30 generated photos.", "It rests on 12 photos."):
+        assert page.count(part) == 1
+    assert "new whale: no information" in page
+    for answer in answers:
+        show(answer)
+    assert capsys.readouterr().out.count("WARNING: It knows <no> whale.") == 2
 
 
 class Page(html.parser.HTMLParser):
@@ -433,6 +436,15 @@ def test_the_terminal_shows_every_row(told, capsys):
         "0.4000",
         "k2.jpg",
     ]
+
+
+def test_names_are_whole_through_a_pipe(told, capsys, monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    name = "a_long_name_" * 12 + "end"
+    long = Candidate("w_1", name, 0.9, 0.75)
+    show(told[1][0]._replace(candidates=[long]), names={"w_1": name})
+    lines = capsys.readouterr().out.splitlines()
+    assert sum(f"│ {name} " in line and f" {name}.jpg │" in line for line in lines) == 1
 
 
 # --- where two flukes agree -----------------------------------------------------------------------
@@ -507,7 +519,9 @@ def test_the_command_from_photo_to_rows(root, script, tmp_path, capsys):
     given = ("--box", "6,4,90,44", "--top", "9", "--csv", out, "--html", page, "--why", why)
     script("tools/identify.py").main([*map(str, (tmp_path / "query.jpg", *given)), *SMOKE])
     told = capsys.readouterr().out
-    assert "nets: v5 (folds 0, 2); no weights of v6, kernel" in told
+    assert "no weights of SE-ResNeXt50 (v6), kernel net\n" in told
+    assert "Nets: DenseNet121 (v5), folds 0, 2.\nTaught on photos that are not known.\n" in told
+    assert "Probabilities rest on 5 validation photos, 2 of them of new whales" in told
     boxes = load(root / "modified_data/p2bb_averaged_v1.pkl")
     known = [name for name, who in IDENTITY_OF.items() if who != "new_whale"]
     crops = [read_crop(root / f"data/train/{name}.jpg", boxes[name], SIZE) for name in known]
@@ -534,6 +548,18 @@ def test_the_command_from_photo_to_rows(root, script, tmp_path, capsys):
     assert probabilities == sorted(probabilities, reverse=True)
     assert len(Page(page.read_text()).images) == 4
     assert read_photo(why / "query_fluke_1.png").shape[2] == 3
+
+
+@pytest.mark.slow
+def test_nothing_but_errors_reaches_stderr(trained_root, run_python, repository, tmp_path):
+    """A process of its own: TensorFlow says a dozen lines of itself when it is loaded."""
+    draw(tmp_path / "query.jpg", 99)
+    command = repository / "tools/identify.py", tmp_path / "query.jpg", "--box", "6,4,90,44", *SMOKE
+    done = run_python(*command, WHALES_ROOT=str(trained_root))
+    assert done.returncode == 0, done.stderr
+    assert "Nets: DenseNet121 (v5), folds 0, 2." in done.stdout
+    lines = re.split("[\r\n]+", done.stderr.strip())
+    assert all(line == "" or "%|" in line for line in lines), done.stderr  # bars of progress
 
 
 def opened(root, **changes):

@@ -10,18 +10,21 @@ from html.parser import HTMLParser
 from itertools import combinations
 
 import cv2
+import h5py
 import numpy as np
 import pytest
 import pyvips
 from scipy import sparse
 from whales_tools.nets import NETS
 
+import whales.stages.pipeline  # noqa: F401, it names the stages that make what is missing
 from whales.base import web_page
 from whales.base.errors import UserError
 from whales.base.pickles import save
 from whales.files.labels import NEW_WHALE
 from whales.files.matrices import ScoreMatrix, save_dict, save_tuple
 from whales.files.workspace import Workspace
+from whales.nets.teaching import Lesson, written
 from whales.reporting import charts, gallery
 from whales.reporting.answers_picture import answers_picture
 from whales.reporting.gallery import AnsweredQuery, Thumbnails, chosen, queries
@@ -455,10 +458,56 @@ def section(text, name):
     return re.search(rf'<section id="{name}">.*?</section>', text, re.DOTALL)[0]
 
 
+def all_rows(part):
+    """Cells of the table rows, without the headers."""
+    rows = [re.findall(r"<td[^>]*>(.*?)</td>", line) for line in re.findall(r"<tr>.*?</tr>", part)]
+    return [cells for cells in rows if cells]
+
+
 def row(part, *starts):
     """Cells of the table row that begins with these."""
-    rows = [re.findall(r"<td[^>]*>(.*?)</td>", line) for line in re.findall(r"<tr>.*?</tr>", part)]
-    return next(cells for cells in rows if tuple(cells[: len(starts)]) == starts)
+    return next(cells for cells in all_rows(part) if tuple(cells[: len(starts)]) == starts)
+
+
+def test_page_opens_with_a_sentence(whole, root, tmp_path):
+    said = (
+        '<p class="sentence">The right whale is first for 33% and among the first five for 100% of 6 test '
+        "photos (ensemble). So few photos give a hint, no measure.</p>"
+    )
+    assert said in whole[1]
+    assert whole[1].index(said) < whole[1].index("<nav")
+    root.file("test_labels").unlink()
+    text = re.search('<p class="sentence">(.*?)</p>', write(root, tmp_path / "page.html"))[1]
+    # One fold alone was scored by both nets: the whole is told of by one of them.
+    assert re.fullmatch(
+        r"The right whale is first for \d+% and among the first five for \d+% of 9 validation photos "
+        r"\(DenseNet121 \(v5\)\)\. So few photos give a hint, no measure\.",
+        text,
+    )
+
+
+def test_nets_and_what_they_were_taught_are_said(root, tmp_path):
+    path = root.file("models_v5") / "ft_v5_512px_finetune_0_final_v2_0.900000.model_weights"
+    path.parent.mkdir(parents=True)
+    with h5py.File(path, "w") as file:
+        file.attrs["taught_on"] = written((Lesson(30, 9, True),))
+    text = write(root, tmp_path / "page.html")
+    opening = text[: text.index("<nav")]
+    assert (
+        "know no real whale" in re.search('<p class="warning" role="alert">(.*?)</p>', opening)[1]
+    )
+    assert (
+        "Nets: DenseNet121 (v5), fold 0. Taught on 30 generated photos of 9 individuals." in opening
+    )
+
+
+def test_no_detector_no_section(root, tmp_path):
+    for path in root.found("boxes_retinanet"):
+        path.unlink()
+    text = write(root, tmp_path / "page.html")
+    assert 'id="detection"' not in text
+    assert 'href="#detection"' not in text
+    Parsed(text)
 
 
 def test_page_stands_alone(whole, finished, tmp_path):
@@ -481,12 +530,28 @@ def test_page_tells_the_numbers(whole):
     text = whole[1]
     results = section(text, "results")
     # w_a is first of every answer, w_b third, w_c fourth, new_whale second: 1, 1/3, 1/4, 1/2, 1/3, 1.
-    told = row(results, "ensemble", "test", "6")
+    told = row(results, "ensemble", "test", "6 *")
     assert told[3].startswith(f"{(1 + 1 / 3 + 1 / 4 + 1 / 2 + 1 / 3 + 1) / 6:.3f} (")
-    assert [cell.split()[0] for cell in told[4:9]] == ["0.333", "0.500", "0.833", "1.000", "1.000"]
-    assert row(results, "ensemble", "test", "none", "1")[4].startswith("0.500")
-    assert row(results, "v5", "all folds", "9")
-    assert row(results, BOTH, "fold 0", "4")
+    assert [cell.split()[0] for cell in told[4:]] == ["0.333", "1.000"]
+    ranks = results[results.index("<caption>Top 2 to 4") :]
+    told = row(ranks, "ensemble", "test", "6 *")
+    assert [cell.split()[0] for cell in told[3:]] == ["0.500", "0.833", "1.000"]
+    assert "<caption>Known and new whales" in results
+    assert row(results, "ensemble", "test", "none", "1 *")[4].startswith("0.500")
+    assert "*: fewer than 10 photos" in results
+    assert row(results, "DenseNet121 (v5)", "all folds", "9 *")
+    assert row(results, BOTH, "fold 0", "4 *")
+    assert BOTH == "mean of DenseNet121 (v5) and SE-ResNeXt50 (v6)"
+    # The ensemble is first, then the whole, then folds.
+    order = [cells[:2] for cells in all_rows(results[: results.index("<details>")])]
+    assert order[0] == ["ensemble", "test"]
+    assert [what for _, what in order] == ["test"] * 4 + ["all folds"] + [
+        "fold 0",
+        "fold 0",
+        "fold 0",
+        "fold 1",
+        "fold 2",
+    ]
     assert "v6, fold 1, 2, 3: run siamese_net_v6_se_resnext/r16" in results
     detected = section(text, "detection")
     # t0 and t1 are half covered, t2 not found, 10 of 13 found as they are.
@@ -512,9 +577,11 @@ def test_page_tells_the_numbers(whole):
     for name in ("training", "scores", "probabilities"):
         assert "<svg" in section(text, name)
     tables = section(text, "probabilities").split("<table>")[1:]
-    counts = [re.findall(r"<td>(\d+)</td></tr>", part) for part in tables]
-    # a0, b0, n0 of fold 0, where both nets have scored them, and a1 of fold 1; three identities each.
-    assert [sum(map(int, numbers)) for numbers in counts] == [12, 4]
+    counts = [re.findall(r"<td>(\d+)(?: \*)?</td></tr>", part) for part in tables]
+    # a0, b0, n0 of fold 0, where both nets have scored them, and a1 of fold 1; three identities each. Of
+    # new whales a1, a known one, tells nothing.
+    assert [sum(map(int, numbers)) for numbers in counts] == [12, 1]
+    assert "rest on 4 validation photos, 1 of them of new whales" in section(text, "probabilities")
 
 
 def test_a_fold_without_valid_photos(root, tmp_path):
@@ -539,13 +606,13 @@ def test_without_true_answers_valid_photos_are_shown(root, tmp_path):
     assert f"{len(held.queries)} of {len(held.queries)} queries" in shown
     assert "Valid photos of the folds" in shown
     assert "test_labels.csv" in section(text, "results")
-    assert row(section(text, "results"), "v5", "fold 0", "4")
+    assert row(section(text, "results"), "DenseNet121 (v5)", "fold 0", "4 *")
     assert "ensemble, test" not in section(text, "scores")
     assert "Post-processing swapped" in section(text, "post-processing")
 
 
 def test_missing_inputs_name_their_stage(root, tmp_path):
-    keys = "boxes_retinanet", "features_test_kernel", "submission", "history"
+    keys = "features_test_kernel", "submission", "history"
     for key in (*keys, "valid_matrix_v5", "valid_matrix_v6"):
         for path in root.found(key):
             path.unlink()
@@ -555,7 +622,6 @@ def test_missing_inputs_name_their_stage(root, tmp_path):
     for name, told in {
         "results": ("r26_seamese_net_inference_v5_512px.py", kernel, ensemble),
         "training": ("run the training stages",),
-        "detection": ("run retinanet/r31_get_vectors_backbone_resnet152_kfold.py",),
         "scores": ("r26_seamese_net_inference_v5_512px.py", f"run kernel_snn/{kernel}"),
         "probabilities": ("r26_seamese_net_inference_v5_512px.py",),
         "post-processing": (f"run kernel_snn/{kernel}",),
@@ -572,9 +638,10 @@ def test_empty_root(tmp_path):
     text = write(Workspace(tmp_path / "empty"), tmp_path / "page.html")
     Parsed(text)
     names = re.findall(r'<section id="([^"]+)"', text)
-    assert len(names) == 9
+    assert len(names) == 8
     for name in names:
         assert '<p class="absent">Not there yet: ' in section(text, name)
+    assert 'class="sentence"' not in text
 
 
 def test_detection_against_true_boxes(root):

@@ -657,6 +657,27 @@ def test_page_is_whole_and_needs_no_other_site(client, root):
     assert "<script>" not in odd.test_client().get("/").get_data(as_text=True)
 
 
+def test_the_page_says_what_the_answers_rest_on(root, tmp_path):
+    """As the table of identify says it, in every row; above all photos stands the warning."""
+    results = results_of_root(root, PARTS)
+    app = review_app(root, results, DecisionLog(root.file("decisions")), "anna")
+    assert "alert" not in app.test_client().get("/").get_data(as_text=True)
+    photo(tmp_path / "query.jpg")
+    said = "DenseNet121 (v5),9 generated photos,It <knows> none"
+    rows = [
+        f"{tmp_path / 'query.jpg'},{who},{known}.jpg,{said}"
+        for who, known in (("ann", "k2"), ("bob", "k3"))
+    ]
+    header = "query,identity,photo,nets,taught_on,warning"
+    table = write_lines(tmp_path / "found.csv", header, *rows)
+    results = results_of_table(root, table)
+    assert results.basis.notes() == ["Nets: DenseNet121 (v5).", "Taught on 9 generated photos."]
+    app = review_app(root, results, DecisionLog(root.file("decisions")), "anna")
+    page = app.test_client().get("/").get_data(as_text=True)
+    assert '<p class="warning" role="alert">It &lt;knows&gt; none</p>' in page
+    assert "<p>Taught on 9 generated photos.</p>" in page
+
+
 def test_every_control_has_a_name(client):
     """Each input stands in a label, and each part that the script fills is there."""
     for tag in re.findall(r"<(?:input|select)[^>]*>", client.page):

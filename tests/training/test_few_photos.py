@@ -11,8 +11,10 @@ import pytest
 from helpers import write
 from tiny_training import HERE, finish, history, start, tiny_root, weights
 
+from whales.base.chatter import is_chatter
 from whales.base.pickles import load, save
 from whales.files.folds import FoldRecipe
+from whales.nets.teaching import Lesson, teaching_of
 
 AGAIN = "few photos: pairs of earlier epochs come back"
 
@@ -63,6 +65,9 @@ def test_two_photos_of_two_identities_train_the_kernel_net(sample: Path, tmp_pat
     final = "PLAN21_martinAsWarmStart_384to1024_fold_0_final_0.000000.model_weights"
     temporary = "mpiotte-standard_PLAN21_martinAsWarmStart_384to1024_fold_0_temp1.model_weights"
     assert sorted(weights(root)) == [final, temporary]
+    # Both plans saw the same photos, of a generated root; what the framework says of itself is not shown.
+    assert teaching_of(root / "saved_models/PLAN21" / final) == (Lesson(4, 2, True),)
+    assert [line for line in output.splitlines() if is_chatter(line.encode())] == []
 
 
 @pytest.mark.slow

@@ -14,10 +14,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from whales.base.errors import UserError, shown
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_PIPED_WIDTH = 100_000  # characters of a line; a table takes what it needs
 _LONGEST = 10_000  # characters of an error that are shown
 _MOST_FAULTS = 20  # of many, those that are named
 
@@ -101,6 +105,20 @@ def _print(text: str, stream: TextIO) -> None:
     text = text.encode(encoding, "backslashreplace").decode(encoding)
     # One string, or lines of two threads would mix.
     print(f"{text}\n", end="", file=stream, flush=True)
+
+
+def table_console(**options: Any) -> Console:
+    """Where tables are printed: as wide as the terminal, or as COLUMNS says.
+
+    Through a pipe or into a file they are as wide as they like, so that no name is broken: another program
+    may read it. options: of Rich's console.
+    """
+    from rich.console import Console
+
+    console = Console(**options)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = _PIPED_WIDTH
+    return console
 
 
 def drop_output() -> None:

@@ -25,8 +25,12 @@ a:focus-visible, summary:focus-visible, select:focus-visible, input:focus-visibl
 caption { text-align: left; font-weight: 600; padding: .4rem 0; white-space: nowrap; }
 summary { cursor: pointer; padding: .4rem 0; }
 th, td { padding: .2rem .6rem; border-bottom: 1px solid #b5bec7; text-align: right; white-space: nowrap; }
+th { white-space: normal; vertical-align: bottom; }
+td.text { white-space: normal; max-width: 18rem; }
+.sentence { font-size: 1.25rem; }
 th:first-child, td:first-child, th.text, td.text { text-align: left; }
 .note { max-width: 60rem; color: #33424f; } .absent { background: #fff3d6; padding: .5rem .8rem; }
+.warning { background: #9c1c00; color: #fff; font-weight: 600; padding: .5rem .8rem; }
 .charts { display: flex; flex-wrap: wrap; gap: 1rem; } .charts figure { flex: 1 1 20rem; max-width: 36rem; }
 .charts svg { width: 100%; height: auto; stroke-linejoin: round; } figure { margin: 0; }
 figcaption { font-size: .85rem; overflow-wrap: anywhere; }
@@ -98,6 +102,11 @@ def table(
 def note(text: str) -> str:
     """A paragraph that explains; `text`: HTML."""
     return f'<p class="note">{text}</p>'
+
+
+def warned(text: str) -> str:
+    """A line that nobody is to overlook; nothing for an empty text."""
+    return f'<p class="warning" role="alert">{escape(text)}</p>' if text else ""
 
 
 def side_by_side(charts: Iterable[str]) -> str:

@@ -20,6 +20,7 @@ from whales.files.workspace import Workspace, require
 from whales.nets.first_weights import FirstWeights
 from whales.nets.net import Net
 from whales.nets.weight_files import fitting_net
+from whales.scores.basis import weights_of
 
 _WEIGHT_SUFFIXES = (".model", ".model_weights", ".h5", ".hdf5")
 _TABLES = ("train_csv", "boxes_averaged", "boxes_averaged_playground")
@@ -189,7 +190,7 @@ def _commands(
 
     def identify() -> None:
         files(*_TABLES)
-        usable = [net for net in nets if _has_weights(workspace, net)]
+        usable = [net for net in nets if weights_of(workspace, net)]
         if not usable:
             raise UserError("no net has weights")
         files(*(net.folds for net in usable))
@@ -207,16 +208,6 @@ def _commands(
     matrices = [f"features_test_{net.name}" for net in nets]
     yield maker("submission"), lambda: files(*_TABLES, "sample_submission", *matrices)
     yield "tools/identify.py", identify
-
-
-def _has_weights(workspace: Workspace, net: Net) -> bool:
-    for fold in range(FOLDS):
-        try:
-            net.weights.find(workspace.file(f"models_{net.name}"), fold)
-        except UserError:
-            continue
-        return True
-    return False
 
 
 def _require_photos(workspace: Workspace, with_test: bool) -> None:

@@ -29,6 +29,7 @@ _maker_of: list[Maker] = []
 _FILES: dict[str, tuple[str, str]] = {
     "train_csv": ("data/train.csv", _DOWNLOAD),
     "sample_submission": ("data/sample_submission.csv", _DOWNLOAD),
+    "sample": ("sample.json", "the generator of the demo's photos"),
     "import_table": ("data/import.csv", "run tools/import_dataset.py"),
     "settings": ("data/settings.json", "optional, see docs/catalogue.md, 'Other species'"),
     "train_photos": ("data/train", _DOWNLOAD),

@@ -28,15 +28,17 @@ from whales.base.progress import progress_bar
 from whales.files.boxes import Box
 from whales.files.dataset import known_photos, load_boxes, training_identities
 from whales.files.digests import text_digest
-from whales.files.folds import FOLDS, checked_fold
+from whales.files.folds import checked_fold
 from whales.files.sides import NO_SIDES, PairSides, Sides, read_sides
 from whales.files.trained import require_trained_shape
 from whales.files.workspace import Workspace, require
 from whales.nets.net import Net
+from whales.scores.basis import NO_BASIS, Basis, TrainedNet, basis_of, weights_of
 from whales.scores.best_by_blocks import blocks
 from whales.scores.best_photos import KnownPhotos, own_columns, zero_own
 from whales.scores.calibration import (
     FITTED_IDENTITIES,
+    NO_CURVE,
     CalibrationPairs,
     Curve,
     fit_curves,
@@ -63,13 +65,6 @@ _SHARE = 0.5
 
 # Of each judge, each fold's features of the queries: (n, d) float32.
 QueryFeatures = Sequence[Sequence[np.ndarray]]
-
-
-class TrainedNet(NamedTuple):
-    """A net, and its weight files by fold."""
-
-    net: Net
-    files: dict[int, Path]
 
 
 class FoldNet(NamedTuple):
@@ -137,8 +132,8 @@ class Catalogue:
 
     boxes: stem -> (x1, y1, x2, y2) in pixels; anisotropy: width : height of crops; same: score of an
     identity (that of its best photo) -> probability that the query shows it; new: best score of all ->
-    probability that the query shows none of the known whales; sides: of the known photos; block: so many
-    known photos are compared at once.
+    probability that the query shows none of the known whales; basis: of all answers; sides: of the known
+    photos; block: so many known photos are compared at once.
     """
 
     known: KnownPhotos
@@ -147,6 +142,7 @@ class Catalogue:
     judges: list[Judge]
     same: Curve
     new: Curve
+    basis: Basis = NO_BASIS
     sides: Sides = NO_SIDES
     block: int = sys.maxsize
 
@@ -179,19 +175,14 @@ class Catalogue:
 def trained(
     workspace: Workspace, nets: Sequence[Net], folds: Sequence[int] = ()
 ) -> list[TrainedNet]:
-    """The nets that have weights, named in the log; folds: of each net these alone, none for all.
+    """The nets that have weights; the log names those without. folds: of each these alone, none for all.
 
     `UserError` where there are none, or the root's settings have changed since they were trained.
     """
     require_trained_shape(workspace)
     with_files, makers = [], []
     for net in nets:
-        files: dict[int, Path] = {}
-        for fold in folds or range(FOLDS):
-            try:
-                files[fold] = net.weights.find(workspace.file(f"models_{net.name}"), fold)
-            except UserError:
-                continue
+        files = weights_of(workspace, net, folds)
         makers.append(f"{net.weights.maker(0)} (and the stages before it)")
         if files:
             with_files.append(TrainedNet(net, files))
@@ -200,9 +191,9 @@ def trained(
         raise UserError(
             f"no net has weights{chosen} in {workspace.root}; run {', or '.join(makers)}"
         )
-    present = [f"{net.name} (folds {', '.join(map(str, files))})" for net, files in with_files]
-    absent = [net.name for net in nets if net not in [other for other, _ in with_files]]
-    log(f"nets: {', '.join(present)}" + (f"; no weights of {', '.join(absent)}" if absent else ""))
+    absent = [net.title for net in nets if net not in [other for other, _ in with_files]]
+    if absent:
+        log(f"no weights of {', '.join(absent)}")
     return with_files
 
 
@@ -254,7 +245,18 @@ def open_catalogue(options: RunOptions, nets: Sequence[TrainedNet]) -> Catalogue
         log(f"loaded {net.name}, {len(folds)} folds, in {time.monotonic() - begin:.1f} s")
     columns, sides = KnownPhotos(known, identity_of), read_sides(workspace)
     curves = _curves(options, judges, columns, block, identity_of, prints, sides)
-    return Catalogue(columns, boxes, workspace.settings.anisotropy, judges, *curves, sides, block)
+    basis = basis_of(nets, *curves)
+    log(*basis.notes())
+    return Catalogue(
+        columns,
+        boxes,
+        workspace.settings.anisotropy,
+        judges,
+        *curves,
+        basis=basis,
+        sides=sides,
+        block=block,
+    )
 
 
 def _fit(known: Sequence[str], heads: Sequence[HeadWeights]) -> bool:
@@ -327,20 +329,29 @@ def _curves(
         for fold in judge.folds
     ]
     shown_sides = [[sides.side_of.get(name, "") for name in names]] if sides else []
-    stamp = text_digest([FITTED_IDENTITIES, known.photos, photos, nets, *shown_sides])
+    stamp = text_digest(["venn-abers", FITTED_IDENTITIES, known.photos, photos, nets, *shown_sides])
     path = options.workspace.file("calibration")
     stored = {} if options.force else read_arrays(path, stamp)
     if stored:
-        same = Curve(stored["same_x"], stored["same_y"])
-        return same, Curve(stored["new_x"], stored["new_y"])
+        same, new = (
+            Curve(stored[f"{kind}_x"], stored[f"{kind}_y"], *map(int, stored[f"{kind}_photos"]))
+            for kind in ("same", "new")
+        )
+        return same, new
     if not held_out:
-        log("no valid photo has a box: scores are given as probabilities")
-        ends = np.array([0.0, 1.0])
-        return Curve(ends, ends), Curve(ends, ends[::-1])
+        return NO_CURVE, NO_CURVE
     log(f"calibration: scores of {len(held_out)} valid photos")
     pairs = calibration_pairs(judges, known, held_out, identity_of, sides, block)
     same, new = fit_curves(pairs)
-    write_arrays(path, stamp, same_x=same[0], same_y=same[1], new_x=new[0], new_y=new[1])
+    arrays = {}
+    for kind, curve in (("same", same), ("new", new)):
+        photos_told = np.array([curve.photos, curve.came_true])
+        arrays |= {
+            f"{kind}_x": curve.scores,
+            f"{kind}_y": curve.probabilities,
+            f"{kind}_photos": photos_told,
+        }
+    write_arrays(path, stamp, **arrays)
     return same, new
 
 

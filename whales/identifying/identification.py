@@ -20,6 +20,7 @@ from whales.photos import thumbnails
 from whales.photos.crops import crop_window, cut
 from whales.photos.photo_folders import no_photo_in, photos_below
 from whales.photos.photos import photo_size, read_photo
+from whales.scores.basis import NO_BASIS, Basis
 from whales.scores.best_by_blocks import Best, best_of_parts
 from whales.scores.best_photos import Candidate
 
@@ -42,12 +43,14 @@ class Answer(NamedTuple):
     """Who a fluke may be.
 
     new: probability of none of the known whales; candidates: best first, each with photo, score and
-    probability.
+    probability; basis: what all that rests on. A probability is None where the validation photos tell
+    nothing of it.
     """
 
     fluke: Fluke
-    new: float
+    new: float | None
     candidates: list[Candidate]
+    basis: Basis = NO_BASIS
 
 
 def photo_files(paths: Iterable[Path]) -> tuple[list[Path], list[str]]:
@@ -219,8 +222,9 @@ def _answer(catalogue: Catalogue, fluke: Fluke, best: Best, row: int) -> Answer:
     ):
         if score == -np.inf:
             break
-        probability = float(catalogue.same(score))
+        probability = catalogue.same.of(float(score))
         candidates.append(
             Candidate(known.identities[code], known.photos[column], float(score), probability)
         )
-    return Answer(fluke, float(catalogue.new(best.scores[row, 0])), candidates)
+    new = catalogue.new.of(float(best.scores[row, 0]))
+    return Answer(fluke, new, candidates, catalogue.basis)

@@ -13,10 +13,11 @@ from whales.files.boxes import Box
 from whales.files.import_table import written_names
 from whales.files.sides import Sides, read_sides, side_of
 from whales.identifying import identification, result_page
-from whales.identifying.catalogue import Catalogue, TrainedNet, open_catalogue, trained
+from whales.identifying.catalogue import Catalogue, open_catalogue, trained
 from whales.identifying.identification import Answer
 from whales.identifying.result_page import Row
 from whales.nets.net import Net
+from whales.scores.basis import TrainedNet
 from whales.scores.query_results import ImportedPhotos
 from whales.stages.options import RunOptions
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
-from whales.base.console import log
+from whales.base.console import log, table_console
 from whales.base.errors import UserError, shown
 from whales.base.tables import csv_text, for_spreadsheets
-from whales.base.web_page import image, page
+from whales.base.web_page import image, page, warned
 from whales.base.writing import write_text
 from whales.files.boxes import Box
 from whales.files.import_table import written_names
@@ -20,6 +20,7 @@ from whales.files.workspace import Workspace
 from whales.identifying.identification import Answer, Fluke
 from whales.photos.thumbnails import thumbnail
 from whales.scores.best_photos import Candidate
+from whales.scores.calibration import in_words
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,10 +32,11 @@ class Row(NamedTuple):
 
     query: path of the photo; fluke: number among those of its photo, from 1; x1 to y2: its box in pixels
     of the photo held upright, None for the whole frame; new_whale: probability of none of the known;
-    rank: from 1; probability, score: of the identity; photo: file name of the known photo most like it;
+    rank: from 1; probability, score: of the identity; photo: file name of the known photo most like it; a
+    probability is None where validation photos tell nothing of it;
     content: digest of the query's file, by which the review knows it again; name: that people gave the
-    identity, where the work root had to write it otherwise; side: that the query shows, "" for either, None
-    where the root knows no sides: then no table has the column.
+    identity, where the work root had to write it otherwise; nets to warning: of the answer's `Basis`; side:
+    that the query shows, "" for either, None where the root knows no sides: then no table has the column.
     """
 
     query: str
@@ -43,21 +45,27 @@ class Row(NamedTuple):
     y1: float | None
     x2: float | None
     y2: float | None
-    new_whale: float
+    new_whale: float | None
     rank: int
     identity: str
-    probability: float
+    probability: float | None
     score: float
     photo: str
     content: str
     name: str
+    nets: str = ""
+    taught_on: str = ""
+    validation_photos: int | None = None
+    warning: str = ""
     side: str | None = None
 
 
 WITH_SIDES = Row._fields
 COLUMNS = WITH_SIDES[:-1]
+FORMER_COLUMNS = COLUMNS[: COLUMNS.index("nets")]  # of earlier tables
 NO_NAMES: Mapping[str, str] = MappingProxyType({})
 _CORNERS = ("x1", "y1", "x2", "y2")
+_FLOATS = (*_CORNERS, "new_whale", "probability")
 
 _TITLE = "Who is this whale?"
 _NOTE = """Each probability answers its own question, whether the photo shows this whale (or none of the
@@ -65,6 +73,7 @@ known ones); those of one photo need not add up to 1."""
 _STYLE = """
 section { display: flex; flex-wrap: wrap; gap: 1rem; padding: 1rem 0; border-top: 1px solid #ccd3da; }
 section figure { width: 172px; }
+section .warning { flex: 1 1 100%; margin: 0; }
 section .query { width: 280px; }
 .candidates { display: flex; flex-wrap: wrap; gap: .75rem; flex: 1 1 17rem; }
 .bar { height: 4px; background: #e3e7eb; }
@@ -91,21 +100,22 @@ def show(
 
     names: here and below, of `written_names`: what identities are called where people read them.
     """
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     fluke = answer.fluke
-    console = console or Console()
+    console = console or table_console()
     # Text, since brackets in a plain string would be read as markup; a path is one line, to be copied.
     head = Text(f"{shown(str(fluke.photo))} #{fluke.number}: {used_part(fluke)}")
     console.print(head, soft_wrap=True)
-    console.print(Text(f"probability of a new whale: {answer.new:.2f}"))
+    if answer.basis.warning:
+        console.print(Text(f"WARNING: {answer.basis.warning}", "bold red"), soft_wrap=True)
+    console.print(Text(f"probability of a new whale: {in_words(answer.new)}"))
     grid = Table()
     for name in ("rank", "identity", "probability", "score", "photo"):
         grid.add_column(name, justify="left" if name in ("identity", "photo") else "right")
     for rank, candidate in enumerate(answer.candidates, 1):
-        numbers = f"{candidate.probability:.2f}", f"{candidate.score:.4f}"
+        numbers = in_words(candidate.probability), f"{candidate.score:.4f}"
         name = names.get(candidate.identity, candidate.identity)
         cells = str(rank), name, *numbers, with_jpg(candidate.photo)
         grid.add_row(*map(Text, map(shown, cells)))
@@ -122,21 +132,22 @@ def rows(answers: Iterable[Answer], names: Mapping[str, str] = NO_NAMES) -> list
 
 
 def _row(answer: Answer, rank: int, candidate: Candidate, names: Mapping[str, str]) -> Row:
-    fluke = answer.fluke
+    fluke, basis = answer.fluke, answer.basis
     x1, y1, x2, y2 = (None,) * 4 if fluke.box is None else fluke.box
     return Row(
         str(fluke.photo), fluke.number, x1, y1, x2, y2, answer.new,
         rank, candidate.identity, candidate.probability, candidate.score, with_jpg(candidate.photo),
-        fluke.content, names.get(candidate.identity, candidate.identity), fluke.side,
+        fluke.content, names.get(candidate.identity, candidate.identity),
+        basis.nets, basis.taught_on, basis.validation_photos, basis.warning, fluke.side,
     )  # fmt: skip
 
 
 def table(answers: Iterable[Answer], names: Mapping[str, str] = NO_NAMES) -> pd.DataFrame:
-    """`rows` as a table, columns as COLUMNS, or WITH_SIDES; corners are float64, NaN for the whole frame."""
+    """`rows` as a table of COLUMNS or WITH_SIDES; corners and probabilities are float64, NaN for none."""
     import pandas as pd
 
     found = rows(answers, names)
-    frame = pd.DataFrame(found, columns=list(WITH_SIDES)).astype(dict.fromkeys(_CORNERS, float))
+    frame = pd.DataFrame(found, columns=list(WITH_SIDES)).astype(dict.fromkeys(_FLOATS, float))
     return frame if any(row.side is not None for row in found) else frame[list(COLUMNS)]
 
 
@@ -163,7 +174,9 @@ def _cells(row: Row) -> list[object]:
     for name in _CORNERS:
         cells[name] = "" if cells[name] is None else f"{cells[name]:g}"
     for name in ("new_whale", "probability", "score"):
-        cells[name] = f"{cells[name]:.6f}"
+        cells[name] = "" if cells[name] is None else f"{cells[name]:.6f}"
+    if row.validation_photos is None:
+        cells["validation_photos"] = ""
     if row.side is None:
         del cells["side"]
     return list(cells.values())
@@ -178,7 +191,9 @@ def write_html(
     """
     names = written_names(workspace)
     sections = [_section(answer, workspace, boxes, names) for answer in answers]
-    body = f"<h1>{_TITLE}</h1>\n<p>{_NOTE}</p>\n" + "\n".join(sections)
+    notes = dict.fromkeys(text for answer in answers for text in answer.basis.notes())
+    told = "".join(f"<p>{escape(text)}</p>\n" for text in (*notes, _NOTE))
+    body = f"<h1>{_TITLE}</h1>\n{told}" + "\n".join(sections)
     write_text(path, page(_TITLE, body, _STYLE))
 
 
@@ -187,14 +202,15 @@ def _section(
 ) -> str:
     fluke = answer.fluke
     caption = f"<b>{escape(fluke.photo.name)}</b> #{fluke.number}<br>{escape(used_part(fluke))}"
-    caption += f"<br>new whale: {answer.new:.0%}{_bar(answer.new)}"
+    caption += f"<br>new whale: {in_words(answer.new, percent=True)}{_bar(answer.new)}"
     view = image(fluke.view, fluke.photo.name)
     query = f'<figure class="query">{view}<figcaption>{caption}</figcaption></figure>'
     candidates = [
         _candidate(rank, candidate, workspace, boxes, names)
         for rank, candidate in enumerate(answer.candidates, 1)
     ]
-    return f'<section>{query}<div class="candidates">{"".join(candidates)}</div></section>'
+    warning = warned(answer.basis.warning)
+    return f'<section>{warning}{query}<div class="candidates">{"".join(candidates)}</div></section>'
 
 
 def _candidate(
@@ -206,7 +222,7 @@ def _candidate(
 ) -> str:
     identity = names.get(candidate.identity, candidate.identity)
     probability = candidate.probability
-    caption = f"{rank}. <b>{escape(identity)}</b> {probability:.0%}{_bar(probability)}"
+    caption = f"{rank}. <b>{escape(identity)}</b> {in_words(probability, percent=True)}{_bar(probability)}"
     caption += f"score {candidate.score:.4f}, {escape(with_jpg(candidate.photo))}"
     try:
         view = image(thumbnail(workspace, boxes, candidate.photo), identity)
@@ -216,5 +232,5 @@ def _candidate(
     return f"<figure>{view}<figcaption>{caption}</figcaption></figure>"
 
 
-def _bar(share: float) -> str:
-    return f'<div class="bar"><i style="width:{share:.0%}"></i></div>'
+def _bar(share: float | None) -> str:
+    return "<br>" if share is None else f'<div class="bar"><i style="width:{share:.0%}"></i></div>'

@@ -108,9 +108,12 @@ class KeptAnswers:
         self._unwritten = False
         if request.csv and request.csv.exists():
             table, _ = read_table(request.csv)
-            if tuple(table.columns) not in (result_page.COLUMNS, result_page.WITH_SIDES):
+            columns = result_page.COLUMNS
+            forms = (columns, result_page.WITH_SIDES, result_page.FORMER_COLUMNS)
+            if tuple(table.columns) not in forms:
                 raise UserError(f"{request.csv} is there and is no table of identify; name another")
-            self._rows = [list(row) for row in table.itertuples(index=False, name=None)]
+            more = [""] * (len(columns) - len(table.columns))
+            self._rows = [[*row, *more] for row in table.itertuples(index=False, name=None)]
 
     def answered(self, photo: Path) -> bool:
         """Whether the table of an earlier watch has answers to a photo of this path and content."""

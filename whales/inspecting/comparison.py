@@ -69,7 +69,7 @@ def _boxes(
     for low, high in pairwise(edges):
         name = f"IoU {low:g} and more" if high == np.inf else f"IoU {low:g} to {high:g}"
         finding.facts[name] = int(((overlaps >= low) & (overlaps < high)).sum())
-    finding.panel = Panel("histogram", "IoU of the two boxes", overlaps)
+    finding.panel = Panel("histogram", "IoU of the two boxes", overlaps, "photos")
     for index in np.argsort(overlaps, kind="stable")[:head]:
         name = names[index]
         sides = [" ".join(f"{side:.4g}" for side in boxes[name]) for boxes in (before, after)]
@@ -98,7 +98,7 @@ def _folds(
         moved = [f"{name} {move}" for name, move in moves.items() if move != "stay"]
         finding.head += [(fold, ", ".join(moved[:head]))] if moved and head else []
     finding.panel = Panel(
-        "bars", "moves, all folds together", {move: total[move] for move in _MOVES}
+        "bars", "moves, all folds together", {move: total[move] for move in _MOVES}, "photos"
     )
 
 
@@ -153,7 +153,9 @@ def _matrices(
         finding.facts[f"within first {within}"] = Percent((ranks <= within).mean())
     finding.facts["rank, median"] = f"{np.median(ranks):g}"
     finding.facts["rank"] = Range(int(ranks.min()), int(ranks.max()))
-    finding.panel = Panel("histogram", "log10 of the first's best match's rank", np.log10(ranks))
+    finding.panel = Panel(
+        "histogram", "log10 of the first's best match's rank", np.log10(ranks), "rows"
+    )
     for row in np.argsort(-ranks, kind="stable")[:head]:
         best, best_now = (columns[column] for column in firsts[row])
         text = f"best {best}, now rank {ranks[row]}; best now {best_now}"
@@ -177,7 +179,7 @@ def _submissions(
     for title, answers in (("first", before), ("second", after)):
         new = sum(answers[name][:1] == [NEW_WHALE] for name in names)
         finding.facts[f"new_whale first in the {title}"] = Percent(new / len(names))
-    finding.panel = Panel("bars", "agreement at 1 to 5", agreement)
+    finding.panel = Panel("bars", "answers that count", agreement, "share that agree")
     for name in differ[:head]:
         finding.head.append((name, f"{' '.join(before[name])}\n{' '.join(after[name])}"))
 
@@ -211,7 +213,7 @@ def photo_finding(
     if size:
         image = tables.workspace.photo(name)
         finding.facts[subject(tables.workspace, image)] = f"{size[0]} x {size[1]} px"
-        finding.panel = Panel("photo", f"{size[0]} x {size[1]} px", (image, boxes))
+        finding.panel = Panel("photo", f"{size[0]} x {size[1]} px", (image, boxes), "px")
     for path in paths:
         try:
             content = read(path)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from whales.base.console import table_console
 from whales.base.errors import UserError, shown
 from whales.base.tables import csv_text
 from whales.base.writing import atomic_path, write_text
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _NAMED = 5  # photos or identities named in one fault
 _FAULT, _DULL = "bold red", "dim"
-_WIDTH = 110  # characters a line where there is no terminal
+_WIDTH = 110  # characters a line, if there are so many, of tables that show several files
 _FACT_WIDTH, _NAME_WIDTH = 54, 20  # of a fact's name at most, of a file's name at least
 _ACROSS = 3  # pictures beside each other
 _TITLE = 70  # characters in a line above a picture
@@ -60,12 +60,13 @@ class Panel(NamedTuple):
     """One picture.
 
     form: `histogram` of numbers, `bars` of a dict of numbers, `lines` of a dict of number sequences, or
-    `photo` with its boxes; label: of the x axis; values: as the form takes them.
+    `photo` with its boxes; label, counts: of the x and of the y axis; values: as the form takes them.
     """
 
     form: str
     label: str
     values: PanelValues
+    counts: str = "number"
 
 
 @dataclass
@@ -120,12 +121,9 @@ def show(findings: Sequence[Finding], notes: Sequence[str] = (), count: bool = T
     """Print findings as tables, those of one kind and folder in one if it is not too wide; then notes;
     then, if asked to `count`, how many faults there are.
     """
-    from rich.console import Console
     from rich.text import Text
 
-    console = Console(markup=False, highlight=False)
-    if not console.is_terminal and "COLUMNS" not in os.environ:
-        console.width = _WIDTH
+    console = table_console(markup=False, highlight=False)
     groups: dict[tuple[str, str], list[Finding]] = {}
     for finding in findings:
         folder = finding.subject.rpartition("/")[0]
@@ -138,7 +136,7 @@ def show(findings: Sequence[Finding], notes: Sequence[str] = (), count: bool = T
         for finding in group:
             if not together:
                 console.print(Text(f"\n{shown(finding.subject)}", "bold"))
-                console.print(_upright(finding))
+                console.print(_upright(finding, console))
             for fault in finding.faults if together else ():
                 console.print(Text(f"  fault  {_name(finding)}: {shown(fault)}", _FAULT))
             if finding.head:
@@ -164,10 +162,11 @@ def _table(show_header: bool = True) -> Table:
     return Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_header=show_header)
 
 
-def _upright(finding: Finding) -> Table:
+def _upright(finding: Finding, console: Console) -> Table:
     """One finding: a line for each fact."""
     table = _table()
-    table.add_column(shown(finding.kind), overflow="fold", max_width=_FACT_WIDTH)
+    widest = _FACT_WIDTH if console.width <= _WIDTH else None
+    table.add_column(shown(finding.kind), overflow="fold", max_width=widest)
     table.add_column("", overflow="fold")
     for name, value in finding.facts.items():
         table.add_row(shown(name), shown(value_text(value), keep="\n"))
@@ -200,7 +199,7 @@ def _fits(group: Sequence[Finding], console: Console) -> bool:
     unbound = console.options.update(max_width=10 * _WIDTH)
     longest = max(len(_name(finding)) for finding in group)
     needed = Measurement.get(console, unbound, _across(group)).minimum
-    return needed - max(longest - _NAME_WIDTH, 0) <= console.width
+    return needed - max(longest - _NAME_WIDTH, 0) <= min(console.width, _WIDTH)
 
 
 def _columns(group: Sequence[Finding]) -> list[str]:
@@ -276,6 +275,7 @@ def plot(path: Path, findings: Sequence[Finding]) -> None:
             _FORMS[finding.panel.form](axis, finding.panel.values)
             axis.set_title(textwrap.fill(finding.subject, _TITLE), fontsize=7)
             axis.set_xlabel(finding.panel.label, fontsize=8)
+            axis.set_ylabel(finding.panel.counts, fontsize=8)
             axis.tick_params(labelsize=7)
         figure.tight_layout()
         with atomic_path(path) as temporary:

@@ -69,7 +69,9 @@ def _boxes(
         for column, side in enumerate(("width px", "height px")):
             finding.facts[side] = _range(sides[sound, column], whole=True)
         areas = np.prod(sides[sound], axis=1)
-        finding.panel = Panel("histogram", "side of a square of the box's area, px", np.sqrt(areas))
+        finding.panel = Panel(
+            "histogram", "side of a square of the box's area, px", np.sqrt(areas), "boxes"
+        )
     sizes = tables.sizes(names)
     limits = np.array([sizes.get(name, (np.inf, np.inf)) for name in names]).reshape(-1, 2)
     outside = np.isfinite(boxes).all(axis=1) & (
@@ -141,7 +143,7 @@ def _check_detections(
     finding.blame("photos with a score out of range", named)
     if len(scores):
         finding.facts["scores"] = _range(scores)
-        finding.panel = Panel("histogram", "score of a detection", scores)
+        finding.panel = Panel("histogram", "score of a detection", scores, "detections")
 
 
 def _detection_cache(
@@ -192,7 +194,7 @@ def _folds(
             if head:
                 finding.head.append((f"{fold} {side}", " ".join(names[:head])))
     sizes = {fold.split()[-1]: len(valid) for fold, (_, valid) in content.value.items()}
-    finding.panel = Panel("bars", "valid photos of each fold", sizes)
+    finding.panel = Panel("bars", "fold", sizes, "valid photos")
 
 
 # --- tables ---------------------------------------------------------------------------------------
@@ -223,7 +225,7 @@ def _submission(finding: Finding, content: Content[None], tables: RootTables, he
         finding.facts["MAP@5"] = mapk(truths, list(answers.values()))
     bars = {str(rank): new_ranks[rank] for rank in range(1, 6)}
     bars["none"] = len(answers) - sum(new_ranks.values())
-    finding.panel = Panel("bars", "rank of new_whale", bars)
+    finding.panel = Panel("bars", "rank of new_whale", bars, "photos")
     finding.head = [(name, " ".join(ids)) for name, ids in list(answers.items())[:head]]
 
 
@@ -244,7 +246,9 @@ def _labels(finding: Finding, content: Content[None], tables: RootTables, head: 
     finding.facts["seen once"] = sum(count == 1 for count in groups.values())
     if groups:
         finding.facts["photos each"] = Range(min(groups.values()), max(groups.values()))
-        finding.panel = Panel("histogram", "photos of an identity", list(groups.values()))
+        finding.panel = Panel(
+            "histogram", "photos of an identity", list(groups.values()), "identities"
+        )
     tables.cover(finding, labels)
     finding.head = list(labels.items())[:head]
 
@@ -276,7 +280,7 @@ def _history(
     if minutes:
         finding.facts["minutes"] = round(float(minutes))
     if lines:
-        finding.panel = Panel("lines", "epoch", lines)
+        finding.panel = Panel("lines", "epoch", lines, "loss, and share or MAP@5")
     for number, row in enumerate(table.head(head).to_dict("records"), start=1):
         text = ", ".join(f"{name} {value}" for name, value in row.items() if value == value)
         finding.head.append((str(number), text))
@@ -303,7 +307,8 @@ def _decisions(
                 continue
             differing += len({*words.values()}) > 1
         finding.facts["people differ"] = Share(differing, len(stacks))
-    finding.panel = Panel("bars", "last words on a photo", dict(last)) if last else None
+    if last:
+        finding.panel = Panel("bars", "last words on a photo", dict(last), "photos")
     for (query, _), stack in list(stacks.items())[:head]:
         words = [f"{row.who}: {row.decision} {row.candidate}".strip() for row in stack]
         finding.head.append((query, ", ".join(words)))

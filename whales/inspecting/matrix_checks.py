@@ -45,7 +45,7 @@ def check_matrix(finding: Finding, content: Content[Scores], tables: RootTables,
     _map5(finding, matrix, folds, tables)
     if stated is not None:
         finding.facts["stated"] = float(stated)
-    finding.panel = Panel("histogram", "best score of each row", _best(matrix))
+    finding.panel = Panel("histogram", "best score of each row", _best(matrix), "rows")
     for row in range(min(head, len(rows))):
         finding.head.append((rows[row], matches_text(matches(matrix, row, MATCHES), tables)))
 

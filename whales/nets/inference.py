@@ -125,4 +125,7 @@ def _normalized_convolution(
     if layer.use_bias:
         shift += layer.bias * scale
     strides, padding = list(layer.strides), layer.padding.upper()
-    return tf.nn.bias_add(tf.nn.conv2d(inputs, layer.kernel * scale, strides, padding), shift)
+    outputs = tf.nn.conv2d(inputs, layer.kernel * scale, strides, padding)
+    # TensorFlow fuses `bias_add` and a rectifier with any convolution, and then cannot compute one of groups
+    # without oneDNN, which it leaves off where the processor has no AVX-512. With oneDNN it fuses a sum too.
+    return outputs + shift if layer.groups > 1 else tf.nn.bias_add(outputs, shift)

@@ -17,8 +17,23 @@ if TYPE_CHECKING:
     from whales.nets.network import SiameseNetwork
     from whales.photos.augment import Augmenter, Transforms
 
+# What people call the nets, by the names that files have for them.
+_TITLES = {
+    "v5": "DenseNet121 (v5)",
+    "v6": "SE-ResNeXt50 (v6)",
+    "kernel": "kernel net",
+}
 WEIGHTS_SUFFIX = ".model_weights"
 _MAP5 = re.compile(r"_(\d\.\d{2,})(\.[a-z_0-9]+)?$")
+
+
+def title_of(name: str) -> str:
+    """What people call a net; any other name stays.
+
+    >>> title_of("v5"), title_of("ensemble")
+    ('DenseNet121 (v5)', 'ensemble')
+    """
+    return _TITLES.get(name, name)
 
 
 @dataclass(frozen=True)
@@ -106,6 +121,11 @@ class Net:
     extra_crop: bool = False
     threshold: float | None = None
     first_weights: FirstWeights | None = None
+
+    @property
+    def title(self) -> str:
+        """What people call it."""
+        return title_of(self.name)
 
     def operations(self, size: int) -> float:
         """Multiplications and additions of the full net's convolutions for one photo of `size` pixels."""

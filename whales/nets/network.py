@@ -18,6 +18,7 @@ import numpy as np
 from whales.base.console import log
 from whales.base.errors import UserError
 from whales.nets.inference import inference_function
+from whales.nets.teaching import Teaching
 from whales.nets.weight_files import (
     is_of_branch_alone,
     load_branch,
@@ -72,9 +73,9 @@ class SiameseNetwork:
         """Read a weight file in the published layout; see `whales.nets.weight_files.load_weights`."""
         load_weights(self.branch, self.head, path, self.averaged_kernel)
 
-    def save_weights(self, path: Path | str) -> None:
+    def save_weights(self, path: Path | str, taught: Teaching = ()) -> None:
         """Write a weight file in the published layout; see `whales.nets.weight_files.save_weights`."""
-        save_weights(self.branch, self.head, path)
+        save_weights(self.branch, self.head, path, taught)
 
     def set_branch_trainable(self, trainable: bool) -> None:
         """Freeze or free the branch; a compiled model must be compiled again for this to take effect."""

@@ -15,6 +15,7 @@ import numpy as np
 from whales.base.errors import UserError
 from whales.base.plain_hdf5 import array_of, finite_floats, group_of, names_of, open_hdf5
 from whales.base.writing import atomic_path
+from whales.nets.teaching import ATTRIBUTE, Teaching, written
 
 if TYPE_CHECKING:
     import h5py
@@ -266,10 +267,13 @@ def _write_names(group: h5py.Group, attribute: str, names: list[str]) -> None:
         group.attrs[f"{attribute}{number}"] = encoded[start : start + per_chunk]
 
 
-def save_weights(branch: keras.Model, head: keras.Model, path: Path | str) -> None:
+def save_weights(
+    branch: keras.Model, head: keras.Model, path: Path | str, taught: Teaching = ()
+) -> None:
     """Write the weights in the plain published layout, which Keras 2.2.4 reads too.
 
-    Equal weights give equal bytes; the file appears whole or not at all.
+    taught: what the file is to say of the net, if anything is known of it. Equal weights that were taught
+    alike give equal bytes; the file appears whole or not at all.
     """
     import h5py
 
@@ -278,6 +282,8 @@ def save_weights(branch: keras.Model, head: keras.Model, path: Path | str) -> No
     with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
         file.attrs["backend"] = b"tensorflow"
         file.attrs["keras_version"] = b"2.2.4"
+        if taught:
+            file.attrs[ATTRIBUTE] = written(taught)
         _write_names(file, "layer_names", [name for name, _ in layers])
         for name, model in layers:
             _write_group(file.create_group(name), model)

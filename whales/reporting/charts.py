@@ -26,11 +26,12 @@ def lines(
     x_label: str,
     panels: Mapping[str, Mapping[str, tuple[Sequence[float], Sequence[float]]]],
     marks: Mapping[str, float] | None = None,
+    intervals: Mapping[str, Sequence[tuple[float, float]]] | None = None,
 ) -> str:
     """A drawing of line charts below each other, as SVG text.
 
     title: alt text; panels: y label -> the panel's lines, name -> (x, y), NaN left out; marks: upright
-    lines, name -> x.
+    lines, name -> x; intervals: line's name -> (low, high) of each of its points.
     """
     figure, axes = _figure(len(panels))
     from matplotlib.ticker import MaxNLocator
@@ -44,10 +45,10 @@ def lines(
             )
             if len(known) < 12:
                 axis.lines[-1].set(marker="o", markersize=4)
-        for name, x in (marks or {}).items():
-            axis.axvline(x, color="#14202b", linewidth=1)
-            font = {"rotation": 90, "va": "bottom", "ha": "right", "fontsize": 8}
-            axis.text(x, 0.02, _plain(name), transform=axis.get_xaxis_transform(), **font)
+            ends = (intervals or {}).get(name, [])
+            for a, (low, high) in zip(x, ends, strict=False):
+                axis.plot([a, a], [low, high], color=style["color"], linewidth=1)
+        _mark(axis, marks or {})
         axis.set(xlabel=x_label, ylabel=label)
         all_x = [value for xs, _ in drawn.values() for value in xs]
         if all_x and all(isinstance(value, int) for value in all_x):
@@ -60,6 +61,16 @@ def lines(
         if drawn:
             axis.legend(fontsize=8)
     return _svg(figure, title)
+
+
+def _mark(axis: Axes, marks: Mapping[str, float]) -> None:
+    """Upright lines, each with its name in a row of its own above the drawing: they may be close together."""
+    low, high = axis.get_xlim()
+    for row, (name, x) in enumerate(sorted(marks.items(), key=lambda mark: mark[1])):
+        top, place = 1.06 + 0.085 * row, axis.get_xaxis_transform()
+        axis.plot([x, x], [0, top], color="#14202b", linewidth=1, transform=place, clip_on=False)
+        side = "right" if x > (low + high) / 2 else "left"
+        axis.text(x, top, f" {_plain(name)} ", transform=place, va="center", ha=side, fontsize=9)
 
 
 def histogram(

@@ -14,6 +14,7 @@ from whales.files.matrices import ScoreMatrix
 from whales.files.root_matrices import RootMatrices
 from whales.files.sides import Sides
 from whales.files.workspace import Workspace, require
+from whales.nets.net import title_of
 from whales.reporting.gallery import AnsweredQuery, queries
 from whales.reporting.look_alikes import Likeness
 from whales.reporting.report_parts import (
@@ -32,7 +33,7 @@ from whales.scores.calibration import CalibrationPairs, joined, pairs_of
 from whales.scores.ranking import ENSEMBLE_THRESHOLD, VALIDATION_THRESHOLD
 
 NETS = ("v5", "v6")
-BOTH = "mean of v5 and v6"
+BOTH = f"mean of {' and '.join(map(title_of, NETS))}"
 
 
 class _ScoredFold(NamedTuple):

@@ -12,6 +12,7 @@ from whales.base.errors import UserError
 from whales.base.web_page import note, side_by_side, table
 from whales.files.folds import FOLDS
 from whales.files.labels import with_jpg
+from whales.nets.net import title_of
 from whales.reporting import charts
 from whales.reporting.held_out import BOTH
 from whales.reporting.report_parts import (
@@ -29,13 +30,65 @@ from whales.reporting.report_parts import (
     trainings,
 )
 from whales.reporting.report_sources import Sources
-from whales.scores.calibration import FITTED_IDENTITIES, Bin, cross_fitted
+from whales.scores.calibration import (
+    FITTED_IDENTITIES,
+    Bin,
+    cross_fitted,
+    evidence,
+    fit_curves,
+    joined,
+)
 from whales.scores.evaluation import CONFIDENCE, Measure
 from whales.scores.ranking import CLAIM_SCORE, ENSEMBLE_THRESHOLD, VALIDATION_THRESHOLD
 from whales.scores.root_scores import kernel_fold_map5
 
+FEW_PHOTOS = 10  # fewer are marked: their numbers are hints
 MOST_SWAPPED = 200  # photos in the table of what post-processing changed
 _WHOLE = ("test", "all folds")
+_BEST = ("ensemble", BOTH)  # what comes first
+
+
+def opening(sources: Sources) -> str:
+    """How often the right whale is named, in one sentence that a person can repeat; "" without answers."""
+    judged, _ = _judged(sources)
+    if not judged:
+        return ""
+    best = judged[0]
+    measured = {measure.name: measure.value for measure in quality(best)}
+    number = len(best.truth)
+    photos = f"{number:,} test photo" if best.photos == "test" else f"{number:,} validation photo"
+    asked = "" if best.photos in _WHOLE else f" of {best.photos}"
+    few = " So few photos give a hint, no measure." if number < FEW_PHOTOS else ""
+    text = (
+        f"The right whale is first for {measured['top 1']:.0%} and among the first five for "
+        f"{measured['top 5']:.0%} of {photos}{'s' * (number != 1)}{asked} ({title_of(best.net)}).{few}"
+    )
+    return f'<p class="sentence">{escape(text)}</p>'
+
+
+def _judged(sources: Sources) -> tuple[list[Judged], list[str]]:
+    """All answers to photos whose identity is known, the ensemble's and those to most photos first; what
+    is missing, in words.
+    """
+    judged, absent = sources.tested
+    if sources.truth is None:
+        absent = [*absent, "the true identities of the test photos (test_labels.csv)"]
+    try:
+        judged = [*sources.held_out.judged, *judged]
+        absent = [*sources.held_out.absent, *absent]
+    except UserError as reason:
+        absent = [str(reason), *absent]
+
+    def order(row: Judged) -> tuple[bool, bool, int]:
+        rank = _BEST.index(row.net) if row.net in _BEST else len(_BEST)
+        return row.photos not in _WHOLE, row.photos != "test", rank
+
+    return sorted((row for row in judged if row.truth), key=order), absent
+
+
+def _number(photos: int) -> str:
+    """How many photos, with a mark where they are few."""
+    return f"{photos:,}" + " *" * (photos < FEW_PHOTOS)
 
 
 def training(sources: Sources) -> str:
@@ -70,22 +123,14 @@ def _curves(stage: str, runs: Sequence[Training]) -> str:
 
 def results(sources: Sources) -> str:
     """MAP@5, top 1 to 5 and how well new whales are recognized, by net, fold and number of known photos."""
-    judged, absent = sources.tested
-    if sources.truth is None:
-        absent = [*absent, "the true identities of the test photos (test_labels.csv)"]
-    try:
-        judged = [*sources.held_out.judged, *judged]
-        absent = [*sources.held_out.absent, *absent]
-    except UserError as reason:
-        absent = [str(reason), *absent]
+    kept, absent = _judged(sources)
     elements = [sources.absent(absent)]
-    # Numbers of most photos come first.
-    kept = sorted((row for row in judged if row.truth), key=lambda row: row.photos not in _WHOLE)
     if kept:
         text = (
             f"Each number with its {CONFIDENCE:.0%} interval (bootstrap over photos, {SAMPLES} samples). "
             f"Folds are ranked with the threshold {VALIDATION_THRESHOLD}, the {BOTH} with "
-            f"{ENSEMBLE_THRESHOLD}. Top k: the right answer is among the first k."
+            f"{ENSEMBLE_THRESHOLD}. Top k: the right answer is among the first k. "
+            f"*: fewer than {FEW_PHOTOS} photos, so that the number is a hint and no measure."
         )
         elements += [note(text), _quality_table(kept), _groups_table(kept)]
     kernel = [kernel_fold_map5(sources.workspace, fold) for fold in range(FOLDS)]
@@ -104,12 +149,21 @@ def _interval(measure: Measure) -> str:
 
 def _quality_table(judged: Sequence[Judged]) -> str:
     qualities = [quality(row) for row in judged]
-    header = ["net", "photos", "number", *(measure.name for measure in qualities[0])]
-    rows = [
-        (row.net, row.photos, f"{len(row.truth):,}", *map(_interval, measures))
-        for row, measures in zip(judged, qualities, strict=True)
-    ]
-    return table("By net and photos", header, rows, text=2)
+    names = [measure.name for measure in qualities[0]]
+
+    def drawn(caption: str, shown: Sequence[str]) -> str:
+        rows = []
+        for row, measures in zip(judged, qualities, strict=True):
+            cells = [_interval(measure) for measure in measures if measure.name in shown]
+            rows.append((title_of(row.net), row.photos, _number(len(row.truth)), *cells))
+        return table(caption, ("net", "photos", "number", *shown), rows, text=2)
+
+    # No wider than a window: what is asked first, and the rest on demand.
+    first, ranks = ["MAP@5", "top 1", "top 5"], ["top 2", "top 3", "top 4"]
+    others = [name for name in names if name not in first + ranks]
+    more = drawn("Top 2 to 4", ranks) + drawn("Known and new whales", others)
+    summary = "<summary>Top 2 to 4, known and new whales</summary>"
+    return drawn("By net and photos", first) + f"<details>{summary}{more}</details>"
 
 
 def _groups_table(judged: Sequence[Judged]) -> str:
@@ -119,7 +173,7 @@ def _groups_table(judged: Sequence[Judged]) -> str:
         for group, measures in by_photos(row):
             by_name = {measure.name: measure for measure in measures}
             cells = [_interval(by_name[name]) for name in ("MAP@5", "top 1", "top 5")]
-            rows.append((row.net, row.photos, group, f"{measures[0].photos:,}", *cells))
+            rows.append((title_of(row.net), row.photos, group, _number(measures[0].photos), *cells))
     header = ("net", "photos", "others known", "number", "MAP@5", "top 1", "top 5")
     caption = "By the number of other known photos of the same whale (none: new whales)"
     return table(caption, header, rows, text=3)
@@ -173,6 +227,7 @@ def _score_chart(net: str, counts: np.ndarray) -> str:
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     groups = {"one whale": shares[0], "two whales": shares[1]}
     groups = {name: share for name, share in groups.items() if share.any()}
+    net = title_of(net)
     title = f"{net}: scores of pairs of one whale and of two whales"
     return f"<figcaption>{escape(net)}</figcaption>" + charts.histogram(
         title, f"pair score ({net})", "share of pairs", groups, log=True
@@ -180,6 +235,7 @@ def _score_chart(net: str, counts: np.ndarray) -> str:
 
 
 def _trade_chart(net: str, trade: Tradeoff, in_force: Mapping[str, float]) -> str:
+    net = title_of(net)
     drawn = {name: (trade.thresholds, values) for name, values in _measures(trade).items()}
     title = f"{net}: new_whale trade-off"
     return charts.lines(title, f"threshold ({net})", {"share": drawn}, in_force)
@@ -191,7 +247,7 @@ def _trade_table(net: str, trade: Tradeoff) -> str:
         (f"{threshold:g}", *(f"{values[index]:.3f}" for values in measures.values()))
         for index, threshold in enumerate(trade.thresholds)
     ]
-    caption = f"{net}: what each threshold gives"
+    caption = f"{title_of(net)}: what each threshold gives"
     drawn = table(caption, ("threshold", *measures), rows)
     return f"<details><summary>{escape(caption)}</summary>{drawn}</details>"
 
@@ -213,11 +269,12 @@ def probabilities(sources: Sources) -> str:
             "not learnt on; run the inference of a second one"
         )
     text = (
-        f"Isotonic regression on the valid photos' scores ({BOTH}) makes probabilities of them; "
+        f"Venn-Abers predictors make probabilities of the valid photos' scores ({BOTH}); "
         "<code>tools/identify.py</code> does the same with all nets that it has. Here each fold's photos are "
         "judged by the curves of the other folds (a photo counts in the first that holds it out), the "
         f"{FITTED_IDENTITIES} best identities of each photo. Well calibrated, what is said comes true as "
-        "often: points lie on the diagonal."
+        "often: the diagonal lies within the intervals (Wilson, 95%), which are wide where photos are few. "
+        + escape(evidence(*fit_curves(joined(folds))))
     )
     same, new = cross_fitted(folds)
     kinds = {"the same whale": same, "a new whale": new}
@@ -226,13 +283,24 @@ def probabilities(sources: Sources) -> str:
         for name, bins in kinds.items()
     }
     panel = {"share that came true": {**drawn, "as said": ([0.0, 1.0], [0.0, 1.0])}}
-    chart = charts.lines("Reliability of probabilities", "probability that was said", panel)
+    intervals = {name: [group.interval for group in bins] for name, bins in kinds.items()}
+    chart = charts.lines(
+        "Reliability of probabilities", "probability that was said", panel, intervals=intervals
+    )
     tables = "".join(_reliability_table(kind, bins) for kind, bins in kinds.items())
     return note(text) + side_by_side([chart]) + tables
 
 
 def _reliability_table(kind: str, bins: Sequence[Bin]) -> str:
-    rows = [(f"{b.predicted:.3f}", f"{b.right:.3f}", f"{b.count:,}") for b in bins]
+    if not bins:
+        return note(
+            f"Probability of {kind}: no information, since these photos tell nothing of it."
+        )
+    rows = []
+    for one in bins:
+        low, high = one.interval
+        came_true = f"{one.right:.3f} ({low:.3f} to {high:.3f})"
+        rows.append((f"{one.predicted:.3f}", came_true, _number(one.count)))
     return table(f"Probability of {kind}", ("said, mean", "came true", "number"), rows, text=0)
 
 

@@ -7,12 +7,13 @@ from html import escape
 from pathlib import Path
 
 from whales.base.errors import UserError
-from whales.base.web_page import page
+from whales.base.web_page import note, page, warned
 from whales.base.writing import require_writable, write_text
 from whales.files.workspace import Workspace
 from whales.nets.net import Net
 from whales.reporting import gallery, report_numbers, report_photos
 from whales.reporting.report_sources import Sources
+from whales.scores.basis import basis_of_root
 
 
 def write_report(path: Path, workspace: Workspace, nets: Sequence[Net]) -> None:
@@ -23,10 +24,13 @@ def write_report(path: Path, workspace: Workspace, nets: Sequence[Net]) -> None:
     require_writable(path)
     sources = Sources(workspace, nets)
     thumbnails = gallery.Thumbnails(workspace, sources.boxes)
+    # A root of photos that were cut before has no detector, and lacks none.
+    detected = {"Detection": lambda: report_photos.detected(sources)}
+    detection = detected if report_photos.detector_ran(workspace) else {}
     sections: dict[str, Callable[[], str]] = {
         "Results": lambda: report_numbers.results(sources),
         "Training": lambda: report_numbers.training(sources),
-        "Detection": lambda: report_photos.detected(sources),
+        **detection,
         "Scores": lambda: report_numbers.scores(sources),
         "Probabilities": lambda: report_numbers.probabilities(sources),
         "Post-processing": lambda: report_numbers.post_processing(sources),
@@ -37,7 +41,12 @@ def write_report(path: Path, workspace: Workspace, nets: Sequence[Net]) -> None:
     names = {title: title.lower().replace(" ", "-") for title in sections}
     links = "".join(f'<li><a href="#{names[title]}">{title}</a></li>' for title in sections)
     title = f"Report of the work root {workspace.root.name}"
-    elements = [f"<h1>{escape(title)}</h1>", f'<nav aria-label="Sections"><ul>{links}</ul></nav>']
+    basis = basis_of_root(workspace, nets)
+    elements = [f"<h1>{escape(title)}</h1>", warned(basis.warning), report_numbers.opening(sources)]
+    elements += [
+        note(escape(" ".join(basis.notes()))),
+        f'<nav aria-label="Sections"><ul>{links}</ul></nav>',
+    ]
     for name, make in sections.items():
         content = _or_absent(sources, make)
         elements.append(f'<section id="{names[name]}"><h2>{name}</h2>\n{content}\n</section>')

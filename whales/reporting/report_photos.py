@@ -36,6 +36,17 @@ STYLE = """
 """
 
 
+def detector_ran(workspace: Workspace) -> bool:
+    """Whether a detector of this work root was trained, or has looked at photos."""
+    keys = (
+        "boxes_retinanet",
+        "boxes_retinanet_playground",
+        "retinanet_last",
+        "retinanet_converted",
+    )
+    return any(workspace.found(key) for key in keys)
+
+
 def detected(sources: Sources) -> str:
     """The detector's IoU, and the photos it did worst on."""
     check = detector_check(sources.workspace)

@@ -40,6 +40,7 @@ from whales.files.decisions import (
 )
 from whales.files.labels import stem, with_jpg
 from whales.files.workspace import Workspace
+from whales.nets.net import title_of
 from whales.reviewing.album import Album, new_names
 from whales.reviewing.review_views import VIEWS, jpeg, outline
 from whales.scores.best_photos import Candidate
@@ -94,8 +95,15 @@ def review_app(
 
     @app.get("/")
     def page() -> str:
-        nets, shape = list(results.nets), workspace.settings.anisotropy
-        return render_template("index.html", token=token, who=reviewer, nets=nets, shape=shape)
+        return render_template(
+            "index.html",
+            token=token,
+            who=reviewer,
+            nets=[(name, title_of(name)) for name in results.nets],
+            basis=results.basis,
+            notes=results.basis.notes(),
+            shape=workspace.settings.anisotropy,
+        )
 
     @app.get("/api/queries")
     def queries() -> Response:

@@ -6,7 +6,7 @@ import math
 import os
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -25,9 +25,11 @@ from whales.files.labels import check_labelled, stem, with_jpg
 from whales.files.matrices import ScoreMatrix
 from whales.files.root_matrices import RootMatrices
 from whales.files.workspace import Workspace, require
+from whales.nets.net import Net
 from whales.photos.thumbnails import same_picture
+from whales.scores.basis import NO_BASIS, Basis, basis_of_root
 from whales.scores.best_photos import Candidate, best_identities
-from whales.scores.ensemble import blend
+from whales.scores.ensemble import blend, test_parts
 
 SHOWN = 10  # candidates of a query that people see
 ENSEMBLE = "ensemble"
@@ -68,13 +70,14 @@ class Results:
 
     queries: in order, no two of one name and content; labels: stem -> identity of the known photos; boxes:
     of those, stem -> box; nets: name -> function that ranks each query's candidates, best first, called
-    when first needed.
+    when first needed; basis: what the answers rest on.
     """
 
     queries: list[ReviewQuery]
     labels: dict[str, str]
     boxes: Mapping[str, Box]
     nets: dict[str, Callable[[], list[list[Candidate]]]]
+    basis: Basis = NO_BASIS
     _ranked: dict[str, list[list[Candidate]]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -98,11 +101,13 @@ def decided_photos(workspace: Workspace, results: Results) -> DecidedPhotos:
     )
 
 
-def results_of(
-    workspace: Workspace, matrices: Sequence[BlendedMatrix], table: Path | None = None
-) -> Results:
-    """`results_of_table` of a table, if there is one, else `results_of_root`."""
-    return results_of_table(workspace, table) if table else results_of_root(workspace, matrices)
+def results_of(workspace: Workspace, nets: Sequence[Net], table: Path | None = None) -> Results:
+    """`results_of_table` of a table, if there is one, else `results_of_root`; nets: of the ensemble."""
+    if table:
+        return results_of_table(workspace, table)
+    results = results_of_root(workspace, test_parts(nets))
+    results.basis = basis_of_root(workspace, nets)
+    return results
 
 
 def results_of_root(workspace: Workspace, matrices: Sequence[BlendedMatrix]) -> Results:
@@ -180,7 +185,18 @@ def results_of_table(workspace: Workspace, path: Path | str) -> Results:
         ranked.append([_candidate(row, labels, present) for row in group][:SHOWN])
     if not queries:
         raise UserError(f"{path} has no rows; run tools/identify.py --csv again")
-    return Results(queries, labels, load_boxes(workspace), {"results": lambda: ranked})
+    basis = _basis(row for group in groups.values() for row in group)
+    return Results(queries, labels, load_boxes(workspace), {"results": lambda: ranked}, basis)
+
+
+def _basis(rows: Iterable[Mapping[str, str]]) -> Basis:
+    """What the rows of a table say that they rest on; what several say, all of them."""
+    told: dict[str, dict[str, None]] = {"nets": {}, "taught_on": {}, "warning": {}}
+    for row in rows:
+        for name, texts in told.items():
+            if row.get(name):
+                texts[row[name]] = None
+    return Basis(**{name: " / ".join(texts) for name, texts in told.items()})
 
 
 class ImportedPhotos:

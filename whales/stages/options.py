@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
+from whales.base.chatter import VERBOSE
 from whales.base.console import configure
 from whales.base.errors import UserError
 from whales.files.trained import PROFILE_CHOICES, profile_of
@@ -189,6 +190,11 @@ class ArgumentParser(argparse.ArgumentParser):
         """reads_photos: add the option of `add_photo_limit`; more: as in argparse."""
         formatter = argparse.RawDescriptionHelpFormatter
         super().__init__(description=description, formatter_class=formatter, **more)
+        shows = "show what TensorFlow and other libraries say of themselves too"
+        # Heeded before the arguments are parsed, by `whales.base.chatter`.
+        self.add_argument(
+            VERBOSE, action="store_true", default=argparse.SUPPRESS, dest="verbose", help=shows
+        )
         if reads_photos:
             add_photo_limit(self)
 

@@ -7,10 +7,11 @@ import sys
 from collections.abc import Callable
 
 from whales.base import locks
+from whales.base.chatter import Quieted
 from whales.base.concurrency import end_helpers
 from whales.base.console import drop_output, log_error
 from whales.base.errors import UserError
-from whales.base.stopping import Heeded, requested
+from whales.base.stopping import Heeded, at_once, requested
 from whales.base.writing import environment_fault
 from whales.stages.own_project import require_own_project
 
@@ -22,9 +23,15 @@ def run(main: Callable[[], object]) -> None:
 
     So do faults of the disk and of rights, which can come from anywhere. A reader of the output that
     has gone, such as `head`, ends the program without a word. SIGINT, SIGTERM and SIGHUP end it with one
-    line and 128 + signal (`whales.base.stopping`).
+    line and 128 + signal (`whales.base.stopping`). What libraries say of themselves is kept back
+    (`whales.base.chatter`), but for `--verbose`.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    with Quieted() as quieted:
+        at_once(quieted.all_is_well)
+        _run(main)
+
+
+def _run(main: Callable[[], object]) -> None:
     # TensorFlow leaves oneDNN out on CPUs without AVX-512; a training step is 10 to 40% faster with it.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")

@@ -21,6 +21,7 @@ from whales.files.stamps import Description
 from whales.files.trained import remember_training, require_trained_shape
 from whales.files.workspace import Workspace, require
 from whales.nets.net import WEIGHTS_SUFFIX, BestOf, Net
+from whales.nets.teaching import lesson, teaching_after
 from whales.stages.job import Job
 from whales.stages.memory import require_memory
 from whales.stages.options import (
@@ -327,15 +328,14 @@ def train(
             history_csv=ws.file("history", stage=key),
             description=_of_plan(job, plan, part, start),
             tensorboard=ws.file("tensorboard", stage=key) if options.tensorboard else None,
+            taught=teaching_after(start, lesson(ws, data.train)),
         )
         log(
             f"{job.name}: {len(data.train)} photos of {len(set(data.train.values()))} identities, "
             f"{plan.size} px, start: {start or 'none'}{devices}"
         )
         if not (data.rows and data.columns):
-            log(
-                "no validation photos: MAP@5 counts as 0, weights are saved at the plan's end alone"
-            )
+            log("no validation photos: MAP@5 counts as 0, weights are saved at the end alone")
         if options.force:
             trainer.set_aside("--force")
         if options.force or not trainer.resume():

@@ -26,6 +26,7 @@ from whales.base.writing import write_text
 from whales.files.dataset import TrainingData
 from whales.files.stamps import Description, in_words
 from whales.nets.features import branch_features
+from whales.nets.teaching import Teaching
 from whales.photos.feeding import PhotoFeed
 from whales.scores.head import head_weights
 from whales.scores.pair_scores import score_matrix
@@ -81,11 +82,13 @@ class Trainer:
         history_csv: Path,
         description: Description,
         tensorboard: Path | None = None,
+        taught: Teaching = (),
     ) -> None:
         """`data`: the photos to train and validate on; `checkpoint`: a folder.
 
         `history_csv`: one row an epoch; `description` of options, numbers and inputs: a checkpoint with
-        another one is not resumed; `tensorboard`: a folder for its log, None for none.
+        another one is not resumed; `tensorboard`: a folder for its log, None for none; `taught`: what the
+        weight files are to say of the net.
         """
         self.learner, self.network = learner, learner.network
         self.plan, self.feed, self.data = plan, feed, data
@@ -99,7 +102,7 @@ class Trainer:
         self._state = checkpoint / "state.pkl"
         self._costs = checkpoint / "round.pkl"
         self._history_csv = history_csv
-        self._tensorboard = tensorboard
+        self._tensorboard, self._taught = tensorboard, taught
         self._resumed: dict[str, list[np.ndarray]] | None = None
         self._clock = CheckpointClock()
         self._before_epoch = self.rng.bit_generator.state
@@ -332,7 +335,7 @@ class Trainer:
     ) -> None:
         map5 = self.validate() if self._validates else 0.0
         path = save_as(block.tag.format(i=i), map5)
-        self.network.save_weights(path)
+        self.network.save_weights(path, self._taught)
         self.progress.saved.append((path.name, map5))
         if self._validates:
             self.progress.history[-1]["map5"] = f"{map5:.6f}"

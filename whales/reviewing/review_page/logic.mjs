@@ -49,6 +49,12 @@ export function actionOf(event, tag, type) {
   return held ? undefined : action;
 }
 
+// A probability, never rounded to a certainty that it is not.
+export function shareText(value) {
+  if (value > 0 && value < 0.005) return "<0.01";
+  return value >= 0.995 && value < 1 ? ">0.99" : value.toFixed(2);
+}
+
 function clamped({ zoom, x, y }) {
   const within = (value) => Math.min(0, Math.max(1 - zoom, value));
   return { zoom, x: within(x), y: within(y) };

@@ -1,6 +1,8 @@
 // The page: asks the server, shows what it says, and sends what a person decides.
 
-import { ACTIONS, PLAIN, actionOf, changed, moved, nextAfter, panBy, pinched, zoomAt } from "./logic.mjs";
+import {
+  ACTIONS, PLAIN, actionOf, changed, moved, nextAfter, panBy, pinched, shareText, zoomAt,
+} from "./logic.mjs";
 
 const MARKS = { "": "", same: "✓", new: "✦", unsure: "?", skip: "–", conflict: "≠" };
 const WORDS = { same: "same", new: "new individual", unsure: "cannot tell", skip: "skipped", conflict: "people differ" };
@@ -189,9 +191,9 @@ function figure(one, place, decided) {
   button.setAttribute("aria-label", `Same whale as candidate ${place}`);
   if (place <= 5) button.setAttribute("aria-keyshortcuts", String(place));
   button.addEventListener("click", () => decide("same", place));
-  const numbersOf = [["probability", one.probability, 2], ["score", one.score, 4]];
+  const numbersOf = [["probability", one.probability, shareText], ["score", one.score, (value) => value.toFixed(4)]];
   const values = numbersOf.filter(([, value]) => value !== null);
-  const told = values.map(([word, value, digits]) => `${word} ${value.toFixed(digits)}`).join(", ");
+  const told = values.map(([word, value, text]) => `${word} ${text(value)}`).join(", ");
   const label = make("p", { className: "label", textContent: `${one.identity}, ${told}, ${one.photo}` });
   const caption = make("figcaption", {}, button, ` ${name}`, label);
   return make("figure", { className: decided ? "decided" : "" }, pane(one.views, name), caption);
@@ -208,7 +210,7 @@ function render(query) {
   shown = query;
   element("title").textContent = `Photo ${query.number}`;
   element("query-photo").replaceChildren(pane(query.views, "Query"));
-  const fresh = query.new === null ? "" : `, probability of a new whale ${query.new.toFixed(2)}`;
+  const fresh = query.new === null ? "" : `, probability of a new whale ${shareText(query.new)}`;
   element("query-label").textContent = query.name + fresh;
   const words = query.decided.map(({ who, decision, identity }) => {
     const named = make("span", { className: "label", textContent: identity ? ` as ${identity}` : "" });
