@@ -495,7 +495,7 @@ from pathlib import Path
 from whales.base import pickles, writing
 from whales.exchange.exporting import write_table
 from whales.inspecting.findings import Finding, Panel, plot
-from whales.scores.photo_scores import write_arrays, read_arrays
+from whales.scores.feature_files import write_arrays, read_arrays
 disk = Path(sys.argv[1])
 rng = np.random.default_rng(0)
 big = rng.random((300, 300))

@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 
 from siamese_net_v5_densenet121.a00_net_v5 import NET
+from whales.base.errors import UserError
 from whales.base.pickles import load, save
 from whales.files.workspace import Workspace
 from whales.nets.net import Net
+from whales.scores import photo_scores
 from whales.stages.job import Job
 
 STAGE = "siamese_net_v5_densenet121/r26_seamese_net_inference_v5_512px.py"
@@ -196,6 +198,41 @@ def test_force_on_one_fold_keeps_the_features_of_other_photos(root, stage):
     stage(0, "--force")
     with np.load(root / "cache/features/v5_fold_0.npz") as file:
         assert set(file["names"].tolist()) == names
+
+
+def test_features_come_in_parts_and_what_is_done_stays(root, stage, monkeypatch):
+    """The file of one go, byte for byte; a killed stage has kept the parts that were done."""
+    path = root / "cache/features/v5_fold_0.npz"
+    stage(0)
+    whole = path.read_bytes()
+    path.unlink()
+    computed, parts = photo_scores.branch_features, []
+
+    def killed_in_the_third(network, feed, names, progress):
+        parts.append(list(names))
+        if len(parts) == 3:
+            raise KeyboardInterrupt
+        return computed(network, feed, names, progress)
+
+    monkeypatch.setattr(photo_scores, "_AT_ONCE", 4)
+    monkeypatch.setattr(photo_scores, "branch_features", killed_in_the_third)
+    with pytest.raises(KeyboardInterrupt):
+        stage(0, "--force")
+    with np.load(path) as file:
+        assert file["names"].tolist() == parts[0] + parts[1]
+    stage(0)
+    assert [len(part) for part in parts] == [4, 4, 3, 3]
+    assert path.read_bytes() == whole
+
+
+def test_features_that_are_no_numbers_are_refused(root, stage, monkeypatch):
+    def broken(network, feed, names, progress):
+        return np.full((len(names), 3), np.nan, np.float32)
+
+    monkeypatch.setattr(photo_scores, "branch_features", broken)
+    with pytest.raises(UserError, match=r"features of photo a1 are no finite numbers"):
+        stage(0)
+    assert not (root / "cache/features/v5_fold_0.npz").exists()
 
 
 def test_a_mean_that_no_stage_wrote_is_left_alone(root, stage):

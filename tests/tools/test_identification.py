@@ -49,6 +49,7 @@ from whales.scores import calibration
 from whales.scores.basis import Basis
 from whales.scores.best_photos import Candidate, KnownPhotos
 from whales.scores.calibration import Curve, reliability
+from whales.scores.feature_files import FeatureTable
 from whales.scores.head import HeadWeights
 from whales.scores.pair_scores import gallery_scorer, score_matrix
 from whales.stages.options import RunOptions
@@ -73,8 +74,9 @@ def test_reliability_bins_by_hand():
 def fold_net(gallery, valid):
     """A fold whose score is the product of features."""
     matrix = np.array(gallery, np.float32)[None]
-    features = {name: np.array([value], np.float32) for name, value in valid.items()}
-    return FoldNet(Path("w"), [], None, lambda queries: queries @ matrix, features)
+    values = np.reshape([*valid.values()], (-1, 1)).astype(np.float32)
+    held_out = FeatureTable(values, {name: row for row, name in enumerate(valid)})
+    return FoldNet(Path("w"), [], None, lambda queries, part: queries @ matrix[:, part], held_out)
 
 
 def judge(share, *folds):
@@ -85,13 +87,16 @@ def test_held_out_scores_blend_only_what_held_a_photo_out():
     known = ["a", "b", "c"]
     first = judge(0.3, fold_net([1, 2, 3], {"a": 0.1}), fold_net([4, 5, 6], {"a": 0.1, "n": 0.2}))
     second = judge(0.4, fold_net([1, 1, 1], {"n": 0.5}))
-    found = held_out_scores([first, second], ["a", "n"], known)
+    found = held_out_scores([first, second], ["a", "n"], known, slice(None))
     # a: mean of both folds of the first net alone, itself 0; n: .3 and .4 of two nets, over .7.
     expected = [
         [0, (0.2 + 0.5) / 2, (0.3 + 0.6) / 2],
         [(0.3 * 0.8 + 0.4 * 0.5) / 0.7, (0.3 * 1 + 0.4 * 0.5) / 0.7, (0.3 * 1.2 + 0.4 * 0.5) / 0.7],
     ]
     np.testing.assert_allclose(found, expected, rtol=1e-6)
+    for part in (slice(0, 2), slice(2, 3)):
+        of_part = held_out_scores([first, second], ["a", "n"], known, part)
+        np.testing.assert_array_equal(of_part, found[:, part])
 
 
 def test_calibration_pairs_are_the_best_identities_and_whether_they_are_right(monkeypatch):
@@ -111,9 +116,11 @@ def test_calibration_pairs_are_the_best_identities_and_whether_they_are_right(mo
 
 def test_a_query_is_blended_over_the_nets_there_are_and_ranked():
     def scoring(size, share, scores):
-        net = SimpleNamespace(share=share)
         return SimpleNamespace(
-            net=net, size=size, scores=lambda crops: np.array([scores], np.float32)
+            net=SimpleNamespace(share=share),
+            size=size,
+            features=lambda crops: [],
+            scores=lambda features, part: np.array([scores], np.float32)[:, part],
         )
 
     known = KnownPhotos(["a", "b", "c"], {"a": "w_1", "b": "w_2", "c": "w_1"})
@@ -123,6 +130,8 @@ def test_a_query_is_blended_over_the_nets_there_are_and_ranked():
     crops = {size: np.zeros((size, size, 3), np.uint8) for size in (8, 9)}
     of = Fluke(Path("q.jpg"), 1, None, np.zeros((100, 215, 3), np.uint8), crops)
     (answer,) = identify(Catalogue(known, {}, 2.15, judges, same, new), [of], top=5)
+    (by_blocks,) = identify(Catalogue(known, {}, 2.15, judges, same, new, block=2), [of], top=5)
+    assert by_blocks == answer
     best, second = (0.03 + 0.36) / 0.7, (0.18 + 0.16) / 0.7
     assert [(one.identity, one.photo) for one in answer.candidates] == [
         ("w_1", "a"),
@@ -585,9 +594,35 @@ def test_features_are_kept_until_what_they_come_from_changes(root, capsys):
     weights[1].write_bytes(former)
     back = opened(root)
     query = {SIZE: np.zeros((1, SIZE, SIZE, 3), np.uint8)}
-    np.testing.assert_allclose(first.scores(query), back.scores(query), atol=1e-6)
-    assert moved.scores(query)[0, 0] != first.scores(query)[0, 0]
-    np.testing.assert_array_equal(moved.scores(query)[0, 1:], first.scores(query)[0, 1:])
+    first, back, moved = (
+        next(found.scores(found.features(query)))[1][0] for found in (first, back, moved)
+    )
+    np.testing.assert_allclose(first, back, atol=1e-6)
+    assert moved[0] != first[0]
+    np.testing.assert_array_equal(moved[1:], first[1:])
+
+
+def test_a_catalogue_larger_than_memory_gives_the_same_bytes(
+    root, script, tmp_path, capsys, monkeypatch
+):
+    """Features stay in their files and known photos come in blocks of two; calibration too."""
+    for number in range(3):
+        draw(tmp_path / f"in/{number}.jpg", number)
+    calibrated, written = root / "cache/features/calibration.npz", []
+    for memory in ("", "1e-9"):
+        monkeypatch.setenv("WHALES_MEMORY_GB", memory)
+        monkeypatch.setattr(catalogue, "BLOCK", 2)
+        calibrated.unlink(missing_ok=True)
+        out = tmp_path / f"out{memory}"
+        script("tools/identify.py").main(
+            [str(tmp_path / "in"), "--csv", f"{out}.csv", "--html", f"{out}.html", *SMOKE]
+        )
+        told = capsys.readouterr().out
+        assert "calibration: scores of" in told
+        assert ("are compared by blocks" in told) == bool(memory)
+        files = f"{out}.csv", f"{out}.html", calibrated
+        written.append([Path(file).read_bytes() for file in files])
+    assert written[0] == written[1]
 
 
 def test_new_labels_ask_for_a_new_calibration_alone(root, capsys):

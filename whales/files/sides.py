@@ -87,6 +87,10 @@ class PairSides(NamedTuple):
     rows: np.ndarray
     columns: np.ndarray
 
+    def part(self, columns: slice) -> PairSides:
+        """Those of the same rows and some columns."""
+        return PairSides(self.rows, self.columns[columns])
+
     def unlike(self, rows: slice = slice(None)) -> np.ndarray:
         """Whether pairs are of unlike sides: (n, m) bool, of these rows."""
         return unlike(self.rows[rows, None], self.columns[None])

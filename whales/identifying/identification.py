@@ -21,6 +21,7 @@ from whales.photos.crops import crop_window, cut
 from whales.photos.photo_folders import no_photo_in, photos_below
 from whales.photos.photos import photo_size, read_photo
 from whales.scores.basis import NO_BASIS, Basis
+from whales.scores.best_by_blocks import Best, best_of_parts
 from whales.scores.best_photos import Candidate
 
 NO_QUERY_SIDES: Mapping[Path, str] = MappingProxyType({})
@@ -201,25 +202,29 @@ def identify(catalogue: Catalogue, flukes: Sequence[Fluke], top: int) -> list[An
     if not flukes:
         return []
     sizes = {judge.size for judge in catalogue.judges}
-    scores = catalogue.scores(
+    queries = catalogue.features(
         {size: np.stack([fluke.crops[size] for fluke in flukes]) for size in sizes}
     )
-    sides = [fluke.side or "" for fluke in flukes]
-    scores = catalogue.compared(sides).hidden(scores, -np.inf)
-    return [_answer(catalogue, fluke, row, top) for fluke, row in zip(flukes, scores, strict=True)]
+    compared = catalogue.compared([fluke.side or "" for fluke in flukes])
+    scores = (
+        (part, compared.part(part).hidden(block, -np.inf))
+        for part, block in catalogue.scores(queries)
+    )
+    best = best_of_parts(catalogue.known, len(flukes), top, scores)
+    return [_answer(catalogue, fluke, best, row) for row, fluke in enumerate(flukes)]
 
 
-def _answer(catalogue: Catalogue, fluke: Fluke, scores: np.ndarray, top: int) -> Answer:
-    """scores: (m,) float32, pair scores of the fluke with the known photos, -inf for those not compared."""
-    known = catalogue.known
-    candidates = []
-    for code, column in known.top(scores, top):
-        score = float(scores[column])
+def _answer(catalogue: Catalogue, fluke: Fluke, best: Best, row: int) -> Answer:
+    """row: the fluke's in `best`, which has no identities that cannot be compared."""
+    known, candidates = catalogue.known, []
+    for code, column, score in zip(
+        best.codes[row], best.columns[row], best.scores[row], strict=True
+    ):
         if score == -np.inf:
             break
-        probability = catalogue.same.of(score)
+        probability = catalogue.same.of(float(score))
         candidates.append(
-            Candidate(known.identities[code], known.photos[column], score, probability)
+            Candidate(known.identities[code], known.photos[column], float(score), probability)
         )
-    new = catalogue.new.of(float(scores.max()))
+    new = catalogue.new.of(float(best.scores[row, 0]))
     return Answer(fluke, new, candidates, catalogue.basis)

@@ -9,12 +9,13 @@ of them at most (n + 1) / (n + 2), which is Laplace's rule of succession.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from whales.files.labels import NEW_WHALE
+from whales.scores.best_by_blocks import best_of_parts
 from whales.scores.best_photos import KnownPhotos
 
 # So many best identities of each held-out photo go into the curve.
@@ -127,20 +128,34 @@ def pairs_of(
     itself, -inf for photos that cannot be compared, which do not count; identity_of: stem -> identity of
     `photos`. A photo of a known whale that has no comparable photo counts as one of a new whale.
     """
-    best = known.best(scores)
-    order = np.argsort(-best, axis=1, kind="stable")[:, :FITTED_IDENTITIES]
+    return pairs_by_parts([(slice(None), scores)], photos, known, identity_of)
+
+
+def pairs_by_parts(
+    scores: Iterable[tuple[slice, np.ndarray]],
+    photos: Sequence[str],
+    known: KnownPhotos,
+    identity_of: Mapping[str, str],
+) -> CalibrationPairs:
+    """`pairs_of` of scores (n, k) with each part of the known photos, one part after the other."""
     truth = np.array([identity_of[name] for name in photos])
-    own = [known.code_of.get(identity) for identity in truth.tolist()]
-    unseen = [code is not None and best[row, code] == -np.inf for row, code in enumerate(own)]
-    ranked = np.take_along_axis(best, order, axis=1)
-    compared = ranked > -np.inf
-    highest = best.max(axis=1)
-    some = highest > -np.inf
+    own = np.array([known.code_of.get(identity, -1) for identity in truth.tolist()], np.int64)
+    unseen = own >= 0  # until one of its identity's photos is compared
+
+    def looked_at() -> Iterator[tuple[slice, np.ndarray]]:
+        for part, block in scores:
+            its_own = known.codes[part] == own[:, None]
+            np.logical_and(unseen, ~(its_own & (block > -np.inf)).any(axis=1), out=unseen)
+            yield part, block
+
+    best = best_of_parts(known, len(photos), FITTED_IDENTITIES, looked_at())
+    compared = best.scores > -np.inf
+    some = compared[:, 0]
     return CalibrationPairs(
-        ranked[compared],
-        (np.array(known.identities)[order] == truth[:, None])[compared],
-        highest[some],
-        ((truth == NEW_WHALE) | np.array(unseen, bool))[some],
+        best.scores[compared],
+        (np.array(known.identities)[best.codes] == truth[:, None])[compared],
+        best.scores[some, 0],
+        ((truth == NEW_WHALE) | unseen)[some],
     )
 
 

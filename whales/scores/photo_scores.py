@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import zipfile
-import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
 
 from whales.base.console import log
 from whales.base.errors import UserError
-from whales.base.writing import atomic_path, for_speed_alone
 from whales.files.boxes import Box
 from whales.files.digests import text_digest
 from whales.files.sides import NO_SIDES, Sides
@@ -23,12 +21,14 @@ from whales.nets.features import branch_features
 from whales.nets.net import Net
 from whales.nets.network import SiameseNetwork
 from whales.photos.feeding import PhotoFeed
+from whales.scores.feature_files import FeatureTable, joined, open_features, write_arrays
 from whales.scores.head import HeadWeights, head_weights
 from whales.scores.pair_scores import score_matrix
 from whales.scores.pair_screen import Scorer
 from whales.scores.pair_screen import mean_scores as mean_of_scorers
 
-Features = dict[str, np.ndarray]  # stem -> (d,) float32
+# So many photos' features are computed before they are kept, and are in memory until then: 268 MB of v6.
+_AT_ONCE = 32768
 
 
 def photo_prints(
@@ -86,8 +86,8 @@ class FeatureStore:
 
     def features(
         self, fold: int, weights: Path, names: Iterable[str]
-    ) -> tuple[HeadWeights, Features]:
-        """One fold's head, and the features of photos: stem -> (d,) float32.
+    ) -> tuple[HeadWeights, FeatureTable]:
+        """One fold's head, and the features of photos, read from the cache's file as they are needed.
 
         names: stems; those without a print are left out. `UserError` where the weights are missing or do
         not fit, or a photo cannot be read; with `skip_broken_photos` such a photo is left out, and the
@@ -95,63 +95,67 @@ class FeatureStore:
         """
         path = self._workspace.file("features", net=self.net.name, fold=fold)
         stamp, wanted = self._stamp(weights), sorted(set(names) & set(self._prints))
-        stored = read_arrays(path, stamp)
-        kept, head = {} if self._force else self._usable(stored), None
+        stored = _stored(path, stamp)
+        usable: set[str] = set()
         if stored and not self._force:
-            head = HeadWeights(*(stored[f"head_{field}"] for field in HeadWeights._fields))
-        missing = [name for name in wanted if name not in kept]
-        if missing or head is None:
-            self.network.load_weights(weights)
-            head = head_weights(self.network.head)
-            kept |= self._computed(missing, weights)
-            if wanted and not kept.keys() & set(wanted):
-                raise UserError(f"none of {len(wanted)} photos can be read; see the lines above")
-            self._keep(path, stamp, head, kept, stored)
-        return head, {name: kept[name] for name in wanted if name in kept}
+            prints = stored.prints.items()
+            usable = {name for name, mark in prints if self._prints.get(name) == mark}
+        missing = [name for name in wanted if name not in usable]
+        if stored and not missing and not self._force:
+            return stored.head, stored.table.only(wanted)
+        self.network.load_weights(weights)
+        head = head_weights(self.network.head)
+        kept = _Stored(head, {}, FeatureTable(np.zeros((0, len(head.features)), np.float32), {}))
+        if stored:
+            # Of photos that this run knows nothing of, features stay as they are.
+            prints = stored.prints
+            same = [name for name in prints if name in usable or name not in self._prints]
+            marks = {name: prints[name] for name in same}
+            kept = _Stored(head, marks, stored.table.only(same))
+        for start in range(0, max(len(missing), 1), _AT_ONCE):
+            computed = self._computed(missing[start : start + _AT_ONCE], weights)
+            if not wanted or computed or any(name in usable for name in wanted):
+                kept = self._kept_with(path, stamp, kept, computed)
+        table = kept.table.only(wanted)
+        if wanted and not table:
+            raise UserError(f"none of {len(wanted)} photos can be read; see the lines above")
+        return head, table
 
-    def _usable(self, stored: Mapping[str, np.ndarray]) -> Features:
-        """The stored features of photos whose print is the same now."""
-        if not stored:
-            return {}
-        rows = zip(stored["names"], stored["prints"], stored["features"], strict=True)
-        return {str(name): row for name, mark, row in rows if self._prints.get(str(name)) == mark}
-
-    def _computed(self, names: Sequence[str], weights: Path) -> Features:
+    def _computed(self, names: Sequence[str], weights: Path) -> FeatureTable:
         log(f"{weights.name}: features of {len(names)} photos")
         if self._feed is None:
             self._feed = plain_feed(self._workspace, self.size, self._boxes, self._workers)
         kept = self._feed.readable(names) if self._skip else names
         rows = branch_features(self.network, self._feed, kept, "features")
-        return dict(zip(kept, rows, strict=True))
+        wrong = ~np.isfinite(rows).all(axis=1)
+        if wrong.any():
+            raise UserError(
+                f"{weights}: features of photo {kept[int(np.argmax(wrong))]} are no finite numbers; train "
+                "the net again, or take other weights"
+            )
+        return FeatureTable(rows, {name: row for row, name in enumerate(kept)})
 
-    def _keep(
-        self,
-        path: Path,
-        stamp: str,
-        head: HeadWeights,
-        kept: Features,
-        stored: Mapping[str, np.ndarray],
-    ) -> None:
-        """Write the features `kept`, and those stored of photos that have no print in this run."""
-        prints = {name: self._prints[name] for name in kept}
-        rows = dict(kept)
-        if stored:
-            for name, mark, row in zip(
-                stored["names"], stored["prints"], stored["features"], strict=True
-            ):
-                if str(name) not in self._prints:
-                    prints[str(name)], rows[str(name)] = str(mark), row
-        width = len(head.features)
-        names = sorted(rows)
-        arrays = {f"head_{field}": np.asarray(value) for field, value in head._asdict().items()}
+    def _kept_with(self, path: Path, stamp: str, kept: _Stored, computed: FeatureTable) -> _Stored:
+        """Write the features kept before and those computed now; in memory where they cannot be written."""
+        prints = {**kept.prints, **{name: self._prints[name] for name in computed}}
+        names, tables = sorted(prints), (kept.table, computed)
+        arrays = {
+            f"head_{field}": np.asarray(value) for field, value in kept.head._asdict().items()
+        }
         write_arrays(
             path,
             stamp,
             names=np.array(names, np.str_),
             prints=np.array([prints[name] for name in names], np.str_),
-            features=np.reshape([rows[name] for name in names], (-1, width)).astype(np.float32),
+            features=joined(tables, names),
             **arrays,
         )
+        written = _stored(path, stamp)
+        if written and written.prints == prints:
+            return written
+        rows = np.concatenate([computed.of([]), *joined(tables, names).blocks])
+        table = FeatureTable(rows, {name: row for row, name in enumerate(names)})
+        return _Stored(kept.head, prints, table)
 
     def _stamp(self, weights: Path) -> str:
         digest = self._workspace.digests.of(weights)
@@ -173,22 +177,26 @@ def plain_feed(workspace: Workspace, size: int, boxes: dict[str, Box], workers: 
     return PhotoFeed(workspace.photo, boxes, size, workers, store=store, anisotropy=anisotropy)
 
 
-def read_arrays(path: Path, stamp: str) -> dict[str, np.ndarray]:
-    """The arrays of a cache file by name; empty where it is missing, damaged or of another stamp."""
+class _Stored(NamedTuple):
+    """The content of a file of features: the net's head, stem -> print, and the features."""
+
+    head: HeadWeights
+    prints: dict[str, str]
+    table: FeatureTable
+
+
+def _stored(path: Path, stamp: str) -> _Stored | None:
+    """A file of features; None as `open_features`."""
+    opened = open_features(path, stamp)
+    if opened is None:
+        return None
+    arrays, table = opened
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return dict(file) if str(file["stamp"]) == stamp else {}
-    except (
-        OSError, ValueError, KeyError, EOFError, RuntimeError, MemoryError, OverflowError,
-        zipfile.BadZipFile, zlib.error,
-    ):  # fmt: skip
-        return {}
-
-
-def write_arrays(path: Path, stamp: str, **arrays: np.ndarray) -> None:
-    """Write what `read_arrays` reads, whole or not at all; where that fails, the log says so once."""
-    with for_speed_alone(f"files of {path.parent.name}/"), atomic_path(path) as temporary:
-        np.savez(temporary, stamp=np.array(stamp), **arrays)
+        head = HeadWeights(*(arrays[f"head_{field}"] for field in HeadWeights._fields))
+        prints = dict(zip(arrays["names"].tolist(), arrays["prints"].tolist(), strict=True))
+    except (KeyError, ValueError):
+        return None
+    return _Stored(head, prints, table) if len(head.features) == table.width else None
 
 
 def indices_with(features: Mapping[str, np.ndarray], names: Sequence[str]) -> list[int]:
@@ -202,7 +210,7 @@ def indices_with(features: Mapping[str, np.ndarray], names: Sequence[str]) -> li
 
 def score_photos(
     head: HeadWeights,
-    features: Mapping[str, np.ndarray],
+    features: FeatureTable,
     rows: Sequence[str],
     columns: Sequence[str],
     progress: str | None = None,
@@ -210,14 +218,13 @@ def score_photos(
 ) -> np.ndarray:
     """Pair scores (n, m) float32 of `rows` against `columns` (stems); 0 for photos without features.
 
-    features: stem -> (d,) float32; progress: name of a progress bar, None for none; sides: of the photos,
-    unlike ones score 0.
+    progress: name of a progress bar, None for none; sides: of the photos, unlike ones score 0.
     """
     scores = np.zeros((len(rows), len(columns)), np.float32)
     indices = [indices_with(features, names) for names in (rows, columns)]
     if all(indices):
-        queries = np.stack([features[rows[index]] for index in indices[0]])
-        gallery = np.stack([features[columns[index]] for index in indices[1]])
+        queries = features.of(rows[index] for index in indices[0])
+        gallery = features.of(columns[index] for index in indices[1])
         scores[np.ix_(*indices)] = score_matrix(head, queries, gallery, progress=progress)
     return sides.of(rows, columns).hidden(scores)
 
@@ -240,7 +247,7 @@ def mean_scores(
         head, features = store.features(fold, path, [*rows, *columns])
         indices = [indices_with(features, names) for names in (rows, columns)]
         left, right = (
-            np.reshape([features[names[index]] for index in kept], (-1, len(head.features)))
+            features.of(names[index] for index in kept)
             for names, kept in zip((rows, columns), indices, strict=True)
         )
         scorers.append(Scorer(head, right))

@@ -7,14 +7,21 @@ from pathlib import Path
 
 import lap
 import numpy as np
+from scipy import sparse
 from scipy.optimize import linear_sum_assignment
 
 from whales.base.pickles import load, save
 from whales.files.sides import unlike
+from whales.scores.head import HeadWeights
+from whales.scores.pair_scores import score_matrix
+from whales.training.candidates import FORBIDDEN, assign_candidates, candidate_costs, without
+from whales.training.plan import Plan
 
-# Cost of a pair that must not be taken: of one identity, of unlike sides, or taken in an earlier epoch of the
-# round.
-FORBIDDEN = 10000.0
+# (k, k) costs of a segment, lower for harder pairs: dense float32, or those of its candidates alone.
+Costs = np.ndarray | sparse.csr_matrix
+
+# Among candidates alone: the share of photos that may be left out of an epoch before former pairs come back.
+_FEW = 0.01
 
 
 def segments(count: int, parts: int) -> list[slice]:
@@ -148,7 +155,7 @@ class HardPairs:
         photos = sum(map(len, scores))
         if photos != len(identities):
             raise ValueError(f"expected scores of {len(identities)} photos, received {photos}")
-        self.costs: list[np.ndarray] = []
+        self.costs: list[Costs] = []
         self._used: list[np.ndarray] = []  # the mismatches (k, 2) of each epoch
         start = 0
         for block in scores:
@@ -166,7 +173,7 @@ class HardPairs:
             start += len(block)
 
     @classmethod
-    def resumed(cls, costs: list[np.ndarray], used: Sequence[np.ndarray]) -> HardPairs:
+    def resumed(cls, costs: list[Costs], used: Sequence[np.ndarray]) -> HardPairs:
         """Resume a round from its costs; `used`: the mismatches (k, 2) of the epochs already trained."""
         mined = cls([], np.zeros(0, int), 0, np.random.default_rng(0))
         mined.costs, mined._used = costs, list(used)
@@ -181,9 +188,11 @@ class HardPairs:
         pairs = []
         start = 0
         for cost in self.costs:
-            end = start + len(cost)
+            end = start + cost.shape[0]
             inside = [epoch[(start <= epoch[:, 0]) & (epoch[:, 0] < end)] for epoch in self._used]
-            pairs.append(_hardest(cost, [epoch - start for epoch in inside], solver) + start)
+            before = [epoch - start for epoch in inside]
+            hardest = _hardest if isinstance(cost, np.ndarray) else _hardest_candidates
+            pairs.append(hardest(cost, before, solver) + start)
             start = end
         self._used.append(np.concatenate(pairs))
         return self._used[-1]
@@ -221,6 +230,58 @@ def _hardest(cost: np.ndarray, used: Sequence[np.ndarray], solver: str) -> np.nd
             chosen = solve()
     forbid_from(len(both))
     return chosen
+
+
+def _hardest_candidates(
+    cost: sparse.csr_matrix, used: Sequence[np.ndarray], solver: str
+) -> np.ndarray:
+    """As `_hardest`, of candidates alone; few photos may be left out before former pairs come back."""
+
+    def solve(first: int) -> np.ndarray:
+        taken = used[first:]
+        return assign_candidates(without(cost, np.concatenate(taken)) if taken else cost, solver)
+
+    chosen = solve(0)
+    if used and len(chosen) < (1 - _FEW) * cost.shape[0]:
+        most = len(solve(len(used)))
+        for first in range(1, len(used) + 1):
+            if len(chosen) >= (1 - _FEW) * most:
+                break
+            chosen = solve(first)
+    return chosen
+
+
+def mine_round(
+    head: HeadWeights,
+    features: np.ndarray,
+    identities: np.ndarray,
+    plan: Plan,
+    amplitude: float,
+    rng: np.random.Generator,
+    sides: np.ndarray | None = None,
+) -> HardPairs:
+    """The hard pairs of a round, photos in the order of features (n, d) and identities (n,) int codes.
+
+    Segments of up to `plan.most_dense` photos are mined as the method says, larger ones among the best
+    candidates of each photo. sides: as `HardPairs` takes them.
+    """
+    slices = segments_of(identities, plan.segments, sides)
+    if all(part.stop - part.start <= plan.most_dense for part in slices):
+        scores = [score_matrix(head, features[part], progress="mining") for part in slices]
+        return HardPairs(scores, identities, amplitude, rng, sides)
+    costs: list[Costs] = [
+        candidate_costs(
+            head,
+            features[part],
+            identities[part],
+            amplitude,
+            plan.candidates,
+            rng,
+            sides=None if sides is None else sides[part],
+        )
+        for part in slices
+    ]
+    return HardPairs.resumed(costs, [])
 
 
 def come_back(pairs: np.ndarray, used: Sequence[np.ndarray]) -> bool:

@@ -58,6 +58,9 @@ class Plan:
         device whose memory holds no whole batch; batch normalization sees each part alone
     validate_first: log the MAP@5 of the first weights
     data_parallel: split each step over all GPUs, unless a number of devices is asked for
+    most_dense: segments of more photos are mined among the best candidates of each photo, since their dense
+        costs would take too much memory: 4.8 GB at 20,000 photos
+    candidates: so many of each photo, and on either side
 
     >>> block = Block("temp", lambda i: 1e-4 / (i + 1), rounds=2, epochs=5, amplitude=1)
     >>> Plan(384, 16, 2, (block,)).numbers()["blocks"][0]["lr"]
@@ -75,6 +78,8 @@ class Plan:
     accumulate: int = 1
     validate_first: bool = False
     data_parallel: bool = False
+    most_dense: int = 20_000
+    candidates: int = 64
 
     def numbers(self) -> dict[str, object]:
         """Every number of the plan as plain values; a setting that depends on the round, as a list.
@@ -82,8 +87,8 @@ class Plan:
         Those that are younger than the first stamps are left out at their defaults, so that these stay good.
         """
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        for name, default in (("frozen_inference", False), ("accumulate", 1)):
-            if values[name] == default:
+        for name in ("frozen_inference", "accumulate", "most_dense", "candidates"):
+            if values[name] == getattr(Plan, name):
                 del values[name]
         return {**values, "blocks": [_block_numbers(block) for block in self.blocks]}
 

@@ -35,13 +35,12 @@ from whales.training.checkpoints import CheckpointClock
 from whales.training.forecast import Forecast
 from whales.training.learner import Batch, Learner
 from whales.training.mining import (
-    HardPairs,
     come_back,
     epoch_pairs,
     keep_costs,
     matches,
     mine_epoch,
-    segments_of,
+    mine_round,
 )
 from whales.training.plan import Block, Plan, in_round
 from whales.training.tensorboard import write_scalars
@@ -301,9 +300,8 @@ class Trainer:
         features = branch_features(self.network, self.feed, names, "features")
         head = head_weights(self.network.head)
         codes, sides = self.codes[order], self._sides_of(order)
-        slices = segments_of(codes, self.plan.segments, sides)
-        scores = [score_matrix(head, features[group], progress="mining") for group in slices]
-        keep_costs(self._costs, HardPairs(scores, codes, amplitude, self.rng, sides))
+        mined = mine_round(head, features, codes, self.plan, amplitude, self.rng, sides)
+        keep_costs(self._costs, mined)
         self.progress.mined = True
         self.forecast.mined(time.monotonic() - begin)
         if self._clock.due():
