@@ -63,7 +63,6 @@ def start(
     plans: str = PLANS,
     checkpoints: str = "",
     before: str = "",
-    python: Path | str = sys.executable,
     start_new_session: bool = False,
     **variables: str,
 ) -> subprocess.Popen:
@@ -71,11 +70,11 @@ def start(
 
     rate: learning rate of the first plan, as if it were edited on the page; plans: their code;
     checkpoints: seconds between two within an epoch, instead of the usual; before: code that is run before
-    the stage; python: that runs it; variables: of the environment.
+    the stage; variables: of the environment.
     """
     code = TINY.format(folder=str(HERE / "kernel_snn"), rate=rate, plans=plans, before=before)
     chosen = [str(fold) for fold in folds or (0,)]
-    command = [str(python), "-c", code, "--RUN_FOLD", *chosen, "--profile", "smoke", *options]
+    command = [sys.executable, "-c", code, "--RUN_FOLD", *chosen, "--profile", "smoke", *options]
     environment = {**os.environ, "WHALES_ROOT": str(root), **variables}
     return subprocess.Popen(
         command,

@@ -88,17 +88,13 @@ def layout(root: Path) -> dict[str, tuple[int, ...]]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
-def test_a_whole_stage_on_two_devices(repository, sample, tmp_path, backend):
-    python = python_with(backend, repository)
+def test_a_whole_stage_on_two_devices(repository, sample, tmp_path):
     make = "from two_devices import make_virtual_devices as make; make(2)"
     tests = f"sys.path.insert(0, {str(repository / 'tests')!r})"
     setting = {
-        "python": python,
         "plans": "Plan(64, 4, 2, (temp(1), temp(1, frozen=True), final(1e-7, 1, 2)), steps=2),",
         "rate": 1e-7,  # Adam turns the rounding of small gradients into whole steps
-        **two_virtual(backend, repository),
-        "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "compiled"),
+        **two_virtual("tensorflow", repository),
     }
     both = {**setting, "before": f"{tests}; {make}", "options": ("--devices", "2")}
     one, two, killed = (tiny_root(sample, tmp_path / name) for name in ("one", "two", "killed"))
