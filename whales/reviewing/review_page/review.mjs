@@ -6,6 +6,7 @@ import {
 
 const MARKS = { "": "", same: "✓", new: "✦", unsure: "?", skip: "–", conflict: "≠" };
 const WORDS = { same: "same", new: "new individual", unsure: "cannot tell", skip: "skipped", conflict: "people differ" };
+const ALWAYS = ["sameChosen", "new", "unsure", "skip", "undo", "previous", "next", "pair", "album"]; // other buttons are folded away
 const FILTERS = ["net", "min", "max", "identity", "undecided"];
 const REST = { zoom: 1, x: 0, y: 0 };
 const STEP = 1.25;
@@ -236,13 +237,14 @@ function renderRight() {
   choose(album ? 0 : Math.min(chosen, Math.max(0, figures.length - 1)));
 }
 
-function choose(place) {
+// byKey: chosen by a key, and to come into sight.
+function choose(place, byKey = false) {
   chosen = place;
   [...element("candidates").children].forEach((one, i) => {
     one.classList.toggle("chosen", i === place);
     if (i === place) one.setAttribute("aria-current", "true");
     else one.removeAttribute("aria-current");
-    if (i === place && !document.body.classList.contains("pair")) element("right").scrollTop = one.offsetTop - 40;
+    if (i === place && byKey) element("right").scrollTop = one.offsetTop - 40;
   });
   refresh();
 }
@@ -387,7 +389,7 @@ function pair() {
 }
 
 function moveChosen(by) {
-  choose(moved(chosen, by, element("candidates").querySelectorAll("figure").length));
+  choose(moved(chosen, by, element("candidates").querySelectorAll("figure").length), true);
 }
 
 function undo() {
@@ -468,13 +470,13 @@ function help() {
   for (const [action, [keys, text]] of Object.entries(ACTIONS)) {
     const marks = keys.map((key) => make("kbd", { textContent: names[key] ?? key.toUpperCase() }));
     element("keys").append(make("dt", {}, ...marks), make("dd", { textContent: text }));
-    if (action.startsWith("same")) continue;
+    if (/^same\d/.test(action)) continue;
     const [first, ...rest] = text;
     const words = `${first.toUpperCase()}${rest.join("")} (${marks[0].textContent})`;
     const button = make("button", { type: "button", id: `do-${action}`, textContent: words });
     button.setAttribute("aria-keyshortcuts", keys[0]);
     button.addEventListener("click", () => handlers[action]());
-    element("buttons").append(button);
+    element(ALWAYS.includes(action) ? "buttons" : "more").append(button);
   }
 }
 
