@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 from hypothesis import Phase, settings
 
+from whales.base.console import configure
+
 # Shells have what they start in the background ignore SIGINT, and all that it starts; tests send it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -31,6 +33,12 @@ settings.register_profile(
 )
 settings.register_profile("soak", max_examples=1000, deadline=None, database=None, print_blob=True)
 settings.load_profile("repository")
+
+
+@pytest.fixture(autouse=True)
+def log_as_at_first() -> None:
+    """The log shows all and writes no file, whatever an earlier test of the process set up."""
+    configure(quiet=False)
 
 
 @pytest.fixture(scope="session")

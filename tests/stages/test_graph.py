@@ -211,7 +211,8 @@ from whales.stages.stage import run
 def kill():
     while not Path(sys.argv[1]).exists():
         time.sleep(0.02)
-    psutil.Process().children()[0].kill()
+    stages = [one for one in psutil.Process().children() if sys.argv[2] in " ".join(one.cmdline())]
+    stages[0].kill()
 with ThreadPoolExecutor(1) as pool:
     pool.submit(kill)
     run(lambda: graph_call.main([sys.argv[2], "--profile", "smoke", "--python", sys.argv[3]]))

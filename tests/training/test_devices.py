@@ -106,7 +106,7 @@ def test_a_whole_stage_on_two_devices(repository, sample, tmp_path):
     assert layout(two) == layout(one)
     # Later epochs are mined by scores, of which rounding makes other pairs.
     first, expected = history(two)[0], history(one)[0]
-    assert float(first["loss"]) == pytest.approx(float(expected["loss"]), rel=1e-3)
+    assert float(first["loss"]) == pytest.approx(float(expected["loss"]), rel=4e-3)
     assert [row["pairs"] for row in history(two)] == [row["pairs"] for row in history(one)]
 
 
