@@ -211,8 +211,9 @@ from whales.stages.stage import run
 def kill():
     while not Path(sys.argv[1]).exists():
         time.sleep(0.02)
-    stages = [one for one in psutil.Process().children() if sys.argv[2] in " ".join(one.cmdline())]
-    stages[0].kill()
+    script = sys.argv[2].split(".")[-1]
+    [stage] = [one for one in psutil.Process().children() if script in " ".join(one.cmdline())]
+    stage.kill()
 with ThreadPoolExecutor(1) as pool:
     pool.submit(kill)
     run(lambda: graph_call.main([sys.argv[2], "--profile", "smoke", "--python", sys.argv[3]]))
