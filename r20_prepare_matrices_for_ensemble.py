@@ -36,8 +36,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         test, *folds = job.reads[2 : 3 + FOLDS]
         matrices = RootMatrices(ws)
         gathered, scores = gather_validation(
-            *(folds, matrices.identity_of, matrices.test_photos, LEAST_SCORE),
-            *(matrices.validation, matrices.sides),
+            folds,
+            matrices.identity_of,
+            matrices.test_photos,
+            LEAST_SCORE,
+            matrices.validation,
+            matrices.sides,
         )
         for fold, score in enumerate(scores.folds):
             log(f"{net} fold {fold}: MAP@5 {score:.6f}")

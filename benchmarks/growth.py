@@ -127,7 +127,7 @@ def measure_identification(way: str, count: int, folder: Path) -> dict[str, obje
             fold = FoldNet(Path(net), [], heads[net], score, tables[net].only([]))
             judges.append(Judge(SimpleNamespace(share=share), 0, None, [fold]))
         block = len(photos.photos) if way == "memory" else BLOCK
-        return Catalogue(photos, {}, 1.0, judges, curve, curve, block)
+        return Catalogue(photos, {}, 1.0, judges, curve, curve, block=block)
 
     few = KnownPhotos(["a"], {"a": "w"})
     ones = {net: np.ones((1, width), np.float32) for net, (width, _) in NETS.items()}

@@ -32,3 +32,15 @@ def write(root, name, content):
     else:
         path.write_bytes(content if isinstance(content, bytes) else pickle.dumps(content, 4))
     return path
+
+
+def goes_on_from_kept_costs(path, whole):
+    """A round of mining goes on from the costs that were kept as it would have without a stop."""
+    import numpy as np
+
+    from whales.training.mining import keep_costs, mine_epoch
+
+    keep_costs(path, whole)
+    epochs = [whole.next_epoch() for _ in range(3)]
+    for done in range(3):
+        np.testing.assert_array_equal(mine_epoch(path, epochs[:done]), epochs[done])

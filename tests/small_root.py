@@ -1,9 +1,11 @@
 """A small work root that whales can be identified in: nine photos, a net of random weights."""
 
+import json
 from functools import cache
 
 import cv2
 import numpy as np
+from helpers import write_lines
 
 from siamese_net_v5_densenet121.a00_net_v5 import NET
 from whales.base.pickles import save
@@ -15,6 +17,10 @@ IDENTITY_OF = {
     "a1": "w_a", "a2": "w_a", "a3": "w_a", "b1": "w_b", "b2": "w_b", "b3": "w_b", "c1": "w_c",
     "n1": "new_whale", "n2": "new_whale",
 }  # fmt: skip
+FOLD_PAGES = (
+    "retinanet/r10_create_csv_for_retinanet.py", "retinanet/r32_average_boxes.py",
+    "r10_create_kfold_split.py", "kernel_snn/kfold_splits_for_kernel.py",
+)  # fmt: skip
 VALID = {0: ["a1", "b1", "n1"], 1: ["a2", "b2"], 2: ["a3", "n2"], 3: ["b3"]}
 
 
@@ -61,3 +67,35 @@ def build_once(*arguments):
 
 
 build = Net.network
+
+
+def by_distance(network):
+    """The head's score becomes logistic(3 - mean distance of the features, in units of their mean)."""
+    head = network.head
+    picked = np.zeros((4, 1, 1, 32), np.float32)
+    picked[2, 0, 0, 0] = 1  # |a - b|
+    first = np.zeros((1, 32, 1, 1), np.float32)
+    first[0, 0] = 1
+    width = network.branch.output_shape[-1]
+    share = np.full((width, 1), -40 / width, np.float32)
+    nothing = [np.zeros(32, np.float32), np.zeros(1, np.float32)]
+    weights = [picked, nothing[0], first, nothing[1], share, np.full(1, 3, np.float32)]
+    head.set_weights(weights)
+    return network
+
+
+def with_folds_and_nets(root, script, monkeypatch, folds, anisotropy):
+    """Take an imported root through the stages up to its folds, and give it v5 nets `by_distance`."""
+    import keras
+
+    monkeypatch.setenv("WHALES_ROOT", str(root))
+    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "1")
+    for page in FOLD_PAGES:
+        script(page).main(["--profile", "smoke", "--quiet"])
+    for fold in folds:
+        keras.utils.set_random_seed(fold)
+        path = root / V5.format(fold=fold, score="0.900000")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        by_distance(NET.network(SIZE, None, "smoke")).save_weights(path)
+    trained = {"profile": "smoke", "anisotropy": anisotropy}
+    write_lines(root / "models/trained.json", json.dumps(trained))

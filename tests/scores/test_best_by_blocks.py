@@ -33,7 +33,8 @@ def test_identities_by_blocks_are_those_of_the_dense_row(case):
     known = KnownPhotos(photos, {name: str(one) for name, one in zip(photos, who, strict=True)})
     best = kept(scores, known.codes, parts, count)
     for row, dense in enumerate(scores):
-        wanted = known.top(dense, count)
+        by_score = np.argsort(-known.best(dense[None])[0], kind="stable")[:count].tolist()
+        wanted = [(code, known.best_column(dense, code)) for code in by_score]
         there = len(wanted)
         found = zip(best.codes[row, :there].tolist(), best.columns[row].tolist(), strict=False)
         assert list(found) == wanted

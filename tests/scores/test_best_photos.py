@@ -11,6 +11,7 @@ from whales.files.matrices import ScoreMatrix
 from whales.inspecting.matrix_checks import without_own
 from whales.reporting.gallery import queries
 from whales.reporting.look_alikes import Likeness
+from whales.scores.best_by_blocks import best_of_parts
 from whales.scores.best_photos import Candidate, KnownPhotos, best_identities, own_columns, zero_own
 
 # So few different scores that most cases have ties, and many have zeros.
@@ -42,6 +43,12 @@ def best_column(scores, columns):
     return best
 
 
+def top(known, scores, count):
+    """The best identities of one dense row as identification finds them: (code, column) of each."""
+    best = best_of_parts(known, 1, count, [(slice(None), scores[None])])
+    return list(zip(best.codes[0].tolist(), best.columns[0].tolist(), strict=True))
+
+
 def groups(matrix, who):
     """Identity -> its columns; identities in the order of their first columns."""
     found = {}
@@ -59,9 +66,9 @@ def test_a_dense_row_ranks_identities_ties_to_the_one_that_comes_first(case):
         best = {one: best_column(scores, own) for one, own in groups(matrix, who).items()}
         ranked = sorted(best, key=lambda one: -scores[best[one]])  # sorted keeps the order of ties
         wanted = [(one, best[one]) for one in ranked]
-        found = [(known.identities[code], column) for code, column in known.top(scores, 9)]
+        found = [(known.identities[code], column) for code, column in top(known, scores, 9)]
         assert found == wanted
-        assert [(known.identities[c], p) for c, p in known.top(scores, 2)] == wanted[:2]
+        assert [(known.identities[c], p) for c, p in top(known, scores, 2)] == wanted[:2]
         assert known.best(scores[None])[0].tolist() == [scores[column] for column in best.values()]
 
 
@@ -194,6 +201,6 @@ def test_an_identity_has_the_score_of_its_best_photo():
     np.testing.assert_array_equal(
         known.best(scores), np.array([[0.9, 0.5, 0.1], [0.3, 0.3, 0.3]], np.float32)
     )
-    assert known.top(scores[0], 2) == [(0, 2), (1, 1)]
+    assert top(known, scores[0], 2) == [(0, 2), (1, 1)]
     # Ties: the identity and the photo that come first; never more rows than identities.
-    assert known.top(scores[1], 9) == [(0, 0), (1, 1), (2, 3)]
+    assert top(known, scores[1], 9) == [(0, 0), (1, 1), (2, 3)]

@@ -485,6 +485,14 @@ def test_anybody_by_name(client, root):
     assert added == {"q4.jpg": "cat", "q1.jpg": "Moon_7", "q2.jpg": "Moon_7"}
 
 
+def test_no_number_is_a_name_that_somebody_typed(tmp_path):
+    """A new whale without a name never gets the name that a later photo's whale was given."""
+    decided = [row("q1.jpg", "new"), row("q2.jpg", "new", "New_0001"), row("q3.jpg", "new")]
+    queries = [query(name) for name in ("q1", "q2", "q3")]
+    added = relabel(decided, queries, LABELS, set(), tmp_path / "d.csv").added
+    assert added == {"q1.jpg": "new_0002", "q2.jpg": "New_0001", "q3.jpg": "new_0003"}
+
+
 def test_an_individual_that_is_called_like_a_photo(root):
     labels = {"k1": "ann", "k2": "bob", "ann": "bob"}
     assert Album(root, labels).meant("ann") == ("same", "k1.jpg")

@@ -9,25 +9,19 @@ import json
 from pathlib import Path
 
 import cv2
-import keras
 import numpy as np
 import pandas as pd
 import pytest
 from helpers import write_lines
-from small_root import SIZE, V5
+from small_root import FOLD_PAGES, with_folds_and_nets
 from whales_tools import catalogue, export_results, identify
 
-from siamese_net_v5_densenet121.a00_net_v5 import NET
 from whales.base.pickles import load
 from whales.files.workspace import Workspace
 
 KNOWN = ("Alba", "Mc Coy", "Brava", "Cala", "Dora")
 WHALES = (*KNOWN, "Nova", "Lone")
 FOLDS = ("folds_v1", "folds_v2", "folds_kernel")
-PAGES = (
-    "retinanet/r10_create_csv_for_retinanet.py", "retinanet/r32_average_boxes.py",
-    "r10_create_kfold_split.py", "kernel_snn/kfold_splits_for_kernel.py",
-)  # fmt: skip
 
 
 def animal(path, whale, photo):
@@ -38,21 +32,6 @@ def animal(path, whale, photo):
     path.parent.mkdir(parents=True, exist_ok=True)
     cv2.imwrite(str(path), pixels)
     return path
-
-
-def by_distance(network):
-    """The head's score becomes logistic(3 - mean distance of the features, in units of their mean)."""
-    head = network.head
-    picked = np.zeros((4, 1, 1, 32), np.float32)
-    picked[2, 0, 0, 0] = 1  # |a - b|
-    first = np.zeros((1, 32, 1, 1), np.float32)
-    first[0, 0] = 1
-    width = network.branch.output_shape[-1]
-    share = np.full((width, 1), -40 / width, np.float32)
-    nothing = [np.zeros(32, np.float32), np.zeros(1, np.float32)]
-    weights = [picked, nothing[0], first, nothing[1], share, np.full(1, 3, np.float32)]
-    head.set_weights(weights)
-    return network
 
 
 @pytest.fixture
@@ -69,16 +48,7 @@ def root(tmp_path, script, monkeypatch, small_nets):
     made = tmp_path / "root"
     options = ["--whole-frame-boxes", "--without-detector", "--workers", "1"]
     script("tools/import_dataset.py").main([str(table), str(made), *options])
-    monkeypatch.setenv("WHALES_ROOT", str(made))
-    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "1")
-    for page in PAGES:
-        script(page).main(["--profile", "smoke", "--quiet"])
-    for fold in (0, 2):
-        keras.utils.set_random_seed(fold)
-        path = made / V5.format(fold=fold, score="0.900000")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        by_distance(NET.network(SIZE, None, "smoke")).save_weights(path)
-    write_lines(made / "models/trained.json", json.dumps({"profile": "smoke", "anisotropy": 2.15}))
+    with_folds_and_nets(made, script, monkeypatch, (0, 2), anisotropy=2.15)
     return made
 
 
@@ -186,7 +156,7 @@ def test_the_second_season_meets_the_first_ones_new_whales_by_name(root, tmp_pat
                 place
             ]
     capsys.readouterr()
-    for page in PAGES[1:]:
+    for page in FOLD_PAGES[1:]:
         script(page).main(["--profile", "smoke"])
     assert capsys.readouterr().out.count("up to date") == 3
 

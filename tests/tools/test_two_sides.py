@@ -4,23 +4,20 @@ The nets have random branches; their heads are set by hand to a falling function
 """
 
 import csv
-import json
 import shutil
 from pathlib import Path
 
-import keras
 import numpy as np
 import pandas as pd
 import pytest
 import tiny_training
 from helpers import refused, write_lines
-from small_root import SIZE, V5
-from test_two_seasons import PAGES, by_distance, decide
+from small_root import FOLD_PAGES, with_folds_and_nets
+from test_two_seasons import decide
 from whales_tools import catalogue, export_results, identify, report
 
 from sample_data import two_sided
 from sample_data.two_sided import SHAPES, draw_flank, make
-from siamese_net_v5_densenet121.a00_net_v5 import NET
 from whales.base.errors import UserError
 from whales.base.pickles import load
 from whales.files.folds import FOLDS
@@ -67,16 +64,7 @@ def turtles(tmp_path_factory):
 def root(turtles, tmp_path, script, monkeypatch, small_nets):
     """Their work root, with folds and the v5 nets of all folds."""
     made = imported(script, turtles, tmp_path / "root")
-    monkeypatch.setenv("WHALES_ROOT", str(made))
-    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "1")
-    for page in PAGES:
-        script(page).main(["--profile", "smoke", "--quiet"])
-    for fold in range(FOLDS):
-        keras.utils.set_random_seed(fold)
-        path = made / V5.format(fold=fold, score="0.900000")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        by_distance(NET.network(SIZE, None, "smoke")).save_weights(path)
-    write_lines(made / "models/trained.json", json.dumps({"profile": "smoke", "anisotropy": 1.4}))
+    with_folds_and_nets(made, script, monkeypatch, range(FOLDS), anisotropy=1.4)
     return made
 
 
@@ -244,7 +232,7 @@ def test_without_the_column_nothing_changes(turtles, tmp_path, script, monkeypat
 
         root = imported(script, rewritten(turtles, renamed), tmp_path / "root")
         monkeypatch.setenv("WHALES_ROOT", str(root))
-        for page in PAGES:
+        for page in FOLD_PAGES:
             script(page).main(["--profile", "smoke", "--quiet"])
         files = [p for p in root.rglob("*") if p.is_file() and not {"logs", "locks"} & {*p.parts}]
         written[name] = {p.relative_to(root).as_posix(): p.read_bytes() for p in files}

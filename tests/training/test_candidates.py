@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from helpers import goes_on_from_kept_costs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
@@ -11,7 +12,7 @@ from tiny_training import PLANS, finish, history, kill_after, start, tiny_root, 
 from whales.scores.head import HeadWeights
 from whales.scores.pair_scores import score_matrix
 from whales.training.candidates import FORBIDDEN, assign_candidates, candidate_costs, without
-from whales.training.mining import HardPairs, keep_costs, mine_epoch, mine_round, segments
+from whales.training.mining import HardPairs, mine_round, segments
 from whales.training.plan import Plan
 
 
@@ -237,11 +238,7 @@ def test_one_identity_alone_has_no_pairs():
 def test_kept_costs_of_candidates_go_on_as_an_unbroken_round(tmp_path):
     features, codes = photos(50, 20)
     whole = mined(features, codes, 0.5, 10, parts=2)
-    keep_costs(tmp_path / "round.pkl", whole)
-    epochs = [whole.next_epoch() for _ in range(3)]
-    for done in range(3):
-        pairs = mine_epoch(tmp_path / "round.pkl", epochs[:done])
-        np.testing.assert_array_equal(pairs, epochs[done])
+    goes_on_from_kept_costs(tmp_path / "round.pkl", whole)
 
 
 def test_the_method_s_sizes_are_mined_as_the_method_says():

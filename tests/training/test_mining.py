@@ -6,6 +6,7 @@ from itertools import permutations
 import lap
 import numpy as np
 import pytest
+from helpers import goes_on_from_kept_costs
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
@@ -17,9 +18,7 @@ from whales.training.mining import (
     come_back,
     derangement,
     epoch_pairs,
-    keep_costs,
     matches,
-    mine_epoch,
     segments,
     segments_of,
 )
@@ -304,11 +303,7 @@ def test_a_resumed_round_goes_on_as_an_uninterrupted_one():
 def test_epochs_from_kept_costs_are_those_of_the_round(tmp_path):
     scores, codes = problem(photos=30, identities=6, parts=3)
     whole = HardPairs(scores, codes, 0.5, rng(6))
-    keep_costs(tmp_path / "round.pkl", whole)
-    epochs = [whole.next_epoch() for _ in range(3)]
-    for done in range(3):
-        pairs = mine_epoch(tmp_path / "round.pkl", epochs[:done])
-        np.testing.assert_array_equal(pairs, epochs[done])
+    goes_on_from_kept_costs(tmp_path / "round.pkl", whole)
 
 
 def test_scores_of_other_photos_are_refused():

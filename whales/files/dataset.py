@@ -19,7 +19,7 @@ from whales.files.labels import (
     read_submission_names,
     stem,
 )
-from whales.files.sides import NO_SIDES, Sides, read_sides, side_tables
+from whales.files.sides import NO_SIDES, Sides, have_mismatch, read_sides, side_tables
 from whales.files.workspace import Workspace
 
 # The tables that name photos; no photo is in two of them.
@@ -197,12 +197,7 @@ def _with_mates(train: dict[str, str], sides: Sides) -> dict[str, str]:
 
 def _has_mismatch(train: Mapping[str, str], sides: Sides) -> bool:
     """Whether two photos of `train` (stem -> identity) show two identities and can be compared."""
-    of_side: dict[str, set[str]] = {}
-    for name, identity in train.items():
-        of_side.setdefault(sides.side_of.get(name, ""), set()).add(identity)
-    either = of_side.pop("", set())
-    groups = [group | either for group in of_side.values()] or [either]
-    return any(len(group) > 1 for group in groups)
+    return have_mismatch(train.values(), (sides.side_of.get(name, "") for name in train))
 
 
 def training_reads(workspace: Workspace, folds: str, fold: int | None) -> list[Path]:

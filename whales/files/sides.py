@@ -7,7 +7,7 @@ means unknown may show either side, and is compared with all. Without the column
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -116,6 +116,22 @@ class PairSides(NamedTuple):
 def unlike(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Whether codes of sides are unlike, bool of the broadcast shape; 0 is unlike none."""
     return (first != second) & (first != 0) & (second != 0)
+
+
+def have_mismatch(identities: Iterable[Hashable], sides: Iterable[Hashable]) -> bool:
+    """Whether two photos show two identities and can be compared.
+
+    identities, sides: of each photo, sides as names or codes; "" and 0 may be either.
+
+    >>> have_mismatch("aab", ["left", "right", "left"]), have_mismatch("ab", [1, 2])
+    (True, False)
+    """
+    of_side: dict[Hashable, set[Hashable]] = {}
+    for identity, side in zip(identities, sides, strict=True):
+        of_side.setdefault(side or None, set()).add(identity)
+    either = of_side.pop(None, set())
+    groups = [group | either for group in of_side.values()] or [either]
+    return any(len(group) > 1 for group in groups)
 
 
 @dataclass(frozen=True)

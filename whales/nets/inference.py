@@ -127,5 +127,5 @@ def _normalized_convolution(
     strides, padding = list(layer.strides), layer.padding.upper()
     outputs = tf.nn.conv2d(inputs, layer.kernel * scale, strides, padding)
     # TensorFlow fuses `bias_add` and a rectifier with any convolution, and then cannot compute one of groups
-    # without oneDNN, which it leaves off where the processor has no AVX-512. With oneDNN it fuses a sum too.
+    # without oneDNN. Stages and tools switch that on, other programs need not. With it a sum is fused too.
     return outputs + shift if layer.groups > 1 else tf.nn.bias_add(outputs, shift)

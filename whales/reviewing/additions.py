@@ -6,12 +6,11 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import count
 from pathlib import Path
 
 from whales.base.console import log
 from whales.base.errors import UserError
-from whales.base.folders import look, unique_names
+from whales.base.folders import unique_names
 from whales.files.boxes import Box
 from whales.files.changes import (
     ADD,
@@ -33,7 +32,7 @@ from whales.photos.camera_notes import noted
 from whales.photos.photos import photo_header
 from whales.photos.upright import copy_upright
 from whales.reviewing.catalogue_edits import Relabelled
-from whales.reviewing.relabelling import NEW_IDENTITY, taken_identities
+from whales.reviewing.relabelling import safe_identities, taken_identities
 from whales.scores.query_results import ReviewQuery, results_of_table
 
 
@@ -129,22 +128,13 @@ def _named(
         row["Id"]: row["identity"] for row in imported(workspace).values() if row["identity"]
     }
     taken = {*taken_identities(workspace), UNMATCHED, NEW_WHALE}
-    looks = {look(name) for name in taken}
-    free = (n for n in map(NEW_IDENTITY.format, count(1)) if look(n) not in looks)
-    called: dict[str, str] = {}  # look of a new individual's name -> identity
+    words = [verdict.identity for verdict in settled.values()]
+    identities = safe_identities(words, known, taken)
     stems = _stems(workspace)
     boxes = load_boxes(workspace)
-    for index, verdict in settled.items():
-        query, who = queries[index], verdict.identity
-        new = who not in known
-        name = who
-        if who == NEW_WHALE:
-            who = name = next(free)
-        elif new:
-            key = look(who)
-            if key not in called:
-                [called[key]] = unique_names([who], {*taken, *called.values()})
-            who = called[key]
+    for (index, verdict), who in zip(settled.items(), identities, strict=True):
+        query, new = queries[index], who not in known
+        name = who if verdict.identity == NEW_WHALE else verdict.identity
         moved = _is_test_photo(workspace, query)
         stem_there = stem(query.name)
         if not moved:

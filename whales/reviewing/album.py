@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from whales.base.errors import UserError
@@ -10,7 +10,7 @@ from whales.files.decisions import NEW, SAME
 from whales.files.import_table import carried, imported, written_names
 from whales.files.labels import NEW_WHALE, stem, with_jpg
 from whales.files.workspace import Workspace
-from whales.reviewing.identities import checked_new_name
+from whales.reviewing.identities import called, checked_new_name
 from whales.reviewing.relabelling import taken_identities
 
 
@@ -41,9 +41,6 @@ class Album:
         for name, identity in labels.items():
             if identity != NEW_WHALE:
                 self._photos.setdefault(identity, []).append(name)
-        self._identity_of = {who: who for who in self._photos}
-        for who in self._photos:
-            self._identity_of.setdefault(self.name(who), who)
         self._taken = taken_identities(workspace) | {*self._photos}
 
     def name(self, identity: str) -> str:
@@ -54,12 +51,19 @@ class Album:
         """What people call the known individuals, sorted."""
         return sorted(map(self.name, self._photos), key=str.casefold)
 
+    def _called(self, text: str) -> str | None:
+        """The identity that a name means, None for nobody's; `UserError` for that of several."""
+        hits = called(text, self._photos, self.names)
+        if len(hits) > 1:
+            raise UserError(f"{text} may be {' or '.join(hits)}; type one of these names")
+        return hits[0] if hits else None
+
     def photos(self, identity: str) -> list[AlbumPhoto]:
         """All photos of an individual, named as the tables or as people do, latest date first.
 
         `UserError` for nobody's name.
         """
-        who = self._identity_of.get(identity)
+        who = self._called(identity)
         if who is None:
             raise UserError(f"nobody is called {identity}")
         found = [AlbumPhoto(name, self._details.get(name, {})) for name in self._photos[who]]
@@ -71,14 +75,9 @@ class Album:
         `UserError` for what can be no name, or differs from a known one by case, blanks and the like alone.
         """
         name = text.strip()
-        who = self._identity_of.get(name)
+        who = self._called(name)
         if who is None:
             return NEW, checked_new_name(name, self._taken)
         # A photo may be called as an individual is: then one of its photos says who is meant.
         clash = self._labels.get(stem(who)) not in (None, who)
         return SAME, with_jpg(self._photos[who][0]) if clash else who
-
-
-def new_names(candidates: Iterable[str], known: Collection[str]) -> list[str]:
-    """The names that people gave new individuals, each once, sorted; known: names to leave out."""
-    return sorted({name for name in candidates if name} - {*known}, key=str.casefold)

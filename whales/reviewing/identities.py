@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import count
 
 from whales.base.errors import UserError
@@ -36,10 +36,7 @@ class Individuals:
 
     def named(self, text: str) -> str:
         """The identity that is called so; `UserError` for none, or for two of them."""
-        hits = [who for who in self._known if text in (who, self.written.get(who))]
-        exact = [who for who in hits if who == text]
-        if len(hits) > 1 and len(exact) == 1:
-            hits = exact
+        hits = called(text, self._known, self.written)
         if len(hits) != 1:
             close = sorted(who for who in self._known if look(who) == look(text))
             hint = f"; there is {close[0]}" if close else ""
@@ -113,6 +110,19 @@ class Individuals:
             Change(self._number, when, self.who, kind, with_jpg(p), self.labels[p], who, name)
             for p, who in moved.items()
         ]
+
+
+def called(text: str, known: Iterable[str], written: Mapping[str, str]) -> list[str]:
+    """The identities among `known` that a name may mean, as the tables write it before as people do.
+
+    written: identity -> what people call it.
+
+    >>> called("a", ["a", "b", "c"], {"b": "a", "c": "d"}), called("d", ["a", "c"], {"c": "d"})
+    (['a'], ['c'])
+    """
+    hits = [who for who in known if text in (who, written.get(who))]
+    exact = [who for who in hits if who == text]
+    return exact or hits
 
 
 def checked_new_name(text: str, taken: Collection[str]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -111,9 +111,6 @@ def relabel(
     result.elsewhere = verdicts.elsewhere
     namesakes = Counter(stem(query.name) for query in queries)
     known = {*labels.values()} - {NEW_WHALE}
-    used = {name.casefold() for name in taken | known}
-    free = (name for name in map(NEW_IDENTITY.format, count(1)) if name not in used)
-    named: dict[str, str] = {}  # look of a new individual's name -> its identity
     stacks = verdicts.of_photo
     for index, stack in sorted(stacks.items(), key=lambda item: item[1][0].line):
         query = queries[index]
@@ -135,15 +132,42 @@ def relabel(
         else:
             identity = words[stack[-1].who]
             if identity not in known:
-                if identity == NEW_WHALE:
-                    identity = next(free)
-                elif look(identity) not in named:
-                    [named[look(identity)]] = unique_names([identity], {*used, *named.values()})
-                identity = named.get(look(identity), identity)
                 result.new.append(query.name)
             result.added[query.name] = identity
+    result.added = dict(
+        zip(result.added, safe_identities(result.added.values(), known, taken), strict=True)
+    )
     result.undecided = len(queries) - len(stacks)
     return result
+
+
+def safe_identities(
+    words: Iterable[str], known: Collection[str], taken: Iterable[str]
+) -> list[str]:
+    """The identity of each decided photo, as tables can hold it.
+
+    words: of each photo, a known identity, `NEW_WHALE` (an individual of its own, which gets a number) or a
+    name that people gave a new individual; taken: identities that new ones must not look like.
+
+    >>> safe_identities(["new_whale", "w_a", "new_0001", "Moon 7"], ["w_a"], ["NEW_0002"])
+    ['new_0003', 'w_a', 'new_0001', 'Moon_7']
+    """
+    words, others = list(words), {*taken, *known}
+    identity_of: dict[str, str] = {}  # look of a new individual's name -> its identity
+    # Names first, so that no number is one that a person gave to another whale.
+    for word in words:
+        if word not in known and word != NEW_WHALE and look(word) not in identity_of:
+            [identity_of[look(word)]] = unique_names([word], others)
+            others.add(identity_of[look(word)])
+    looks = {look(name) for name in others}
+    free = (name for name in map(NEW_IDENTITY.format, count(1)) if name not in looks)
+
+    def identity(word: str) -> str:
+        if word in known:
+            return word
+        return next(free) if word == NEW_WHALE else identity_of[look(word)]
+
+    return [identity(word) for word in words]
 
 
 def taken_identities(workspace: Workspace) -> set[str]:

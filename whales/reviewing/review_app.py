@@ -41,7 +41,7 @@ from whales.files.decisions import (
 from whales.files.labels import stem, with_jpg
 from whales.files.workspace import Workspace
 from whales.nets.net import title_of
-from whales.reviewing.album import Album, new_names
+from whales.reviewing.album import Album
 from whales.reviewing.review_views import VIEWS, jpeg, outline
 from whales.scores.best_photos import Candidate
 from whales.scores.query_results import Results, decided_photos
@@ -233,8 +233,8 @@ class Desk:
         """What people call the known individuals, and the new ones that standing decisions name."""
         known = self._album.all_names()
         rows = [row for stack in self._stacks().values() for row in last_of_each(stack).values()]
-        given = (row.candidate for row in rows if row.decision == NEW)
-        return {"known": known, "new": new_names(given, known)}
+        given = {row.candidate for row in rows if row.decision == NEW and row.candidate}
+        return {"known": known, "new": sorted(given - {*known}, key=str.casefold)}
 
     def photos_of(self, identity: str) -> dict[str, object]:
         """All known photos of an individual, and what their source said of them; `UserError` for nobody's."""

@@ -23,8 +23,7 @@ class Best:
     """The K best groups of each query (of photos: their identities), each by its best photo.
 
     Higher scores come first; ties go to the group of the lower code, and within a group to the photo of the
-    lower column, as in `whales.scores.best_photos.KnownPhotos.top`. With a code for every photo, the
-    groups are the photos themselves.
+    lower column. With a code for every photo, the groups are the photos themselves.
 
     >>> best = Best(queries=1, count=2)
     >>> best.add(np.array([[0.25, 0.5]], np.float32), np.array([0, 1]), np.array([0, 1]))

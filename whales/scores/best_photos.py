@@ -39,8 +39,8 @@ class KnownPhotos:
     >>> known = KnownPhotos(["a1", "b1", "a2"], {"a1": "w_a", "a2": "w_a", "b1": "w_b"})
     >>> known.identities
     ['w_a', 'w_b']
-    >>> known.top(np.array([0.25, 0.5, 0.75]), count=2)
-    [(0, 2), (1, 1)]
+    >>> known.best_column(np.array([0.25, 0.5, 0.75]), code=0)
+    2
     """
 
     def __init__(
@@ -77,15 +77,6 @@ class KnownPhotos:
         columns = self._order[self._edges[code] : self._edges[code + 1]]
         return int(columns[np.argmax(scores[columns])])
 
-    def top(self, scores: np.ndarray, count: int) -> list[tuple[int, int]]:
-        """The `count` best identities by one query's scores (m,), or all where there are fewer.
-
-        Returns (index into `identities`, column of the best photo) of each, best first; ties go to the
-        identity that comes first in `identities`, and to its earlier photo.
-        """
-        best = np.argsort(-self.best(scores[None])[0], kind="stable")[:count]
-        return [(int(code), self.best_column(scores, code)) for code in best]
-
     def candidate(self, identity: str, scores: np.ndarray) -> Candidate:
         """An identity with its best photo by one query's scores (m,).
 
@@ -106,7 +97,8 @@ def best_identities(
 
     matrix: (n, m), never made dense; scores of 0 do not count, so a list may be shorter; identity_of:
     stem -> identity of the columns. Ties go to the column that comes first, between identities too, as
-    in `whales.scores.ranking.rank` and unlike `KnownPhotos.top`.
+    in `whales.scores.ranking.rank` and unlike
+    `whales.scores.best_by_blocks.Best`.
     """
     entries = sparse.coo_matrix(matrix.scores)
     scored = entries.data > 0

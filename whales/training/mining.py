@@ -11,7 +11,7 @@ from scipy import sparse
 from scipy.optimize import linear_sum_assignment
 
 from whales.base.pickles import load, save
-from whales.files.sides import unlike
+from whales.files.sides import have_mismatch, unlike
 from whales.scores.head import HeadWeights
 from whales.scores.pair_scores import score_matrix
 from whales.training.candidates import FORBIDDEN, assign_candidates, candidate_costs, without
@@ -60,9 +60,7 @@ def _mismatches(identities: np.ndarray, sides: np.ndarray | None) -> bool:
     """Whether two of these photos are of two identities and can be compared."""
     if sides is None:
         return bool((identities != identities[0]).any())
-    kinds = np.unique(np.stack([identities, sides], axis=1), axis=0)
-    others = kinds[:, None, 0] != kinds[None, :, 0]
-    return bool((others & ~unlike(kinds[:, None, 1], kinds[None, :, 1])).any())
+    return have_mismatch(identities.tolist(), sides.tolist())
 
 
 def derangement(count: int, rng: np.random.Generator) -> np.ndarray:
