@@ -19,6 +19,7 @@ from whales_tools.nets import NETS
 from whales.base.console import configure
 from whales.files.decisions import DecisionLog
 from whales.files.workspace import Workspace
+from whales.reviewing.joining import USUAL_PATTERN, NamePattern
 from whales.reviewing.relabelling import apply_decisions
 from whales.reviewing.review_app import review
 from whales.scores.query_results import results_of
@@ -31,6 +32,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     add = parser.add_argument
     add("--results", type=Path, metavar="FILE", help="table of identify.py (else the test photos)")
     add("--decisions", type=Path, metavar="FILE", help="default: the work root's")
+    details = (
+        "table with a column photo, and date, place, encounter or others, of photos from elsewhere"
+    )
+    add("--details", type=Path, metavar="TABLE", help=details)
+    names = f"of new whales that nobody named (default {USUAL_PATTERN})"
+    add("--new-names", type=NamePattern, default=NamePattern(), metavar="PATTERN", help=names)
     add("--who", metavar="NAME", help="who decides (default: the login name)")
     add("--host", default="127.0.0.1", help="address to listen on (default: this machine alone)")
     add("--port", type=int, default=8765, help="0 for any free one (default 8765)")
@@ -47,7 +54,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.apply:
         apply_decisions(args.apply, ws, results, decisions, args.yes, args.results)
     else:
-        review(ws, results, decisions, args.who, args.host, args.port, not args.no_browser)
+        served = args.who, args.host, args.port, not args.no_browser
+        review(ws, results, decisions, *served, args.new_names, args.details)
 
 
 def command() -> None:

@@ -24,8 +24,9 @@ from whales.files.decisions import (
 from whales.files.digests import file_digest
 from whales.files.labels import identities_of, read_labels
 from whales.files.workspace import Workspace
+from whales.reviewing.desk import Desk, Filter
 from whales.reviewing.relabelling import apply_decisions
-from whales.reviewing.review_app import Desk, Filter, review_app
+from whales.reviewing.review_app import review_app
 from whales.scores.query_results import decided_photos, results_of_table
 
 FORMER = ",".join(FORMER_COLUMNS)
@@ -90,7 +91,7 @@ def test_two_cards_with_one_name_each(root, tmp_path, capsys):
     assert states(page) == ["same", ""]
     decide(page, 2, "new")
     assert states(page) == ["same", "new"]
-    assert page.undo("anna") == {"number": 2, "decision": "undo"}
+    assert page.undo("anna") == {"number": 2, "numbers": [2], "decision": "undo"}
     assert states(desk(root, table)) == ["same", ""]
     # One table of labels cannot hold both names: nothing is guessed, and the remedy is named.
     added, said = applied(root, table, tmp_path / "labels.csv", capsys)

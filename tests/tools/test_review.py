@@ -8,7 +8,6 @@ import re
 import shutil
 import subprocess
 import sys
-import threading
 import urllib.request
 from pathlib import Path
 
@@ -17,7 +16,6 @@ import numpy as np
 import pytest
 from helpers import refused, write_lines
 from scipy import sparse
-from werkzeug.serving import make_server
 
 from whales.base.pickles import save
 from whales.exchange.sightings import read_decisions
@@ -199,8 +197,8 @@ def test_undo_is_a_row(book):
     def photo_of(one):
         return reviewed.get(name_and_content(one))
 
-    assert book.undo("anna", photo_of).query == "q2.jpg"
-    assert book.undo("anna", photo_of).decision == "new"
+    assert [one.query for one in book.undo("anna", photo_of)] == ["q2.jpg"]
+    assert [one.decision for one in book.undo("anna", photo_of)] == ["new"]
     assert [one.decision for one in book.rows()] == ["same", "new", "skip", "undo", "undo"]
     stacks = standing(book.rows(), photo_of)
     assert [one.decision for one in stacks[1]] == ["same"]
@@ -434,7 +432,11 @@ def test_whole_loop(client, root):
     assert client.decide(3, "skip").status_code == 200
     assert client.listed() == [(1, "same"), (2, "new"), (3, "skip"), (4, "")]
     assert client.listed(undecided="1") == [(3, "skip"), (4, "")]  # skipped is for later
-    assert client.post("/api/undo", who="anna").json == {"decision": "undo", "number": 3}
+    assert client.post("/api/undo", who="anna").json == {
+        "decision": "undo",
+        "number": 3,
+        "numbers": [3],
+    }
     assert client.listed(undecided="1") == [(3, ""), (4, "")]
     kept = rows(root.file("decisions"))
     assert [one[0:1] + one[2:6] for one in kept[1:]] == [
@@ -929,47 +931,13 @@ def test_program_keeps_decisions_when_killed(root, repository, tmp_path):
 
 
 @pytest.fixture
-def served(root):
+def served(root, serving):
     """Call to start the application anew: its address."""
-    running = []
-
-    def start():
-        app = review_app(
+    return lambda: serving(
+        lambda: review_app(
             root, results_of_root(root, PARTS), DecisionLog(root.file("decisions")), "anna"
         )
-        server = make_server("127.0.0.1", 0, app, threaded=True)
-        running.append(server)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        return f"http://127.0.0.1:{server.server_port}/"
-
-    yield start
-    for server in running:
-        server.shutdown()
-        server.server_close()
-
-
-@pytest.fixture
-def browser(tmp_path):
-    """A Chromium without a window, driven by Selenium."""
-    webdriver = pytest.importorskip("selenium.webdriver", reason="needs Selenium")
-    names = ("chromium", "google-chrome", "chrome-headless-shell")
-    found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
-    driver = shutil.which("chromedriver")
-    if not found or not driver:
-        pytest.skip("needs Chromium (on PATH, or CHROMIUM) and chromedriver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = found
-    for option in (
-        "headless=new", "no-sandbox", "disable-gpu", "no-first-run", "disable-sync",
-        "disable-background-networking", "disable-component-update", "window-size=1400,900",
-        f"user-data-dir={tmp_path / 'profile'}",
-    ):  # fmt: skip
-        options.add_argument(f"--{option}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    service = webdriver.chrome.service.Service(driver)
-    one = webdriver.Chrome(options=options, service=service)
-    yield one
-    one.quit()
+    )
 
 
 class Reader:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice, pairwise
 from pathlib import Path
 
@@ -256,6 +257,23 @@ def require_columns(
             wanted = f"expected {expected}, " if expected else ""
             received = ",".join(map(str, frame.columns))
             raise UserError(f"{source}: column {name} is missing; {wanted}received {received}")
+
+
+def cell_number(row: Mapping[str, str], column: str) -> float | None:
+    """The number in a row's cell, None for an empty cell or column; row: with `where` it stands.
+
+    `UserError` for what is no number, or no finite one.
+    """
+    text = row.get(column, "")
+    if text == "":
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise UserError(f"{row['where']}: {column} is {text}, expected a number")
+    return value
 
 
 def csv_text(

@@ -12,6 +12,7 @@ import pandas as pd
 
 from whales.base.console import log
 from whales.base.errors import UserError
+from whales.files.encounters import ENCOUNTER_COLUMNS
 from whales.photos.photos import PHOTO_SUFFIXES
 
 # Looks of words that mean "none of the known", without blanks and marks.
@@ -35,10 +36,7 @@ USUAL = {
         "eventDate",
     ),
     "split": ("split", "original_split"),
-    "encounter": (
-        "encounter", "encounter_id", "Encounter", "encounterID", "sighting", "sighting_id", "sequence_id",
-        "eventID", "event_id", "Sighting.sightingID", "Encounter.sightingID", "Encounter.occurrenceID",
-    ),
+    "encounter": ENCOUNTER_COLUMNS,
     "category": ("category", "label", "observationType"),
 }  # fmt: skip
 # Several photo columns in a row; dates in several columns.

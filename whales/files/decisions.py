@@ -78,6 +78,21 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
+def now_together() -> str:
+    """The time to the microsecond, which rows of one act have in common: an undo takes them back together."""
+    return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+def of_one_act(row: Decision, other: Decision) -> bool:
+    """Whether a person decided on two photos at once; a time to the second is that of one row alone.
+
+    >>> one = Decision("anna", "2020-01-02T03:04:05.000006+00:00", "a.jpg", "new", "Moon")
+    >>> of_one_act(one, one._replace(query="b.jpg")), of_one_act(one, one._replace(who="ben"))
+    (True, False)
+    """
+    return row is other or (row[:2] == other[:2] and "." in row.when)
+
+
 def checked_name(who: str) -> str:
     """A person's name without spaces around it.
 
@@ -133,17 +148,24 @@ def words_of(
     """Person -> identity, new individual's name, or `new_whale` that their last decision gives one photo.
 
     A person whose last decision is one of `HELD_BACK` is left out; two different values mean that people
-    disagree. stack: the photo's decisions, as in `standing`; labels: stem -> identity of the training photos;
-    known: the identities among them; source: the rows' file, for messages. `UserError` naming the line
-    of a candidate that is neither an identity nor a photo, or of a new individual's name that is taken.
+    disagree. Who says "new" without a name agrees with the one name that others give. stack: the photo's
+    decisions, as in `standing`; labels: stem -> identity of the training photos; known: the identities
+    among them; source: the rows' file, for messages. `UserError` naming the line of a candidate that is
+    neither an identity nor a photo, or of a new individual's name that is taken.
     """
-    return {
+    words = {
         who: candidate_identity(row.candidate, labels, known, f"{source}, line {row.line}")
         if row.decision == SAME
         else _new_name(row, known, f"{source}, line {row.line}")
         for who, row in last_of_each(stack).items()
         if row.decision not in HELD_BACK
     }
+    given = {words[who] for who, row in last_of_each(stack).items() if row.decision == NEW}
+    given -= {NEW_WHALE}
+    if len(given) == 1:
+        [name] = given
+        words = {who: name if word == NEW_WHALE else word for who, word in words.items()}
+    return words
 
 
 def _new_name(row: Decision, known: Collection[str], where: str) -> str:
@@ -215,15 +237,26 @@ class DecisionLog:
 
     def append(self, row: Decision) -> None:
         """Add a row; it is on the disk when this returns. `UserError` where it cannot be written."""
+        self.extend(lambda _: [row])
+
+    def extend(self, plan: Callable[[list[Decision]], Sequence[Decision]]) -> list[Decision]:
+        """Add the rows that `plan` makes of those that are there, all of them or none, and return them.
+
+        Nobody else writes meanwhile, so that a name that `plan` finds free is free. `UserError` where they
+        cannot be written.
+        """
         with self._locked() as file:
-            self._append(file, row)
+            rows = list(plan(self._parsed(_read(file))))
+            if rows:
+                self._append(file, rows)
+            return rows
 
-    def undo(self, who: str, photo_of: Callable[[Decision], Hashable]) -> Decision:
-        """Take back a person's last standing decision on any photo under review.
+    def undo(self, who: str, photo_of: Callable[[Decision], Hashable]) -> list[Decision]:
+        """Take back a person's last standing decision on any photo under review, and those of the same act.
 
-        photo_of: the photo of a decision, None for one that is not under review. It appends an `undo`
-        row and returns the decision taken back. `UserError` where there is none, or somebody else has
-        decided on that photo since.
+        photo_of: the photo of a decision, None for one that is not under review. It appends `undo`
+        rows and returns the decisions taken back. `UserError` where there is none, or somebody else has
+        decided on one of these photos since.
         """
         with self._locked() as file:
             stacks = standing(self._parsed(_read(file)), photo_of)
@@ -231,14 +264,16 @@ class DecisionLog:
             rows = [row for stack in asked.values() for row in stack if row.who == who]
             if not rows:
                 raise UserError(f"{who} has no decision to undo")
-            row = max(rows, key=lambda decision: decision.line)
-            last = asked[photo_of(row)][-1]
-            if last is not row:
-                raise UserError(
-                    f"{last.who} has decided on this photo after {who}; decide again instead of undoing"
-                )
-            self._append(file, row._replace(when=now(), decision=UNDO))
-            return row
+            rows.sort(key=lambda decision: decision.line)
+            act = [row for row in rows if of_one_act(row, rows[-1])]
+            for row in act:
+                last = asked[photo_of(row)][-1]
+                if last is not row:
+                    raise UserError(
+                        f"{last.who} has decided on this photo after {who}; decide again instead of undoing"
+                    )
+            self._append(file, [row._replace(when=now(), decision=UNDO) for row in act])
+            return act
 
     def mend(self) -> None:
         """Move a half-written last line aside, if there is one, and check all rows.
@@ -293,14 +328,14 @@ class DecisionLog:
                     )
         return [Decision(*cells, line=line) for line, cells in table[1:]]
 
-    def _append(self, file: int, row: Decision) -> None:
+    def _append(self, file: int, rows: Sequence[Decision]) -> None:
         size = self._end(file)
-        cells = row[: len(DECISION_COLUMNS)]
         former = _read(file)
         if _columns_of(former) == len(FORMER_COLUMNS):
-            self._replace([*self._parsed(former), row])
+            self._replace([*self._parsed(former), *rows])
             return
-        text = csv_text(DECISION_COLUMNS if size == 0 else None, [cells])
+        cells = [row[: len(DECISION_COLUMNS)] for row in rows]
+        text = csv_text(DECISION_COLUMNS if size == 0 else None, cells)
         try:
             _write(file, text.encode())
             if size == 0 and fcntl is not None:

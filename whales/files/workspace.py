@@ -304,6 +304,11 @@ def _as_fold(text: str) -> int | None:
     return int(text) if text.isdigit() else None
 
 
+def pairs_path(table: Path) -> Path:
+    """Where the pairs of a table of results are: `found.csv` -> `found_among.csv`."""
+    return table.with_name(f"{table.stem}_among.csv")
+
+
 def require(workspace: Workspace, path: Path) -> Path:
     """Return `path` if it exists, else raise `UserError` with the stage or download that makes it."""
     if not path.exists():

@@ -8,7 +8,9 @@ from collections.abc import Callable
 from whales.base.console import is_quiet, log
 from whales.base.errors import UserError
 from whales.files.import_table import written_names
+from whales.files.workspace import pairs_path
 from whales.identifying import agreement, identification, result_page
+from whales.identifying.among import write_pairs
 from whales.identifying.identifier import Identifier
 from whales.identifying.request import Request
 from whales.identifying.watching import watch
@@ -50,6 +52,8 @@ def answer_request(
         answers.append(answer)
     log(f"flukes compared: {len(answers)}, in {time.monotonic() - begin:.1f} s after loading")
     if request.csv:
+        if request.among:  # first, so that a table is never newer than its pairs
+            write_pairs(pairs_path(request.csv), catalogue, answers)
         result_page.write_csv(request.csv, answers, names)
     if request.html:
         result_page.write_html(request.html, answers, workspace, catalogue.boxes)

@@ -43,14 +43,15 @@ class Answer(NamedTuple):
     """Who a fluke may be.
 
     new: probability of none of the known whales; candidates: best first, each with photo, score and
-    probability; basis: what all that rests on. A probability is None where the validation photos tell
-    nothing of it.
+    probability; basis: what all that rests on; features: of the fluke, by each fold of each judge, (d,)
+    float32. A probability is None where the validation photos tell nothing of it.
     """
 
     fluke: Fluke
     new: float | None
     candidates: list[Candidate]
     basis: Basis = NO_BASIS
+    features: Sequence[np.ndarray] = ()
 
 
 def photo_files(paths: Iterable[Path]) -> tuple[list[Path], list[str]]:
@@ -211,7 +212,12 @@ def identify(catalogue: Catalogue, flukes: Sequence[Fluke], top: int) -> list[An
         for part, block in catalogue.scores(queries)
     )
     best = best_of_parts(catalogue.known, len(flukes), top, scores)
-    return [_answer(catalogue, fluke, best, row) for row, fluke in enumerate(flukes)]
+    return [
+        _answer(catalogue, fluke, best, row)._replace(
+            features=[f[row] for fs in queries for f in fs]
+        )
+        for row, fluke in enumerate(flukes)
+    ]
 
 
 def _answer(catalogue: Catalogue, fluke: Fluke, best: Best, row: int) -> Answer:

@@ -10,6 +10,7 @@ from pathlib import Path
 from whales.base.errors import UserError
 from whales.base.writing import require_writable, require_writable_folder
 from whales.files.folds import FOLDS
+from whales.files.workspace import pairs_path
 from whales.stages.options import positive
 
 
@@ -17,7 +18,8 @@ from whales.stages.options import positive
 class Request:
     """photos: files, or folders of photos; top: identities of each fluke; all_flukes: not the best of a
     photo alone; box: `x1,y1,x2,y2` of the fluke of a single photo; side: that all photos show; csv, html:
-    files to write; why: folder of drawings; watch: photos are folders, and what comes into them is answered
+    files to write; among: compare the photos with each other too, in a table beside `csv`; why: folder of
+    drawings; watch: photos are folders, and what comes into them is answered
     too. Raises `UserError` where one of these cannot be written.
     """
 
@@ -30,11 +32,18 @@ class Request:
     html: Path | None = None
     why: Path | None = None
     watch: bool = False
+    among: bool = False
 
     def __post_init__(self) -> None:
         if self.watch and self.box:
             raise UserError("--box is of a single photo; leave it out with --watch")
-        require_writable(self.csv, self.html)
+        if self.among and (self.watch or not self.csv):
+            raise UserError(
+                "--among compares all photos of a call with each other: leave out --watch"
+                if self.watch
+                else "--among writes a table beside that of --csv; name one"
+            )
+        require_writable(self.csv, self.html, pairs_path(self.csv) if self.among else None)
         require_writable_folder(self.why)
 
 
@@ -62,6 +71,11 @@ def add_request_options(parser: argparse.ArgumentParser) -> None:
     )
     add("--watch", action="store_true", help="PHOTO is a folder: answer what is dropped in")
     add("--csv", type=Path, metavar="FILE", help="write the rows here as well")
+    add(
+        "--among",
+        action="store_true",
+        help="compare the photos with each other too, for the review",
+    )
     add("--html", type=Path, metavar="FILE", help="write a page with pictures")
     add("--why", type=Path, metavar="FOLDER", help="draw where both flukes agree")
 

@@ -24,6 +24,7 @@ _TITLES = {
     "kernel": "kernel net",
 }
 WEIGHTS_SUFFIX = ".model_weights"
+PRECISIONS = ("float32", "mixed_bfloat16")  # Keras policies of a branch
 _MAP5 = re.compile(r"_(\d\.\d{2,})(\.[a-z_0-9]+)?$")
 
 

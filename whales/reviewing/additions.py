@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,7 +22,7 @@ from whales.files.changes import (
 )
 from whales.files.dataset import PHOTO_TABLES, load_boxes, test_photos, training_identities
 from whales.files.decided_photos import DecidedPhotos, Settled, settled_photos
-from whales.files.decisions import now
+from whales.files.decisions import DecisionLog, now
 from whales.files.import_table import IMPORT_COLUMNS, TRAIN, UNMATCHED, imported
 from whales.files.labels import NEW_WHALE, read_submission_names, stem, with_jpg
 from whales.files.photo_details import DETAIL_DATE, details_of
@@ -32,7 +32,7 @@ from whales.photos.camera_notes import noted
 from whales.photos.photos import photo_header
 from whales.photos.upright import copy_upright
 from whales.reviewing.catalogue_edits import Relabelled
-from whales.reviewing.relabelling import safe_identities, taken_identities
+from whales.reviewing.relabelling import safe_identities, spoken_names, taken_identities
 from whales.scores.query_results import ReviewQuery, results_of_table
 
 
@@ -77,7 +77,8 @@ def additions(
     shown, present = [query.name for query in queries], present_names(workspace)
     settled = settled_photos(decisions, photos, shown, labels, present)
     workspace.digests.remember()
-    return list(_named(workspace, labels, queries, settled))
+    spoken = spoken_names(DecisionLog(decisions).rows())
+    return list(_named(workspace, labels, queries, settled, spoken))
 
 
 def _queries(workspace: Workspace, results: Sequence[Path]) -> list[ReviewQuery]:
@@ -121,6 +122,7 @@ def _named(
     labels: Mapping[str, str],
     queries: Sequence[ReviewQuery],
     settled: Mapping[int, Settled],
+    spoken: Collection[str],
 ) -> Iterator[Addition]:
     """Additions with names of their own among the photos and identities of the root."""
     known = {*labels.values()} - {NEW_WHALE}
@@ -129,7 +131,7 @@ def _named(
     }
     taken = {*taken_identities(workspace), UNMATCHED, NEW_WHALE}
     words = [verdict.identity for verdict in settled.values()]
-    identities = safe_identities(words, known, taken)
+    identities = safe_identities(words, known, taken, spoken)
     stems = _stems(workspace)
     boxes = load_boxes(workspace)
     for (index, verdict), who in zip(settled.items(), identities, strict=True):

@@ -43,6 +43,14 @@ class Album:
                 self._photos.setdefault(identity, []).append(name)
         self._taken = taken_identities(workspace) | {*self._photos}
 
+    def details(self, name: str) -> dict[str, str]:
+        """What the source of a photo of the root (stem) said of it: `date`, then other columns."""
+        return self._details.get(name, {})
+
+    def taken(self) -> set[str]:
+        """Names that a new individual cannot have."""
+        return {*self._taken, *self.names.values()}
+
     def name(self, identity: str) -> str:
         """What people call an identity."""
         return self.names.get(identity, identity)
@@ -66,7 +74,7 @@ class Album:
         who = self._called(identity)
         if who is None:
             raise UserError(f"nobody is called {identity}")
-        found = [AlbumPhoto(name, self._details.get(name, {})) for name in self._photos[who]]
+        found = [AlbumPhoto(name, self.details(name)) for name in self._photos[who]]
         return sorted(found, key=lambda photo: photo.details.get("date", ""), reverse=True)
 
     def meant(self, text: str) -> tuple[str, str]:

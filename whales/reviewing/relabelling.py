@@ -16,6 +16,7 @@ from whales.base.writing import require_writable, write_text
 from whales.files.decided_photos import DecidedPhotos
 from whales.files.decisions import (
     HELD_BACK,
+    NEW,
     UNDO,
     UNSURE,
     Decision,
@@ -135,19 +136,27 @@ def relabel(
                 result.new.append(query.name)
             result.added[query.name] = identity
     result.added = dict(
-        zip(result.added, safe_identities(result.added.values(), known, taken), strict=True)
+        zip(
+            result.added,
+            safe_identities(result.added.values(), known, taken, spoken_names(rows)),
+            strict=True,
+        )
     )
     result.undecided = len(queries) - len(stacks)
     return result
 
 
 def safe_identities(
-    words: Iterable[str], known: Collection[str], taken: Iterable[str]
+    words: Iterable[str],
+    known: Collection[str],
+    taken: Iterable[str],
+    spoken: Iterable[str] = (),
 ) -> list[str]:
     """The identity of each decided photo, as tables can hold it.
 
     words: of each photo, a known identity, `NEW_WHALE` (an individual of its own, which gets a number) or a
-    name that people gave a new individual; taken: identities that new ones must not look like.
+    name that people gave a new individual; taken: identities that new ones must not look like; spoken: names
+    that people gave new individuals of other photos too, which are no numbers for whales without a name.
 
     >>> safe_identities(["new_whale", "w_a", "new_0001", "Moon 7"], ["w_a"], ["NEW_0002"])
     ['new_0003', 'w_a', 'new_0001', 'Moon_7']
@@ -159,7 +168,7 @@ def safe_identities(
         if word not in known and word != NEW_WHALE and look(word) not in identity_of:
             [identity_of[look(word)]] = unique_names([word], others)
             others.add(identity_of[look(word)])
-    looks = {look(name) for name in others}
+    looks = {look(name) for name in (*others, *spoken)}
     free = (name for name in map(NEW_IDENTITY.format, count(1)) if name not in looks)
 
     def identity(word: str) -> str:
@@ -168,6 +177,11 @@ def safe_identities(
         return next(free) if word == NEW_WHALE else identity_of[look(word)]
 
     return [identity(word) for word in words]
+
+
+def spoken_names(rows: Iterable[Decision]) -> set[str]:
+    """The names that rows of a table of decisions give new individuals, taken back or not."""
+    return {row.candidate for row in rows if row.decision in (NEW, UNDO) and row.candidate}
 
 
 def taken_identities(workspace: Workspace) -> set[str]:

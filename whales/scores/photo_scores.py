@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +19,7 @@ from whales.files.digests import text_digest
 from whales.files.sides import NO_SIDES, Sides
 from whales.files.workspace import Workspace
 from whales.nets.features import branch_features
-from whales.nets.net import Net
+from whales.nets.net import PRECISIONS, Net
 from whales.nets.network import SiameseNetwork
 from whales.photos.feeding import PhotoFeed
 from whales.scores.feature_files import FeatureTable, joined, open_features, write_arrays
@@ -158,14 +159,33 @@ class FeatureStore:
         return _Stored(kept.head, prints, table)
 
     def _stamp(self, weights: Path) -> str:
-        digest = self._workspace.digests.of(weights)
-        return json.dumps([digest, self.size, self._precision or "float32"])
+        return _features_stamp(self._workspace, weights, self.size, self._precision or "float32")
 
     def close(self) -> None:
         """End the workers that read photos."""
         if self._feed is not None:
             self._feed.close()
             self._feed = None
+
+
+def _features_stamp(workspace: Workspace, weights: Path, size: int, precision: str) -> str:
+    return json.dumps([workspace.digests.of(weights), size, precision])
+
+
+def kept_features(
+    workspace: Workspace, net: Net, fold: int, weights: Path, prints: Mapping[str, str]
+) -> tuple[HeadWeights, FeatureTable] | None:
+    """A fold's head, and the kept features of photos as they are now, of any profile and precision.
+
+    prints: of the photos wanted; None where the cache's file has none of these weights. Loads no framework.
+    """
+    path = workspace.file("features", net=net.name, fold=fold)
+    for size, precision in product(net.sizes.values(), PRECISIONS):
+        stored = _stored(path, _features_stamp(workspace, weights, size, precision))
+        if stored:
+            same = [name for name, mark in prints.items() if stored.prints.get(name) == mark]
+            return stored.head, stored.table.only(same)
+    return None
 
 
 def plain_feed(workspace: Workspace, size: int, boxes: dict[str, Box], workers: int) -> PhotoFeed:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import threading
 from collections import Counter
@@ -13,7 +12,7 @@ from typing import NamedTuple
 
 from whales.base.console import log
 from whales.base.errors import UserError
-from whales.base.tables import read_table, require_columns
+from whales.base.tables import cell_number, read_table, require_columns
 from whales.files.boxes import Box
 from whales.files.changes import present_names
 from whales.files.dataset import known_photos, load_boxes, test_photos, training_identities
@@ -30,6 +29,8 @@ from whales.photos.thumbnails import same_picture
 from whales.scores.basis import NO_BASIS, Basis, basis_of_root
 from whales.scores.best_photos import Candidate, best_identities
 from whales.scores.ensemble import blend, test_parts
+from whales.scores.query_pairs import NO_PAIRS, FlukeKey, QueryPairs, pairs_of_table
+from whales.scores.root_pairs import pairs_of_root
 
 SHOWN = 10  # candidates of a query that people see
 ENSEMBLE = "ensemble"
@@ -70,7 +71,7 @@ class Results:
 
     queries: in order, no two of one name and content; labels: stem -> identity of the known photos; boxes:
     of those, stem -> box; nets: name -> function that ranks each query's candidates, best first, called
-    when first needed; basis: what the answers rest on.
+    when first needed; basis: what the answers rest on; pairs: the queries compared with each other.
     """
 
     queries: list[ReviewQuery]
@@ -78,6 +79,7 @@ class Results:
     boxes: Mapping[str, Box]
     nets: dict[str, Callable[[], list[list[Candidate]]]]
     basis: Basis = NO_BASIS
+    pairs: QueryPairs = NO_PAIRS
     _ranked: dict[str, list[list[Candidate]]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -107,6 +109,8 @@ def results_of(workspace: Workspace, nets: Sequence[Net], table: Path | None = N
         return results_of_table(workspace, table)
     results = results_of_root(workspace, test_parts(nets))
     results.basis = basis_of_root(workspace, nets)
+    names = [stem(query.name) for query in results.queries]
+    results.pairs = pairs_of_root(workspace, nets, names)
     return results
 
 
@@ -174,19 +178,23 @@ def results_of_table(workspace: Workspace, path: Path | str) -> Results:
     imports, present = ImportedPhotos(workspace), present_names(workspace)
     queries, ranked = [], []
     seen: dict[tuple[str, str], str] = {}
+    index_of: dict[FlukeKey, int] = {}
     for (photo, fluke), group in groups.items():
         query = _query(photo, fluke, group[0], Path(path), imports, flukes[photo] > 1)
         first = seen.setdefault((query.name, query.content(workspace.digests.of)), photo)
         if first != photo:
             log(f"{photo} is the same file as {first} and is shown once")
             continue
+        index_of[photo, fluke] = len(queries)
         queries.append(query)
-        group.sort(key=lambda row: _number(row, "rank") or 0.0)
+        group.sort(key=lambda row: cell_number(row, "rank") or 0.0)
         ranked.append([_candidate(row, labels, present) for row in group][:SHOWN])
     if not queries:
         raise UserError(f"{path} has no rows; run tools/identify.py --csv again")
     basis = _basis(row for group in groups.values() for row in group)
-    return Results(queries, labels, load_boxes(workspace), {"results": lambda: ranked}, basis)
+    pairs = pairs_of_table(Path(path), index_of, lambda i: workspace.digests.of(queries[i].path))
+    boxes, nets = load_boxes(workspace), {"results": lambda: ranked}
+    return Results(queries, labels, boxes, nets, basis, pairs)
 
 
 def _basis(rows: Iterable[Mapping[str, str]]) -> Basis:
@@ -252,9 +260,9 @@ def _query(
     if fluke != "1":
         # In front of the extension, since the readers of the table of decisions cut that off.
         name = f"{stem(name)}#{fluke}{Path(name).suffix}"
-    corners = [_number(row, corner) for corner in _CORNERS]
+    corners = [cell_number(row, corner) for corner in _CORNERS]
     box = None if None in corners else tuple(corners)
-    new = _number(row, "new_whale")
+    new = cell_number(row, "new_whale")
     side = row.get("side", "")
     return ReviewQuery(name, file.resolve(), box, True, new, shared, fluke, in_root, side)
 
@@ -270,17 +278,4 @@ def _candidate(
             f"{row['where']}: photo {row['photo']} is of {labels[photo]} in train.csv, not {identity}; "
             "run tools/identify.py again"
         )
-    return Candidate(identity, photo, _number(row, "score"), _number(row, "probability"))
-
-
-def _number(row: dict[str, str], column: str) -> float | None:
-    text = row.get(column, "")
-    if text == "":
-        return None
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise UserError(f"{row['where']}: {column} is {text}, expected a number")
-    return value
+    return Candidate(identity, photo, cell_number(row, "score"), cell_number(row, "probability"))

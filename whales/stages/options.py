@@ -14,6 +14,7 @@ from whales.base.console import configure
 from whales.base.errors import UserError
 from whales.files.trained import PROFILE_CHOICES, profile_of
 from whales.files.workspace import Workspace
+from whales.nets.net import PRECISIONS
 from whales.photos.limits import MOST_MEGAPIXELS, VARIABLE, megapixels
 from whales.stages.backends import prepare_backend
 from whales.stages.rehearsal import rehearsal_root
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 Record = TypeVar("Record", bound="DataclassInstance")
 
-PRECISION_CHOICES = ("float32", "mixed_bfloat16")
 # Threads of one operation of TensorFlow or PyTorch on a CPU. The order of its sums, and so the last bits
 # of every weight, depend on their number; the smoke profile is made to be compared, so that it fixes it.
 SMOKE_THREADS = 1
@@ -59,8 +59,8 @@ class RunOptions:
     def __post_init__(self) -> None:
         if self.profile not in ("", *PROFILE_CHOICES):
             raise UserError(f"profile is one of {PROFILE_CHOICES}, received {self.profile!r}")
-        if self.precision not in (None, *PRECISION_CHOICES):
-            raise UserError(f"precision is one of {PRECISION_CHOICES}, received {self.precision!r}")
+        if self.precision not in (None, *PRECISIONS):
+            raise UserError(f"precision is one of {PRECISIONS}, received {self.precision!r}")
         if self.workers < 1:
             raise UserError(f"workers is a number from 1, received {self.workers}")
         object.__setattr__(self, "profile", profile_of(self.workspace, self.profile))
@@ -178,7 +178,7 @@ def add_precision(parser: argparse.ArgumentParser) -> None:
     """Add the option of every stage that runs a branch."""
     parser.add_argument(
         "--precision",
-        choices=PRECISION_CHOICES,
+        choices=PRECISIONS,
         help="of the branch; the head computes in float32 (default: float32)",
     )
 

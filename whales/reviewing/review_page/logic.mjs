@@ -14,6 +14,10 @@ export const ACTIONS = {
   unsure: [["t"], "cannot tell"],
   skip: [["s"], "skip for now"],
   name: [["i"], "name somebody else"],
+  along: [["x"], "take this photo along"],
+  encounter: [["e"], "all of this encounter"],
+  fresh: [["j"], "to new photos like it"],
+  groups: [["g"], "groups of new photos"],
   undo: [["u"], "undo"],
   previous: [["ArrowLeft"], "previous photo"],
   next: [["ArrowRight"], "next photo"],
@@ -47,6 +51,12 @@ export function actionOf(event, tag, type) {
   const action = KEYS.get(key);
   const held = event.repeat && !REPEATED.includes(action);
   return held ? undefined : action;
+}
+
+// Numbers of photos in words, the one on the page first: "Photo 3", "Photos 1, 4 and 7".
+export function photosText(numbers) {
+  if (numbers.length < 2) return `Photo ${numbers.join()}`;
+  return `Photos ${numbers.slice(0, -1).join(", ")} and ${numbers.at(-1)}`;
 }
 
 // A probability, never rounded to a certainty that it is not.

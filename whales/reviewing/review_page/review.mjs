@@ -1,12 +1,14 @@
 // The page: asks the server, shows what it says, and sends what a person decides.
 
 import {
-  ACTIONS, PLAIN, actionOf, changed, moved, nextAfter, panBy, pinched, shareText, zoomAt,
+  ACTIONS, PLAIN, actionOf, changed, moved, nextAfter, panBy, photosText, pinched, shareText, zoomAt,
 } from "./logic.mjs";
 
 const MARKS = { "": "", same: "✓", new: "✦", unsure: "?", skip: "–", conflict: "≠" };
 const WORDS = { same: "same", new: "new individual", unsure: "cannot tell", skip: "skipped", conflict: "people differ" };
-const ALWAYS = ["sameChosen", "new", "unsure", "skip", "undo", "previous", "next", "pair", "album"]; // other buttons are folded away
+const ALWAYS = ["sameChosen", "new", "unsure", "skip", "undo", "previous", "next", "pair", "album", "encounter", "groups"]; // other buttons are folded away
+// While groups are shown, keys that decide on the one photo behind them rest.
+const IN_GROUPS = ["groups", "undo", "overlays", "whole", "zoomIn", "zoomOut", "lock", "turn", "mirror", "light", "contrast", "reset"];
 const FILTERS = ["net", "min", "max", "identity", "undecided"];
 const REST = { zoom: 1, x: 0, y: 0 };
 const STEP = 1.25;
@@ -21,6 +23,8 @@ let active = null; // the pane last touched
 let whole = false;
 let chosen = 0; // place among the figures at the right
 let album = null; // all photos of one individual, in the candidates' place
+let marked = new Map(); // photos that are decided together with the one shown: number -> { views, on }
+let grouped = false; // whether groups of new photos are shown in the place of one
 let numbers = [];
 let shown = null; // the query on the page
 let busy = false;
@@ -186,18 +190,33 @@ function followPointer() {
 
 // --- what is shown ------------------------------------------------------------------------------
 
+function valuesText(one) {
+  const numbersOf = [["probability", one.probability, shareText], ["score", one.score, (value) => value.toFixed(4)]];
+  const values = numbersOf.filter(([, value]) => value !== null);
+  return values.map(([word, value, text]) => `${word} ${text(value)}`).join(", ");
+}
+
 function figure(one, place, decided) {
   const name = `Candidate ${place}`;
   const button = make("button", { type: "button", textContent: place > 5 ? "Same" : `Same (${place})` });
   button.setAttribute("aria-label", `Same whale as candidate ${place}`);
   if (place <= 5) button.setAttribute("aria-keyshortcuts", String(place));
   button.addEventListener("click", () => decide("same", place));
-  const numbersOf = [["probability", one.probability, shareText], ["score", one.score, (value) => value.toFixed(4)]];
-  const values = numbersOf.filter(([, value]) => value !== null);
-  const told = values.map(([word, value, text]) => `${word} ${text(value)}`).join(", ");
-  const label = make("p", { className: "label", textContent: `${one.identity}, ${told}, ${one.photo}` });
+  const label = make("p", { className: "label", textContent: `${one.identity}, ${valuesText(one)}, ${one.photo}` });
   const caption = make("figcaption", {}, button, ` ${name}`, label);
   return make("figure", { className: decided ? "decided" : "" }, pane(one.views, name), caption);
+}
+
+function newFigure(one) {
+  const name = `New photo ${one.number}`;
+  const button = make("button", { type: "button", textContent: `Same as photo ${one.number}` });
+  button.setAttribute("aria-label", `Same new whale as photo ${one.number}`);
+  button.addEventListener("click", () => decideLike(one.number));
+  const notes = [one.encounter ? "same encounter" : "", one.identity ? "joined already" : ""].filter(Boolean);
+  const caption = make("figcaption", {}, button, ` ${[name, ...notes].join(", ")}`);
+  const told = [one.identity, valuesText(one), one.name].filter(Boolean).join(", ");
+  caption.append(make("p", { className: "label", textContent: told }));
+  return make("figure", {}, pane(one.views, name), caption);
 }
 
 function albumFigure(one, place) {
@@ -219,28 +238,62 @@ function render(query) {
   });
   element("state").replaceChildren(query.state ? `${MARKS[query.state]} ` : "not decided", ...words);
   renderRight();
+  renderTogether();
   markCurrent();
+}
+
+// Photos that are decided together with the one shown; a box that is unticked stays, so that focus does.
+function renderTogether() {
+  const others = [...marked].filter(([number]) => number !== shown?.number);
+  element("together").hidden = !others.length;
+  element("mates").replaceChildren(...others.map(([number, one]) => {
+    const box = make("input", { type: "checkbox", checked: one.on });
+    box.addEventListener("change", () => {
+      one.on = box.checked;
+      sayTogether();
+    });
+    return make("label", {}, make("img", { src: one.views.crop, alt: "" }), box, ` Photo ${number}`);
+  }));
+  sayTogether();
+}
+
+function together() {
+  return [...marked].filter(([number, one]) => one.on && number !== shown?.number).map(([number]) => number);
+}
+
+function sayTogether() {
+  const others = together();
+  element("together-title").textContent = others.length
+    ? `Decided together: this photo, and ${photosText(others).toLowerCase()}`
+    : "Decided alone";
 }
 
 // The candidates, or all photos of one of them.
 function renderRight() {
   const named = new Set(shown.decided.filter((one) => one.decision === "same").map((one) => one.identity));
-  const figures = album
+  const known = album
     ? album.photos.map((one, i) => albumFigure(one, i + 1))
     : shown.candidates.map((one, i) => figure(one, i + 1, named.has(one.identity)));
+  const fresh = album ? [] : shown.among.map(newFigure);
+  const heading = fresh.length ? [make("h3", { textContent: "New photos like this one" })] : [];
+  const nobody = known.length ? [] : ["No candidates: the nets found no fluke, or nobody like it."];
   element("right-title").textContent = album
-    ? `All photos of candidate ${album.place + 1}: ${figures.length}`
+    ? `All photos of candidate ${album.place + 1}: ${known.length}`
     : "Candidates";
-  element("candidates").replaceChildren(...figures);
+  element("candidates").replaceChildren(...nobody, ...known, ...heading, ...fresh);
+  element("among-note").textContent = album ? "" : shown.note;
   element("right").scrollTop = 0;
-  if (!figures.length) element("candidates").textContent = "No candidates: the nets found no fluke, or nobody like it.";
-  choose(album ? 0 : Math.min(chosen, Math.max(0, figures.length - 1)));
+  choose(album ? 0 : Math.min(chosen, Math.max(0, figures().length - 1)));
+}
+
+function figures() {
+  return [...element("candidates").querySelectorAll("figure")];
 }
 
 // byKey: chosen by a key, and to come into sight.
 function choose(place, byKey = false) {
   chosen = place;
-  [...element("candidates").children].forEach((one, i) => {
+  figures().forEach((one, i) => {
     one.classList.toggle("chosen", i === place);
     if (i === place) one.setAttribute("aria-current", "true");
     else one.removeAttribute("aria-current");
@@ -282,7 +335,8 @@ async function show(number) {
   if (number === undefined) {
     shown = null;
     element("title").textContent = "No photo passes the filters";
-    for (const id of ["query-photo", "candidates", "state", "query-label"]) element(id).replaceChildren();
+    for (const id of ["query-photo", "candidates", "state", "query-label", "among-note"]) element(id).replaceChildren();
+    renderTogether();
     album = null;
     return;
   }
@@ -294,6 +348,7 @@ async function show(number) {
     album = null;
     active = null;
   }
+  setGrouped(false);
   history.replaceState(null, "", `#${number}`);
   render(query);
 }
@@ -325,16 +380,120 @@ function decide(decision, place) {
 
 async function send(decided, words) {
   const { number } = shown;
-  const answer = await ask("api/decisions", { ...decided, number, net: element("net").value, who: element("who").value });
+  const others = together();
+  const { net, who } = { net: element("net").value, who: element("who").value };
+  const answer = await ask("api/decisions", { ...decided, number, with: others, net, who });
+  marked = new Map();
   const old = numbers;
   await list();
   await show(nextAfter(old, numbers, number));
+  saidOf(answer, words);
+}
+
+function saidOf(answer, words) {
   const differ = answer.state === "conflict" ? "; people differ on it" : "";
-  say(`Photo ${number}: ${words}${differ}`);
+  const called = answer.name && !words.includes(answer.name) ? `, called ${answer.name}` : "";
+  say(`${photosText(answer.numbers)}: ${words}${called}${differ}`);
+}
+
+function decideLike(like) {
+  return guarded(() => send({ like }, `one new individual with photo ${like}`));
 }
 
 function sameChosen() {
-  return decide("same", (album ? album.place : chosen) + 1);
+  const place = album ? album.place : chosen;
+  const one = shown?.among[place - shown.candidates.length];
+  return !album && one ? decideLike(one.number) : decide("same", place + 1);
+}
+
+function takeAlong() {
+  if (!shown) return;
+  if (!marked.delete(shown.number)) marked.set(shown.number, { views: shown.views, on: true });
+  say(marked.has(shown.number) ? `Photo ${shown.number} is taken along: it is decided with the next one` : "Not taken along");
+  renderTogether();
+}
+
+function wholeEncounter() {
+  if (!shown) return;
+  const mates = shown.together;
+  if (!mates.length) {
+    say("No other undecided photo is known to be of this encounter (a column encounter, or day and place, says it)");
+    return;
+  }
+  const all = mates.every(({ number }) => marked.get(number)?.on);
+  for (const { number, views } of mates) {
+    if (all) marked.delete(number);
+    else marked.set(number, { views, on: true });
+  }
+  renderTogether();
+  say(all ? "Decided alone" : element("together-title").textContent);
+}
+
+function toNewPhotos() {
+  const first = shown?.candidates.length ?? 0;
+  if (album || !shown?.among.length) say("No new photo is like this one");
+  else choose(first, true);
+}
+
+// --- groups of new photos -----------------------------------------------------------------------
+
+function toggleGroups() {
+  return guarded(async () => {
+    if (grouped) await show(shown?.number ?? numbers[0]);
+    else await showGroups();
+  });
+}
+
+function setGrouped(on) {
+  grouped = on;
+  element("groups").hidden = !on;
+  for (const id of ["query", "right", "naming"]) element(id).hidden = on;
+}
+
+// place: of the group whose button gets the focus, if there is one
+async function showGroups(place) {
+  const wanted = new URLSearchParams({ net: element("net").value, min: element("least").value });
+  const { groups, note } = await ask(`api/clusters?${wanted}`);
+  setGrouped(true);
+  element("groups-title").textContent = `Groups of new photos: ${groups.length}`;
+  element("groups-note").textContent = note || (groups.length ? "Untick what is somebody else." : "No photos are left to join.");
+  element("grouped").replaceChildren(...groups.map((one, i) => groupForm(one, i)));
+  refresh();
+  if (place === undefined) return;
+  const buttons = element("grouped").querySelectorAll("form button");
+  (buttons[Math.min(place, buttons.length - 1)] ?? element("groups-title")).focus();
+}
+
+function groupForm(photos, place) {
+  const boxes = photos.map(({ number }) => make("input", { type: "checkbox", checked: true, value: number }));
+  const shownPhotos = photos.map((one, i) => {
+    const words = make("label", {}, boxes[i], ` Photo ${one.number}${one.identity ? ", joined already" : ""}`);
+    const best = one.best ? `best known: ${one.best.identity} ${shareText(one.best.value)}` : "";
+    const told = make("p", { className: "label", textContent: [one.name, one.identity, best].filter(Boolean).join(", ") });
+    return make("figure", {}, pane(one.views, `Photo ${one.number}`), make("figcaption", {}, words, told));
+  });
+  const called = photos.find((one) => one.identity)?.identity ?? "";
+  const name = make("input", { maxLength: 60, autocomplete: "off", value: called });
+  const button = make("button", { textContent: "One new individual" });
+  button.setAttribute("aria-label", `Group ${place + 1}: one new individual`);
+  const form = make("form", {}, make("label", {}, "Name (none: one is made) ", name), button);
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    confirmGroup(boxes.filter((box) => box.checked).map((box) => Number(box.value)), name.value.trim(), place);
+  });
+  const legend = make("legend", { textContent: `Group ${place + 1}: ${photos.length} photos` });
+  return make("fieldset", {}, legend, make("div", { className: "photos" }, ...shownPhotos), form);
+}
+
+function confirmGroup([number, ...others], name, place) {
+  return guarded(async () => {
+    if (!others.length) throw new Error("a group has two photos or more; tick them");
+    const decided = name ? { identity: name } : { decision: "new" };
+    const answer = await ask("api/decisions", { ...decided, number, with: others, who: element("who").value });
+    await list();
+    await showGroups(place);
+    saidOf(answer, "one new individual");
+  });
 }
 
 // A name that nobody has yet is asked for twice, since a slip of the finger would be a new whale.
@@ -394,10 +553,11 @@ function moveChosen(by) {
 
 function undo() {
   return guarded(async () => {
-    const { number } = await ask("api/undo", { who: element("who").value });
+    const answer = await ask("api/undo", { who: element("who").value });
     await list();
-    await show(number);
-    say(`Photo ${number}: undone`);
+    if (grouped) await showGroups(0);
+    else await show(answer.number);
+    say(`${photosText(answer.numbers)}: undone`);
   });
 }
 
@@ -416,6 +576,10 @@ const handlers = {
   unsure: () => decide("unsure"),
   skip: () => decide("skip"),
   name: () => element("name").focus(), // at once: what is typed next must be the name
+  along: takeAlong,
+  encounter: wholeEncounter,
+  fresh: toNewPhotos,
+  groups: toggleGroups,
   undo,
   previous: () => step(-1),
   next: () => step(1),
@@ -462,7 +626,12 @@ function onKey(event) {
   const action = actionOf(event, tagName, type);
   if (!action) return;
   event.preventDefault();
-  handlers[action]();
+  act(action);
+}
+
+function act(action) {
+  if (grouped && !IN_GROUPS.includes(action)) say("G closes the groups first");
+  else handlers[action]();
 }
 
 function help() {
@@ -475,7 +644,7 @@ function help() {
     const words = `${first.toUpperCase()}${rest.join("")} (${marks[0].textContent})`;
     const button = make("button", { type: "button", id: `do-${action}`, textContent: words });
     button.setAttribute("aria-keyshortcuts", keys[0]);
-    button.addEventListener("click", () => handlers[action]());
+    button.addEventListener("click", () => act(action));
     element(ALWAYS.includes(action) ? "buttons" : "more").append(button);
   }
 }
@@ -505,7 +674,12 @@ async function start() {
     event.preventDefault();
     decideByName();
   });
-  element("name").addEventListener("focus", () => guarded(offerNames));
+  // Not guarded: what is typed meanwhile is not to be lost.
+  element("name").addEventListener("focus", () => offerNames().catch((fault) => say(fault.message, true)));
+  element("linking").addEventListener("submit", (event) => {
+    event.preventDefault();
+    guarded(() => showGroups());
+  });
   document.body.classList.toggle("pair", sessionStorage.getItem("pair") === "1");
   for (const id of FILTERS) {
     recall(element(id));
