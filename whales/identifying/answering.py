@@ -56,7 +56,7 @@ def answer_request(
             write_pairs(pairs_path(request.csv), catalogue, answers)
         result_page.write_csv(request.csv, answers, names)
     if request.html:
-        result_page.write_html(request.html, answers, workspace, catalogue.boxes)
+        result_page.write_html(request.html, answers, workspace, catalogue.boxes, request.csv)
     if request.why:
         faults += agreement.draw_all(catalogue, answers, workspace, request.why)
     identification.name_faults(faults, identifier.options.skip_broken_photos)

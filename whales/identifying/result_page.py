@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -70,7 +71,39 @@ _FLOATS = (*_CORNERS, "new_whale", "probability")
 _TITLE = "Who is this whale?"
 _NOTE = """Each probability answers its own question, whether the photo shows this whale (or none of the
 known ones); those of one photo need not add up to 1."""
+_REVIEW_PAGE = "http://127.0.0.1:8765/"
+# Only a script can search: without one the fields are not there.
+_TOOLS = """<form class="tools" hidden>
+<label>Search photos and individuals <input type="search" id="search" autocomplete="off"></label>
+<label>Order <select id="order"><option value="place">as they were asked</option>
+<option value="sure">surest first</option><option value="name">file name</option></select></label>
+<span id="count" role="status"></span>
+</form>"""
+_SCRIPT = """
+const [search, order, count] = ["search", "order", "count"].map((id) => document.getElementById(id));
+const sections = [...document.querySelectorAll("section")];
+sections.forEach((section, place) => { section.dataset.place = place; });
+const numbers = (key, sign) => (a, b) => sign * (a.dataset[key] - b.dataset[key]);
+const orders = {
+  place: numbers("place", 1),
+  sure: numbers("sure", -1),
+  name: (a, b) => a.dataset.name.localeCompare(b.dataset.name, "en", { numeric: true }),
+};
+function arrange() {
+  const text = search.value.trim().toLowerCase();
+  for (const section of sections) section.hidden = !section.dataset.words.toLowerCase().includes(text);
+  sections[0]?.parentNode.append(...[...sections].sort(orders[order.value]));
+  count.textContent = `${sections.filter((one) => !one.hidden).length} of ${sections.length} flukes`;
+}
+search.addEventListener("input", arrange);
+order.addEventListener("change", arrange);
+search.form.addEventListener("submit", (event) => event.preventDefault());
+search.form.hidden = false;
+arrange();
+"""
 _STYLE = """
+.tools { display: flex; flex-wrap: wrap; gap: .5rem 1.5rem; padding: .5rem 0; }
+.tools[hidden], section[hidden] { display: none; }
 section { display: flex; flex-wrap: wrap; gap: 1rem; padding: 1rem 0; border-top: 1px solid #ccd3da; }
 section figure { width: 172px; }
 section .warning { flex: 1 1 100%; margin: 0; }
@@ -183,18 +216,33 @@ def _cells(row: Row) -> list[object]:
 
 
 def write_html(
-    path: Path, answers: Iterable[Answer], workspace: Workspace, boxes: Mapping[str, Box]
+    path: Path,
+    answers: Iterable[Answer],
+    workspace: Workspace,
+    boxes: Mapping[str, Box],
+    csv: Path | None = None,
 ) -> None:
-    """Write a page of its own: each query at the left, its candidates at the right.
+    """Write a page of its own: each query at the left, its candidates at the right; to search and to sort.
 
-    boxes: stem -> box of the known photos.
+    boxes: stem -> box of the known photos; csv: the table of the same answers, for the review.
     """
+    answers = list(answers)
     names = written_names(workspace)
     sections = [_section(answer, workspace, boxes, names) for answer in answers]
     notes = dict.fromkeys(text for answer in answers for text in answer.basis.notes())
     told = "".join(f"<p>{escape(text)}</p>\n" for text in (*notes, _NOTE))
-    body = f"<h1>{_TITLE}</h1>\n{told}" + "\n".join(sections)
-    write_text(path, page(_TITLE, body, _STYLE))
+    told += f"<p>{_how_to_decide(csv)}</p>\n{_TOOLS}\n"
+    body = f"<h1>{_TITLE}</h1>\n{told}<main>" + "\n".join(sections) + "</main>"
+    write_text(path, page(_TITLE, body, _STYLE, _SCRIPT))
+
+
+def _how_to_decide(csv: Path | None) -> str:
+    """The command of the review, and its page, HTML."""
+    if csv is None:
+        return "To decide with your own eyes, ask with <code>--csv FILE</code>: the review takes that table."
+    command = f"python3 tools/review.py --results {shlex.quote(str(csv))}"
+    page_link = f'<a href="{_REVIEW_PAGE}">its page</a>'
+    return f"To decide with your own eyes: <code>{escape(command)}</code>, which opens {page_link}."
 
 
 def _section(
@@ -210,7 +258,11 @@ def _section(
         for rank, candidate in enumerate(answer.candidates, 1)
     ]
     warning = warned(answer.basis.warning)
-    return f'<section>{warning}{query}<div class="candidates">{"".join(candidates)}</div></section>'
+    best = answer.candidates[0].value if answer.candidates else 0.0
+    words = [fluke.photo.name, *(names.get(c.identity, c.identity) for c in answer.candidates)]
+    told = {"name": fluke.photo.name, "sure": f"{best:.6f}", "words": " ".join(words)}
+    data = "".join(f' data-{key}="{escape(text)}"' for key, text in told.items())
+    return f'<section{data}>{warning}{query}<div class="candidates">{"".join(candidates)}</div></section>'
 
 
 def _candidate(

@@ -141,7 +141,9 @@ class KeptAnswers:
                 result_page.write_csv(self.request.csv, answers, names, self._rows)
             if self.request.html:
                 boxes = identifier.catalogue.boxes
-                result_page.write_html(self.request.html, answers, workspace, boxes)
+                result_page.write_html(
+                    self.request.html, answers, workspace, boxes, self.request.csv
+                )
         except UserError as fault:
             log_error(str(fault))
             return

@@ -9,16 +9,20 @@ from whales.base.errors import UserError
 from whales.files.decisions import NEW, SAME
 from whales.files.import_table import carried, imported, written_names
 from whales.files.labels import NEW_WHALE, stem, with_jpg
+from whales.files.sides import read_sides
 from whales.files.workspace import Workspace
 from whales.reviewing.identities import called, checked_new_name
 from whales.reviewing.relabelling import taken_identities
 
 
 class AlbumPhoto(NamedTuple):
-    """A known photo. name: its stem; details: what its source said of it: `date`, then other columns."""
+    """A known photo. name: its stem; details: what its source said of it: `date`, then other columns; side:
+    that it shows, "" if that is not known.
+    """
 
     name: str
     details: dict[str, str]
+    side: str = ""
 
 
 class Album:
@@ -27,7 +31,7 @@ class Album:
     def __init__(self, workspace: Workspace, labels: Mapping[str, str]) -> None:
         """labels: stem -> identity of the known photos."""
         self._labels = labels
-        self.names = written_names(workspace)
+        self.names, self.sides = written_names(workspace), read_sides(workspace)
         dates = {name: row["date"] for name, row in imported(workspace).items()}
         self._details = {
             name: {
@@ -74,8 +78,14 @@ class Album:
         who = self._called(identity)
         if who is None:
             raise UserError(f"nobody is called {identity}")
-        found = [AlbumPhoto(name, self.details(name)) for name in self._photos[who]]
-        return sorted(found, key=lambda photo: photo.details.get("date", ""), reverse=True)
+        return sorted(self.known(who), key=lambda p: p.details.get("date", ""), reverse=True)
+
+    def known(self, identity: str) -> list[AlbumPhoto]:
+        """The known photos of an identity of the tables, in their order."""
+        sides = self.sides.side_of
+        return [
+            AlbumPhoto(n, self.details(n), sides.get(n, "")) for n in self._photos.get(identity, [])
+        ]
 
     def meant(self, text: str) -> tuple[str, str]:
         """The decision and its candidate for a name that a person typed: a known individual or a new one.

@@ -30,13 +30,15 @@ from whales.files.labels import stem, with_jpg
 from whales.files.workspace import Workspace
 from whales.reviewing.album import Album
 from whales.reviewing.joining import NamePattern, given_names, join
+from whales.reviewing.limits import Limits
 from whales.reviewing.query_notes import QueryNotes
 from whales.reviewing.review_views import VIEWS
 from whales.scores.best_photos import Candidate
 from whales.scores.query_pairs import clusters
-from whales.scores.query_results import Results, decided_photos
+from whales.scores.query_results import SHOWN, Results, decided_photos
 
 CONFLICT = "conflict"
+NO_LIMITS = Limits()
 _PATIENCE = 0.2  # seconds that a page waits for photos to be compared
 
 
@@ -89,6 +91,10 @@ class Desk:
             return number - 1
         abort(404, f"there is no photo number {number}")
 
+    def sides(self) -> list[str]:
+        """The sides that photos of the root show."""
+        return self._album.sides.names
+
     def listed(self, wanted: Filter) -> dict[str, object]:
         """Number and state of the queries that pass a filter, and how many there are and are decided."""
         stacks = self._stacks()
@@ -102,11 +108,14 @@ class Desk:
         ]
         return {"queries": chosen, "total": len(ranked), "decided": len(decided)}
 
-    def query_view(self, index: int, net: str) -> dict[str, object]:
-        """All that the page shows of one query."""
+    def query_view(self, index: int, net: str, limits: Limits = NO_LIMITS) -> dict[str, object]:
+        """All that the page shows of one query; limits: of its candidates."""
         query = self.results.queries[index]
         stack = self._stacks().get(index, [])
-        candidates = self.results.candidates(net)[index]
+        ranked = self.results.ranked(net)[index]
+        passing = [(one, limits.unknown(self._album.known(one.identity))) for one in ranked]
+        limited = [(one, unknown) for one, unknown in passing if unknown is not None]
+        candidates = [one for one, _ in limited[:SHOWN]]
         with contextlib.suppress(UserError):  # the page says what cannot be read
             query.content(self._seen)
             for candidate in candidates:
@@ -131,10 +140,12 @@ class Desk:
                     "identity": self._album.name(candidate.identity),
                     "score": candidate.score,
                     "probability": candidate.probability,
+                    "unknown": unknown,
                     "views": self._views("known_photo", name=candidate.photo),
                 }
-                for candidate in candidates
+                for candidate, unknown in limited[:SHOWN]
             ],
+            "left_out": len(ranked) - len(limited),
             "among": self._among(index),
             "note": self.results.pairs.note(_PATIENCE),
             "together": [self._mate(other) for other in self._mates(index)],
@@ -356,14 +367,14 @@ class Desk:
         return CONFLICT if len(words) > 1 else stack[-1].decision if stack else ""
 
     def _candidate(self, index: int, net: str, photo: str) -> Candidate:
-        for candidate in self.results.candidates(net)[index]:
+        for candidate in self.results.ranked(net)[index]:
             if with_jpg(candidate.photo) == photo:
                 return candidate
         raise UserError(f"photo {photo} is no candidate of this one; reload the page")
 
     def _score(self, index: int, net: str, photo: str) -> str:
         """The score of a candidate as the table has it; "" where it is none of a photo's candidates."""
-        found = [c.score for c in self.results.candidates(net)[index] if with_jpg(c.photo) == photo]
+        found = [c.score for c in self.results.ranked(net)[index] if with_jpg(c.photo) == photo]
         return "" if not found or found[0] is None else f"{found[0]:.6f}"
 
 

@@ -27,6 +27,7 @@ from whales.files.workspace import Workspace
 from whales.nets.net import title_of
 from whales.reviewing.desk import Desk, Filter
 from whales.reviewing.joining import NamePattern
+from whales.reviewing.limits import limits_of
 from whales.reviewing.review_views import VIEWS, jpeg, outline
 from whales.scores.query_results import Results, decided_photos
 
@@ -76,6 +77,7 @@ def review_app(
             nets=[(name, title_of(name)) for name in results.nets],
             basis=results.basis,
             notes=results.basis.notes(),
+            sides=desk.sides(),
             shape=workspace.settings.anisotropy,
         )
 
@@ -93,7 +95,8 @@ def _serve_answers(app: Flask, desk: Desk) -> None:
     @app.get("/api/queries/<int:number>")
     def query(number: int) -> Response:
         net = request.args.get("net") or next(iter(results.nets))
-        return jsonify(desk.query_view(desk.index_of(number), net))
+        limits = limits_of(request.args)
+        return jsonify(desk.query_view(desk.index_of(number), net, limits))
 
     @app.get("/api/clusters")
     def groups() -> Response:

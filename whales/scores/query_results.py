@@ -33,6 +33,7 @@ from whales.scores.query_pairs import NO_PAIRS, FlukeKey, QueryPairs, pairs_of_t
 from whales.scores.root_pairs import pairs_of_root
 
 SHOWN = 10  # candidates of a query that people see
+_RANKED = 50  # from which these are taken where people limit them
 ENSEMBLE = "ensemble"
 _TABLES = ("train_csv", "boxes_averaged", "boxes_averaged_playground")
 _CORNERS = ("x1", "y1", "x2", "y2")
@@ -81,10 +82,18 @@ class Results:
     basis: Basis = NO_BASIS
     pairs: QueryPairs = NO_PAIRS
     _ranked: dict[str, list[list[Candidate]]] = field(default_factory=dict)
+    _shown: dict[str, list[list[Candidate]]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def candidates(self, net: str) -> list[list[Candidate]]:
-        """Each query's candidates by one of `nets`; `UserError` for another name or broken matrices."""
+        """Each query's best candidates by one of `nets`; `UserError` for another name or broken matrices."""
+        ranked = self.ranked(net)
+        if net not in self._shown:
+            self._shown[net] = [candidates[:SHOWN] for candidates in ranked]
+        return self._shown[net]
+
+    def ranked(self, net: str) -> list[list[Candidate]]:
+        """As `candidates`, all that are ranked."""
         if net not in self.nets:
             raise UserError(f"there is no net {net}; expected one of {', '.join(self.nets)}")
         with self._lock:
@@ -129,7 +138,7 @@ def results_of_root(workspace: Workspace, matrices: Sequence[BlendedMatrix]) -> 
     read = RootMatrices(workspace, labels, names)
 
     def ranked(matrix: ScoreMatrix) -> list[list[Candidate]]:
-        candidates = best_identities(matrix, labels, SHOWN)
+        candidates = best_identities(matrix, labels, _RANKED)
         return [candidates.get(name, []) for name in names]
 
     def blended(chosen: Sequence[BlendedMatrix]) -> Callable[[], list[list[Candidate]]]:
@@ -188,7 +197,7 @@ def results_of_table(workspace: Workspace, path: Path | str) -> Results:
         index_of[photo, fluke] = len(queries)
         queries.append(query)
         group.sort(key=lambda row: cell_number(row, "rank") or 0.0)
-        ranked.append([_candidate(row, labels, present) for row in group][:SHOWN])
+        ranked.append([_candidate(row, labels, present) for row in group])
     if not queries:
         raise UserError(f"{path} has no rows; run tools/identify.py --csv again")
     basis = _basis(row for group in groups.values() for row in group)

@@ -9,7 +9,8 @@ const WORDS = { same: "same", new: "new individual", unsure: "cannot tell", skip
 const ALWAYS = ["sameChosen", "new", "unsure", "skip", "undo", "previous", "next", "pair", "album", "encounter", "groups"]; // other buttons are folded away
 // While groups are shown, keys that decide on the one photo behind them rest.
 const IN_GROUPS = ["groups", "undo", "overlays", "whole", "zoomIn", "zoomOut", "lock", "turn", "mirror", "light", "contrast", "reset"];
-const FILTERS = ["net", "min", "max", "identity", "undecided"];
+const LIMITS = ["place", "first", "last", "side", "before"];
+const FILTERS = ["net", "min", "max", "identity", "undecided", ...LIMITS];
 const REST = { zoom: 1, x: 0, y: 0 };
 const STEP = 1.25;
 const element = (id) => document.getElementById(id);
@@ -203,7 +204,8 @@ function figure(one, place, decided) {
   if (place <= 5) button.setAttribute("aria-keyshortcuts", String(place));
   button.addEventListener("click", () => decide("same", place));
   const label = make("p", { className: "label", textContent: `${one.identity}, ${valuesText(one)}, ${one.photo}` });
-  const caption = make("figcaption", {}, button, ` ${name}`, label);
+  const unknown = one.unknown.length ? `, ${one.unknown.join(" and ")} not known` : "";
+  const caption = make("figcaption", {}, button, ` ${name}${unknown}`, label);
   return make("figure", { className: decided ? "decided" : "" }, pane(one.views, name), caption);
 }
 
@@ -282,6 +284,8 @@ function renderRight() {
     : "Candidates";
   element("candidates").replaceChildren(...nobody, ...known, ...heading, ...fresh);
   element("among-note").textContent = album ? "" : shown.note;
+  const left = shown.left_out === 1 ? "1 candidate is" : `${shown.left_out} candidates are`;
+  element("limited").textContent = album || !shown.left_out ? "" : `${left} left out by your limits.`;
   element("right").scrollTop = 0;
   choose(album ? 0 : Math.min(chosen, Math.max(0, figures().length - 1)));
 }
@@ -335,12 +339,14 @@ async function show(number) {
   if (number === undefined) {
     shown = null;
     element("title").textContent = "No photo passes the filters";
-    for (const id of ["query-photo", "candidates", "state", "query-label", "among-note"]) element(id).replaceChildren();
+    for (const id of ["query-photo", "candidates", "state", "query-label", "limited", "among-note"]) element(id).replaceChildren();
     renderTogether();
     album = null;
     return;
   }
-  const query = await ask(`api/queries/${number}?${new URLSearchParams({ net: element("net").value })}`);
+  const wanted = new URLSearchParams({ net: element("net").value });
+  for (const name of LIMITS) wanted.set(name, element(name).value);
+  const query = await ask(`api/queries/${number}?${wanted}`);
   if (turn !== asked) return;
   if (number !== shown?.number) {
     view = REST;
@@ -681,6 +687,7 @@ async function start() {
     guarded(() => showGroups());
   });
   document.body.classList.toggle("pair", sessionStorage.getItem("pair") === "1");
+  element("limits").open = LIMITS.some((id) => sessionStorage.getItem(id));
   for (const id of FILTERS) {
     recall(element(id));
     element(id).addEventListener("change", (event) => {
