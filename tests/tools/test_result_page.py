@@ -10,7 +10,7 @@ from whales.identifying.identification import Answer, Fluke
 from whales.identifying.result_page import write_html
 from whales.scores.best_photos import Candidate
 
-ODD = 'b"><script>alert(1)</script>.jpg'
+ODD = 'b"><script>alert(1)<!--.jpg'
 
 
 def page_of(folder, csv=None):

@@ -17,6 +17,7 @@ from whales.files.decided_photos import DecidedPhotos, Settled, settled_photos
 from whales.files.decisions import DecisionLog
 from whales.files.import_table import PLAYGROUND, TEST, TRAIN, UNMATCHED, carried, imported
 from whales.files.labels import NEW_WHALE, stem, with_jpg
+from whales.files.marks import MarkLog
 from whales.files.photo_details import DETAIL_DATE, details_of
 from whales.files.submissions import read_known_answers
 from whales.files.workspace import Workspace, require
@@ -163,16 +164,17 @@ def _asked_tests(names: _Names, decisions: Path, answers: Path | None) -> list[S
     decided: dict[str, Settled] = {}
     if decisions.exists():
         decided = settled_queries(decisions, ranked, names.labels, workspace, names.present)
-    found = []
+    marks, found = MarkLog.beside(decisions).standing(), []
     for name, best in ranked.items():
         if name not in decided and not best:
             continue
         settled = decided.get(name)
         source = DECISION if settled else ANSWER
         identity = settled.identity if settled else best[0]
+        told = marks.get(workspace.digests.of(workspace.test_photo(name)), {}) if marks else {}
         found.append(
             replace(
-                names.sighting(name, identity, source, TEST),
+                _marked(names.sighting(name, identity, source, TEST), told),
                 answers=tuple(map(names.individual, best)),
                 decided_by=settled.decided_by if settled else "",
                 asked=True,
@@ -210,11 +212,20 @@ def _asked_elsewhere(
         shown = [query.name for query in queries]
         settled = settled_photos(decisions, photos, shown, names.labels, names.present)
     said = details_of(details, [query.path for query in queries]) if details else {}
+    marks = MarkLog.beside(decisions).standing()
     return labelled + [
-        _queried(names, query, ranked, settled.get(index), said.get(query.path, {}))
+        _marked(
+            _queried(names, query, ranked, settled.get(index), said.get(query.path, {})),
+            marks.get(contents[index], {}),
+        )
         for index, (query, ranked) in enumerate(asked.values())
         if index in settled or ranked
     ]
+
+
+def _marked(sighting: Sighting, marks: Mapping[str, str]) -> Sighting:
+    """A sighting with how good its photo and how distinctive its animal was found."""
+    return replace(sighting, details={**sighting.details, **marks}) if marks else sighting
 
 
 def _queried(

@@ -213,6 +213,8 @@ class DecisionLog:
     A table of `FORMER_COLUMNS` is read too; the first row that is added gives it the new columns.
     """
 
+    kinds: tuple[str, ...] = DECISIONS  # what a row may say
+
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
         self._torn_logged = False
@@ -313,10 +315,10 @@ class DecisionLog:
                     f"{self.path}, line {line}: expected {len(columns)} fields, "
                     f"received {len(cells)}; mend the row or take it out"
                 )
-            if cells[3] not in DECISIONS:
+            if cells[3] not in self.kinds:
                 raise UserError(
                     f"{self.path}, line {line}: decision is {cells[3]}, "
-                    f"expected one of {', '.join(DECISIONS)}"
+                    f"expected one of {', '.join(self.kinds)}"
                 )
             given = cells[len(FORMER_COLUMNS) :] or ["", ""]
             contents = zip(_CONTENTS, _CONTENT_PATTERNS, given, strict=True)

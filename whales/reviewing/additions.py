@@ -25,6 +25,7 @@ from whales.files.decided_photos import DecidedPhotos, Settled, settled_photos
 from whales.files.decisions import DecisionLog, now
 from whales.files.import_table import IMPORT_COLUMNS, TRAIN, UNMATCHED, imported
 from whales.files.labels import NEW_WHALE, read_submission_names, stem, with_jpg
+from whales.files.marks import NO_MARKS
 from whales.files.photo_details import DETAIL_DATE, details_of
 from whales.files.sides import column_of
 from whales.files.workspace import Workspace, require
@@ -180,12 +181,17 @@ def _whole_pixels(query: ReviewQuery) -> Box:
 
 
 def addition_edit(
-    workspace: Workspace, added: Sequence[Addition], who: str, details: Path | None = None
+    workspace: Workspace,
+    added: Sequence[Addition],
+    who: str,
+    details: Path | None = None,
+    marks: Mapping[str, Mapping[str, str]] = NO_MARKS,
 ) -> tuple[Relabelled, list[Change]]:
     """What is to become of the catalogue, and the rows of review/changes.csv.
 
     who: gives the command; details: a table with a column `photo`, and any of `date` and others, of the added
-    photos. `UserError` for a photo that cannot be read, or a row of the table that fits none.
+    photos; marks: of `MarkLog`, which become carried columns. `UserError` for a photo that cannot be read, or
+    a row of the table that fits none.
     """
     number, when = str(next_number(read_changes(workspace))), now()
     said = details_of(details, [a.query.path for a in added]) if details else {}
@@ -195,7 +201,8 @@ def addition_edit(
     for a in added:
         wanted.identity_of[a.name] = a.identity
         wanted.boxes[a.name] = a.box
-        row = _row(a, said.get(a.query.path, {}), originals, side_column)
+        told = {**marks.get(a.content, {}), **said.get(a.query.path, {})}
+        row = _row(a, told, originals, side_column)
         wanted.rows[a.name] = row
         if a.new:
             wanted.names[a.identity] = a.written

@@ -12,6 +12,7 @@ from whales.base.errors import UserError
 from whales.files import root_edits
 from whales.files.changes import UNDO, Change, changes_text, read_changes, standing_changes
 from whales.files.decisions import checked_name, login_name, now
+from whales.files.marks import MarkLog
 from whales.files.workspace import Workspace
 from whales.reviewing import additions, identities
 from whales.reviewing.catalogue_edits import Relabelled, complete
@@ -82,7 +83,8 @@ def _planned(workspace: Workspace, args: argparse.Namespace, who: str) -> Plan:
         decisions = args.decisions or workspace.file("decisions")
         added = additions.additions(workspace, decisions, args.results)
         additions.require_any(added, decisions)
-        wanted, trace = additions.addition_edit(workspace, added, who, args.details)
+        marks = MarkLog.beside(decisions).standing()
+        wanted, trace = additions.addition_edit(workspace, added, who, args.details, marks)
         return wanted, trace, additions.summary(added)
     individuals = identities.Individuals(workspace, who)
     if args.command == "merge":

@@ -27,6 +27,7 @@ from whales.files.decisions import (
     now_together,
 )
 from whales.files.labels import stem, with_jpg
+from whales.files.marks import VALUES, MarkLog
 from whales.files.workspace import Workspace
 from whales.reviewing.album import Album
 from whales.reviewing.joining import NamePattern, given_names, join
@@ -75,7 +76,7 @@ class Desk:
         self._decided = decided_photos(workspace, results)
         self._album = Album(workspace, results.labels)
         self._notes = QueryNotes(workspace, results, self._album, details)
-        self._pattern = pattern
+        self._pattern, self.marks = pattern, MarkLog.beside(decisions.path)
         self._contents: dict[Path, str] = {}  # of the files as people first saw them
         # In the photos' addresses: a browser keeps photos, and number 3 is another one next time.
         self._run = secrets.token_hex(4)
@@ -147,6 +148,7 @@ class Desk:
             ],
             "left_out": len(ranked) - len(limited),
             "among": self._among(index),
+            "marks": self._marks(index),
             "note": self.results.pairs.note(_PATIENCE),
             "together": [self._mate(other) for other in self._mates(index)],
         }
@@ -308,6 +310,29 @@ class Desk:
         if not indices:
             raise UserError(f"these photos are of one new individual already, {name}")
         return name, indices
+
+    def mark(self, posted: Mapping[str, object]) -> dict[str, object]:
+        """Keep how good a photo is or how distinctive its animal.
+
+        posted: number, who, kind and value, of `VALUES`, "" to take it away. `UserError` for another.
+        """
+        index = self.index_of(posted.get("number"))
+        person, kind, value = (str(posted.get(name, "")) for name in ("who", "kind", "value"))
+        if kind not in VALUES or value not in ("", *VALUES[kind]):
+            known = ", ".join(value for values in VALUES.values() for value in values)
+            raise UserError(f"a mark is one of {known}; received {kind} {value}")
+        query = self.results.queries[index]
+        content = query.content(self._seen)
+        row = Decision(checked_name(person), now(), query.name, kind, value, query_content=content)
+        self.marks.append(row)
+        return {"number": index + 1, "marks": self._marks(index)}
+
+    def _marks(self, index: int) -> dict[str, str]:
+        marks = self.marks.standing()
+        try:
+            return marks.get(self.results.queries[index].content(self._seen), {}) if marks else {}
+        except UserError:  # the page says that the photo cannot be read
+            return {}
 
     def known_and_new_names(self) -> dict[str, list[str]]:
         """What people call the known individuals, and the new ones that standing decisions name."""

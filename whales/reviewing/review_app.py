@@ -23,6 +23,7 @@ from whales.base.plain_json import JSONFaultError, parse_json
 from whales.base.stopping import would_keep
 from whales.files.boxes import Box
 from whales.files.decisions import DecisionLog, checked_name, login_name
+from whales.files.marks import MarkLog
 from whales.files.workspace import Workspace
 from whales.nets.net import title_of
 from whales.reviewing.desk import Desk, Filter
@@ -115,6 +116,10 @@ def _serve_answers(app: Flask, desk: Desk) -> None:
     def decide() -> Response:
         return jsonify(desk.decide(_posted()))
 
+    @app.post("/api/marks")
+    def mark() -> Response:
+        return jsonify(desk.mark(_posted()))
+
     @app.post("/api/undo")
     def undo() -> Response:
         return jsonify(desk.undo(str(_posted().get("who", ""))))
@@ -189,7 +194,7 @@ def _posted() -> dict[str, object]:
         raise UserError(f"expected a JSON object of at most {LARGEST} bytes") from reason
     if not isinstance(content, dict):
         raise UserError("expected a JSON object")
-    for name in ("who", "decision", "net", "photo", "identity"):
+    for name in ("who", "decision", "net", "photo", "identity", "kind", "value"):
         if not isinstance(content.get(name, ""), str):
             raise UserError(f"{name} must be a text")
     return content
@@ -268,6 +273,10 @@ def review(
     reviewer = checked_name(reviewer) if reviewer is not None else login_name()
     results.candidates(next(iter(results.nets)))  # what is broken is said now, not on the page
     decisions.mend()
+    marks = MarkLog.beside(decisions.path)
+    if marks.path.exists():
+        marks.mend()
+        marks.standing()
     for note in decided_photos(workspace, results).verdicts(decisions.rows()).notes():
         log(f"{decisions.path}: {note}")
     workspace.digests.remember()

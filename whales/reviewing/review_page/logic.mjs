@@ -18,6 +18,8 @@ export const ACTIONS = {
   encounter: [["e"], "all of this encounter"],
   fresh: [["j"], "to new photos like it"],
   groups: [["g"], "groups of new photos"],
+  quality: [["q"], "quality, then 1 to 3 (0: none)"],
+  distinctiveness: [["d"], "distinctiveness, then 1 to 3 (0: none)"],
   undo: [["u"], "undo"],
   previous: [["ArrowLeft"], "previous photo"],
   next: [["ArrowRight"], "next photo"],

@@ -10,6 +10,7 @@ const ALWAYS = ["sameChosen", "new", "unsure", "skip", "undo", "previous", "next
 // While groups are shown, keys that decide on the one photo behind them rest.
 const IN_GROUPS = ["groups", "undo", "overlays", "whole", "zoomIn", "zoomOut", "lock", "turn", "mirror", "light", "contrast", "reset"];
 const LIMITS = ["place", "first", "last", "side", "before"];
+const MARKED = ["quality", "distinctiveness"];
 const FILTERS = ["net", "min", "max", "identity", "undecided", ...LIMITS];
 const REST = { zoom: 1, x: 0, y: 0 };
 const STEP = 1.25;
@@ -25,6 +26,7 @@ let whole = false;
 let chosen = 0; // place among the figures at the right
 let album = null; // all photos of one individual, in the candidates' place
 let marked = new Map(); // photos that are decided together with the one shown: number -> { views, on }
+let marking = null; // a kind of mark whose number is the next key
 let grouped = false; // whether groups of new photos are shown in the place of one
 let numbers = [];
 let shown = null; // the query on the page
@@ -240,6 +242,7 @@ function render(query) {
   });
   element("state").replaceChildren(query.state ? `${MARKS[query.state]} ` : "not decided", ...words);
   renderRight();
+  for (const kind of MARKED) element(kind).value = query.marks[kind] ?? "";
   renderTogether();
   markCurrent();
 }
@@ -435,6 +438,24 @@ function wholeEncounter() {
   say(all ? "Decided alone" : element("together-title").textContent);
 }
 
+function mark(kind, value) {
+  return guarded(async () => {
+    if (!shown) return;
+    const { number } = shown;
+    const { marks } = await ask("api/marks", { number, who: element("who").value, kind, value });
+    if (shown?.number === number) {
+      shown.marks = marks;
+      element(kind).value = marks[kind] ?? "";
+    }
+    say(`Photo ${number}: ${kind} ${marks[kind] ?? "not marked"}`);
+  });
+}
+
+function askMark(kind) {
+  marking = kind;
+  say(`${kind}: 1, 2 or 3; 0 takes it away`);
+}
+
 function toNewPhotos() {
   const first = shown?.candidates.length ?? 0;
   if (album || !shown?.among.length) say("No new photo is like this one");
@@ -586,6 +607,8 @@ const handlers = {
   encounter: wholeEncounter,
   fresh: toNewPhotos,
   groups: toggleGroups,
+  quality: () => askMark("quality"),
+  distinctiveness: () => askMark("distinctiveness"),
   undo,
   previous: () => step(-1),
   next: () => step(1),
@@ -627,6 +650,13 @@ function onKey(event) {
     event.preventDefault();
     const one = activePane();
     if (one) look(panBy(viewOf(one), ...moves[event.key]), one);
+    return;
+  }
+  const kind = marking;
+  marking = event.repeat ? kind : null;
+  if (kind && !typing && /^[0-3]$/.test(event.key)) {
+    event.preventDefault();
+    if (!event.repeat) mark(kind, event.key === "0" ? "" : `${kind[0].toUpperCase()}${event.key}`);
     return;
   }
   const action = actionOf(event, tagName, type);
@@ -687,6 +717,7 @@ async function start() {
     guarded(() => showGroups());
   });
   document.body.classList.toggle("pair", sessionStorage.getItem("pair") === "1");
+  for (const kind of MARKED) element(kind).addEventListener("change", (event) => mark(kind, event.target.value));
   element("limits").open = LIMITS.some((id) => sessionStorage.getItem(id));
   for (const id of FILTERS) {
     recall(element(id));
