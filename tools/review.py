@@ -12,7 +12,6 @@ Keys: 1 to 5 same whale as that candidate, N new individual, S skip, U undo; the
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from whales_tools.nets import NETS
 
