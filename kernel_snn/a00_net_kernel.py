@@ -1,11 +1,17 @@
 """The kernel net's card: what scripts, library and tools must know of it."""
 
+from pathlib import Path
+
 from kernel_snn.a01_kernel_model import build_network
 from kernel_snn.a02_augmentation_kernel import transforms
 from whales.nets.net import BestOf, Net, TrainingMemory
+from whales.nets.shipped_weights import ShippedWeights
 
 # Every weight file of the published training plan carries it.
 NAME = "PLAN21_martinAsWarmStart_384to1024"
+# Taught on generated individuals alone, one channel: where a training starts that has no other first weights,
+# and what answers while no net of a root is trained.
+GENERATED_START = ShippedWeights(Path(__file__).parent, "generated_start", size=64)
 
 NET = Net(
     name="kernel",
@@ -27,4 +33,5 @@ NET = Net(
     gflop=29.8,
     weights_mb=11.1,
     extra_crop=True,  # half the time a random 70-90% of each side of the crop
+    shipped=GENERATED_START,
 )

@@ -1,6 +1,7 @@
 """Train the kernel net on one fold: 384 px, then 768 px, then 1024 px.
 
-GPUs are chosen by --CUDA_VISIBLE_DEVICES 0,1. Without the warm start the net starts from nothing.
+GPUs are chosen by --CUDA_VISIBLE_DEVICES 0,1. Without the warm start the net starts from weights that come
+with the project and have seen generated flukes alone; with --weights none from nothing.
 """
 
 from collections.abc import Sequence
@@ -64,7 +65,7 @@ def smoke(*blocks: tuple[Block, ...], momentum: float | None = None) -> PlanChai
 
 
 PLANS = {"full": FULL, "smoke": smoke(SMOKE_1ST, SMOKE_2ND, SMOKE_3RD)}
-# Without the warm start:
+# With --weights none:
 COLD_PLANS = {"full": FULL, "smoke": smoke(COLD_1ST, COLD_2ND, COLD_3RD, momentum=SMOKE_MOMENTUM)}
 
 

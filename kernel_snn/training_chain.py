@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import NamedTuple
 
-from kernel_snn.a00_net_kernel import NAME
+from kernel_snn.a00_net_kernel import GENERATED_START, NAME
 from whales.base.console import log
 from whales.files.dataset import training_reads
+from whales.files.digests import file_digest
+from whales.files.workspace import Workspace
 from whales.nets.net import WEIGHTS_SUFFIX, Net
 from whales.stages.job import Job
 from whales.stages.memory import require_memory
@@ -29,6 +33,37 @@ from whales.training.plan import Plan, numbered
 PlanChain = tuple[Plan, ...]
 
 
+class StartingPoint(NamedTuple):
+    """Where the first plan starts. reads, numbers: as a `Job` takes them; note: for the log."""
+
+    weights: Start
+    reads: list[Path]
+    numbers: dict[str, object]
+    note: str
+
+    @classmethod
+    def of(cls, workspace: Workspace, given: Given) -> StartingPoint:
+        """Those of `--weights`, else the root's warm start, else those that come with the project.
+
+        `UserError` where the project's own are missing or damaged.
+        """
+        if given.weights:
+            nothing = ": the net starts from nothing" if given.weights == "none" else ""
+            note = f"{given.weights}, by --weights{nothing}"
+            return cls(given.weights, file_of(given.weights), {}, note)
+        warm_start = workspace.file("kernel_warm_start")
+        if os.path.lexists(warm_start):
+            return cls(warm_start, file_of(warm_start), {}, f"{warm_start}, the warm start")
+        path = GENERATED_START.checked()
+        # By content, not as an input by its path, which is one of this machine.
+        numbers = {"start": {path.name: file_digest(path)}}
+        note = (
+            f"{path.name}, which comes with the project and has seen generated flukes alone: there is no "
+            f"{warm_start} (docs/pipeline.md, 'The data')"
+        )
+        return cls(path, [], numbers, note)
+
+
 def training_chain(
     doc: str | None,
     script: str,
@@ -40,7 +75,8 @@ def training_chain(
     """The whole stage; the published flags choose folds and GPUs.
 
     doc, script: the page's docstring and `__file__`; plans: a chain for each profile; cold_plans: the
-    same where the net starts from random weights. Raises `UserError` for a missing table or photo.
+    same where the net starts from random weights. Raises `UserError` for a missing table, photo or first
+    weights.
     """
 
     def add_options(parser: argparse.ArgumentParser) -> None:
@@ -51,22 +87,21 @@ def training_chain(
 
     options, args = parse_arguments(doc, argv, extra=add_options, script=script)
     given = Given.of(args, options)
-    warm_start = options.workspace.file("kernel_warm_start")
-    start = given.weights or (warm_start if warm_start.exists() else None)
-    chosen = cold_plans if start in (None, "none") else plans
+    first = StartingPoint.of(options.workspace, given)
+    chosen = cold_plans if first.weights == "none" else plans
     chain = [given.plan(plan) for plan in numbered(chosen[options.profile])]
     require_memory(Path(script).stem, net, chain)
     check_folds(options.workspace, net, args.RUN_FOLD)
     with closing(Workbench(options, net, given)) as bench:
         for fold in args.RUN_FOLD:
-            _train_fold(bench, script, chain, start, given, fold)
+            _train_fold(bench, script, chain, first, given, fold)
 
 
 def _train_fold(
     bench: Workbench,
     script: str,
     chain: Sequence[Plan],
-    start: Start,
+    first: StartingPoint,
     given: Given,
     fold: int,
 ) -> None:
@@ -76,24 +111,23 @@ def _train_fold(
     job = Job(
         bench.options,
         script,
-        training_reads(ws, bench.net.folds, fold) + file_of(start),
+        training_reads(ws, bench.net.folds, fold) + first.reads,
         [ws.file("history", stage=Job.key_of(script, fold) + suffix) for suffix in suffixes],
-        numbers={"plans": [plan.numbers() for plan in chain]},
+        numbers={"plans": [plan.numbers() for plan in chain], **first.numbers},
         fold=fold,
         given=given.for_stamp(),
     )
     if job.up_to_date():
         return
-    if start is None:
-        missing = ws.file("kernel_warm_start")
-        log(f"{missing} is not there: the net starts from nothing (docs/pipeline.md, 'The data')")
+    log(f"{job.name}: first weights: {first.note}")
     names = Names(ws.file("models_kernel"), fold)
+    start = first.weights
     for suffix, plan in zip(suffixes, chain, strict=True):
-        first = suffix == suffixes[0]
-        earlier = [names.temporary, names.final] if first else []
+        begins = suffix == suffixes[0]
+        earlier = [names.temporary, names.final] if begins else []
         saved = train(job, bench, plan, start, names.save_as, fold, earlier, suffix)
         best, last = max(saved, key=lambda item: item[1])[0], saved[-1][0]
-        start = best if first else last
+        start = best if begins else last
     job.done([best])
     for suffix in suffixes:
         shutil.rmtree(ws.file("checkpoint", stage=job.key + suffix), ignore_errors=True)

@@ -7,9 +7,12 @@ import cv2
 import numpy as np
 from helpers import write_lines
 
+from kernel_snn.a00_net_kernel import NET as KERNEL
 from siamese_net_v5_densenet121.a00_net_v5 import NET
 from whales.base.pickles import save
 from whales.nets.net import Net
+from whales.nets.shipped_weights import ShippedWeights
+from whales.nets.teaching import Lesson
 
 V5 = "models/Res_v5_densenet121/ft_v5_512px_finetune_{fold}_final_v2_{score}.model_weights"
 SIZE = 72  # of the v5 net in the smoke profile
@@ -34,8 +37,8 @@ def draw(path, seed, size=(100, 60)):
     return pixels[..., ::-1]
 
 
-def make_root(root):
-    """Make a work root whose v5 net has random weights for folds 0 and 2; returns its path."""
+def make_catalogue(root):
+    """Make a work root of known photos and their boxes, without folds and nets; returns its path."""
     for seed, name in enumerate(IDENTITY_OF):
         draw(root / f"data/train/{name}.jpg", seed)
     lines = [f"{name}.jpg,{who}" for name, who in IDENTITY_OF.items()]
@@ -43,6 +46,12 @@ def make_root(root):
     boxes = {name: (5 + place, 3, 90, 50) for place, name in enumerate(IDENTITY_OF)}
     save(root / "modified_data/p2bb_averaged_v1.pkl", boxes)
     save(root / "modified_data/p2bb_averaged_playground_v1.pkl", {})
+    return root
+
+
+def make_root(root):
+    """Make a work root whose v5 net has random weights for folds 0 and 2; returns its path."""
+    make_catalogue(root)
     folds = {
         f"fold_{fold}": {
             "train": [f"{n}.npy" for n in IDENTITY_OF if n not in names and n[0] != "n"],
@@ -58,6 +67,24 @@ def make_root(root):
         NET.network(SIZE, None, "smoke").save_weights(root / V5.format(fold=fold, score="0.900000"))
     (root / V5.format(fold=0, score="0.800000")).write_text("not the best")
     return root
+
+
+def ship(folder, seed=0):
+    """Write weights such as come with the project, of one channel, and their recipe; returns their path."""
+    import keras
+
+    from kernel_snn.a01_kernel_model import build_network
+
+    keras.utils.set_random_seed(seed)
+    shipped = ShippedWeights(folder, "generated_start", KERNEL.shipped.size)
+    network = by_distance(build_network(shipped.size, channels=1))
+    shipped.save(network, (Lesson(640, 40, True),), {"individuals": 40, "seed": seed})
+    return shipped.path
+
+
+def use_shipped(monkeypatch, path):
+    """Let the weight file of this path be the one that comes with the project."""
+    monkeypatch.setattr(ShippedWeights, "path", property(lambda _: path))
 
 
 @cache

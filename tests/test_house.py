@@ -3,6 +3,7 @@
 import ast
 import doctest
 import importlib
+import subprocess
 import tomllib
 
 import pytest
@@ -19,6 +20,9 @@ TOP_STAGES = (
     "r20_prepare_matrices_for_ensemble",
     "final_ensemble_with_post_proc",
 )
+# Bytes of a file, at most.
+LARGEST = 1_000_000
+LARGE = {"kernel_snn/generated_start.h5": 6_000_000}
 TOOLS = ("exchange", "identifying", "inspecting", "reporting", "reviewing")
 LIBRARY = [path for path in source_files() if name_of(path).startswith("whales/")]
 
@@ -113,6 +117,22 @@ def test_every_package_is_in_the_wheel():
     }
     folders = {name_of(path.parent) for path in source_files() if path.name == "__init__.py"}
     assert {name.replace("/", ".") for name in folders} - {"benchmarks"} == listed
+
+
+def test_no_file_is_large():
+    """Whoever clones the project fetches all of it: data and weights stay out, but for those named here."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=REPOSITORY, capture_output=True, text=True, check=False
+    )
+    names = [name for name in listed.stdout.split("\0") if (REPOSITORY / name).is_file()]
+    if listed.returncode or not names:
+        pytest.skip("needs the project's folder as git has it")
+    large = {
+        name: size
+        for name in names
+        if (size := (REPOSITORY / name).stat().st_size) > LARGE.get(name, LARGEST)
+    }
+    assert large == {}
 
 
 def test_library_names_are_typed():

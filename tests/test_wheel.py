@@ -9,6 +9,7 @@ import sysconfig
 import tomllib
 import urllib.request
 import venv
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -18,6 +19,8 @@ from helpers import write_lines
 from whales.base.pickles import save
 
 pytestmark = pytest.mark.slow
+# What whoever installs the wheel has to answer with, before any training.
+SHIPPED = ("kernel_snn/generated_start.h5", "kernel_snn/generated_start.json")
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +30,9 @@ def installed(repository, tmp_path_factory):
     source = folder / "source"
     ignored = shutil.ignore_patterns(".*", "build", "demo_root", "*.egg-info", "__pycache__")
     shutil.copytree(repository, source, ignore=ignored)
+    for name in SHIPPED:
+        if not (source / name).exists():
+            (source / name).write_text(name)
     build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
     subprocess.run([*build, "--wheel-dir", folder, source], check=True)
     shutil.rmtree(source)
@@ -71,6 +77,20 @@ def test_modules_come_from_the_wheel(installed, tmp_path):
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert str(installed.parent) in done.stdout
+
+
+def test_weights_of_the_project_come_along(repository, installed, tmp_path):
+    code = "from kernel_snn.a00_net_kernel import GENERATED_START as start; print(start.path)"
+    done = subprocess.run(
+        [installed / "python", "-c", code], cwd=tmp_path, env=environment(),
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    path = Path(done.stdout.strip())
+    assert path.is_relative_to(installed.parent)
+    for name in SHIPPED:
+        original = repository / name
+        content = original.read_bytes() if original.exists() else name.encode()
+        assert (path.parent / original.name).read_bytes() == content
 
 
 def test_the_review_page_is_served(installed, tmp_path):

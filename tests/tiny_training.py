@@ -25,7 +25,7 @@ from whales.training.plan import Block, Plan
 import snn_train_kernel_384_to_1024 as stage
 temp = lambda epochs, **more: Block("temp", {rate}, 1, epochs, 1, **more)
 final = lambda rate, rounds, epochs: Block("final", rate, rounds, epochs, 0.5, each_round=True)
-stage.COLD_PLANS["smoke"] = ({plans})
+stage.PLANS["smoke"] = stage.COLD_PLANS["smoke"] = ({plans})
 {before}
 stage.run(lambda: stage.main(sys.argv[1:]))
 """
@@ -63,6 +63,7 @@ def start(
     plans: str = PLANS,
     checkpoints: str = "",
     before: str = "",
+    weights: str = "none",
     start_new_session: bool = False,
     **variables: str,
 ) -> subprocess.Popen:
@@ -70,11 +71,12 @@ def start(
 
     rate: learning rate of the first plan, as if it were edited on the page; plans: their code;
     checkpoints: seconds between two within an epoch, instead of the usual; before: code that is run before
-    the stage; variables: of the environment.
+    the stage; weights: that it starts from, "" where it is to choose; variables: of the environment.
     """
     code = TINY.format(folder=str(HERE / "kernel_snn"), rate=rate, plans=plans, before=before)
     chosen = [str(fold) for fold in folds or (0,)]
     command = [sys.executable, "-c", code, "--RUN_FOLD", *chosen, "--profile", "smoke", *options]
+    command += ["--weights", weights] if weights else []
     environment = {**os.environ, "WHALES_ROOT": str(root), **variables}
     return subprocess.Popen(
         command,

@@ -1,11 +1,12 @@
-"""Who is on a photo? The best identities of each fluke, from a work root whose nets are trained.
+"""Who is on a photo? The best identities of each fluke, among the known ones of a work root.
 
 Reads  PHOTO (files or folders); the work root's tables, boxes, folds, photos, detector and weights
 Writes cache/features/ (of the known photos); what --csv, --html and --why name
 Run    python3 tools/identify.py PHOTO .. (or --watch FOLDER: answers what is dropped in, until Ctrl-C)
 
 Each row is an identity, with the known photo most like the query; probabilities are learnt from photos that
-the nets had not seen, and need not add up to 1. From Python: `open_identifier(root).identify(photos)`.
+the nets had not seen, and need not add up to 1. Where no net is trained, weights that come with the project
+give a shortlist. From Python: `open_identifier(root).identify(photos)`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from whales_tools.nets import nets_named
+from whales_tools.nets import NETS, nets_named
 
 from whales.files.workspace import Workspace
 from whales.identifying.request import Request, add_request_options
@@ -37,7 +38,7 @@ def open_identifier(
 
     folds = options.pop("folds", ())
     run_options = RunOptions(Workspace(root).existing(), profile, **options)
-    return opened(run_options, nets_named(nets), folds, boxes_of)
+    return opened(run_options, nets_named(nets), NETS, folds, boxes_of)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -47,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     from whales.identifying.identifier import opened
 
     with WarmDetector(options) as warm:
-        chosen = options, nets_named(args.nets), args.folds, warm.boxes_of
+        chosen = options, nets_named(args.nets), NETS, args.folds, warm.boxes_of
         answer_request(record_of(Request, vars(args)), lambda: opened(*chosen), warm.start)
 
 

@@ -406,6 +406,50 @@ def test_equal_weights_give_equal_bytes(tmp_path):
     assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_half_the_bytes_hold_the_nearest_halves(tmp_path, channels):
+    net = kernel.build_network(64, channels=channels)
+    randomize(net, 64)
+    for name in ("a.h5", "b.h5"):
+        net.save_weights(tmp_path / name, half=True)
+    net.save_weights(tmp_path / "whole.h5")
+    small, whole = (tmp_path / "a.h5").stat().st_size, (tmp_path / "whole.h5").stat().st_size
+    assert small < 0.6 * whole
+    assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
+    other = kernel.build_network(64, weights=tmp_path / "a.h5", channels=channels)
+    # NumPy's rounding to the nearest, and back, which is exact.
+    assert_same_weights(
+        other, [value.astype(np.float16).astype(np.float32) for value in all_weights(net)]
+    )
+    if channels == 1:
+        colour = kernel.build_network(64, weights=tmp_path / "a.h5")
+        first, grey = (
+            one.branch.get_layer("bm_conv2d_1").get_weights()[0] for one in (colour, other)
+        )
+        np.testing.assert_array_equal(first, np.repeat(grey / np.float32(3), 3, axis=2))
+
+
+@pytest.mark.parametrize("value", [65505.0, 1e9, -np.inf, np.nan])
+def test_numbers_that_half_the_bytes_cannot_hold_are_refused(tmp_path, value):
+    net = kernel.build_network(64)
+    weights = net.head.get_weights()
+    weights[0][0, 0, 0, 0] = value
+    net.head.set_weights(weights)
+    with pytest.raises(UserError, match=r"hm_conv_2d_1/kernel has numbers that float16 cannot"):
+        net.save_weights(tmp_path / "w.h5", half=True)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_halves_that_are_no_finite_numbers_are_refused(tmp_path, value):
+    net = kernel.build_network(64)
+    net.save_weights(tmp_path / "w.h5", half=True)
+    with h5py.File(tmp_path / "w.h5", "r+") as file:
+        file["head/hm_conv_2d_1/kernel:0"][0, 0, 0, 0] = value
+    with pytest.raises(UserError, match=r"w\.h5: .*hm_conv_2d_1/kernel:0 holds NaN or infinite"):
+        net.load_weights(tmp_path / "w.h5")
+
+
 def test_saved_layout_is_the_published_one(tmp_path):
     net = v6.build_network(32, profile="smoke")
     net.save_weights(tmp_path / "w.h5")

@@ -66,7 +66,7 @@ def test_a_container_may_have_less_than_its_machine(tmp_path: Path, monkeypatch)
     [
         ("siamese_net_v5_densenet121/r15_seamese_net_train_v5_finetune_512px.py", "0"),
         ("siamese_net_v6_se_resnext/r11_seamese_net_warmstart_from_scratch_224px.py",),
-        ("kernel_snn/snn_train_kernel_384_to_1024.py", "--RUN_FOLD", "0"),
+        ("kernel_snn/snn_train_kernel_384_to_1024.py", "--RUN_FOLD", "0", "--weights", "none"),
     ],
 )
 def test_stages_say_so_at_once(

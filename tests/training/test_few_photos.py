@@ -131,7 +131,8 @@ def test_every_fold_is_checked_before_the_first_trains(
     first, *others = folds["fold_0"]["train"] + folds["fold_0"]["val"]
     save(path, {**folds, "fold_3": {"train": [first], "val": others}})
     script = HERE / "kernel_snn/snn_train_kernel_384_to_1024.py"
-    done = run_python(script, "--RUN_FOLD", "0", "3", WHALES_ROOT=str(root))
+    arguments = script, "--RUN_FOLD", "0", "3", "--weights", "none"
+    done = run_python(*arguments, WHALES_ROOT=str(root))
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "two identities or more" in done.stderr

@@ -19,8 +19,9 @@ from whales.files.published import PUBLISHED, ContentIds, content_ids
 from whales.files.workspace import Workspace, require
 from whales.nets.first_weights import FirstWeights
 from whales.nets.net import Net
+from whales.nets.shipped_weights import ShippedWeights
 from whales.nets.weight_files import fitting_net
-from whales.scores.basis import weights_of
+from whales.scores.basis import untrained_start, weights_of
 
 _WEIGHT_SUFFIXES = (".model", ".model_weights", ".h5", ".hdf5")
 _TABLES = ("train_csv", "boxes_averaged", "boxes_averaged_playground")
@@ -156,6 +157,9 @@ def check_root(workspace: Workspace, known: KnownFiles, nets: Sequence[Net]) -> 
             state = "published file" if same else "another file"
         name = path.relative_to(workspace.root) if path.is_relative_to(workspace.root) else path
         log(f"{state:14}  {destination.about}: {name}")
+    for net in nets:
+        if net.shipped:
+            log(_of_the_project(net.title, net.shipped))
     for command, check in _commands(workspace, nets):
         try:
             check()
@@ -163,6 +167,15 @@ def check_root(workspace: Workspace, known: KnownFiles, nets: Sequence[Net]) -> 
             log(f"cannot run yet  {command}: {fault}")
         else:
             log(f"can run now     {command}")
+
+
+def _of_the_project(title: str, shipped: ShippedWeights) -> str:
+    """Whether weights that come with the project are there, in words."""
+    about = f"{title}, start for who has no weights (generated flukes alone)"
+    try:
+        return f"{'in the project':14}  {about}: {shipped.checked()}"
+    except UserError as fault:
+        return f"{'unusable':14}  {about}: {fault}"
 
 
 def _commands(
@@ -190,8 +203,7 @@ def _commands(
 
     def identify() -> None:
         files(*_TABLES)
-        usable = [net for net in nets if weights_of(workspace, net)]
-        if not usable:
+        if not usable and not untrained_start(workspace, nets, nets):
             raise UserError("no net has weights")
         files(*(net.folds for net in usable))
         _require_photos(workspace, with_test=False)
@@ -207,7 +219,9 @@ def _commands(
         yield maker(f"submission_{net.name}"), lambda keys=keys: files(*keys)
     matrices = [f"features_test_{net.name}" for net in nets]
     yield maker("submission"), lambda: files(*_TABLES, "sample_submission", *matrices)
-    yield "tools/identify.py", identify
+    usable = [net for net in nets if weights_of(workspace, net)]
+    worth = "" if usable else " (untrained start: a shortlist, not an answer)"
+    yield f"tools/identify.py{worth}", identify
 
 
 def _require_photos(workspace: Workspace, with_test: bool) -> None:

@@ -200,12 +200,12 @@ def trained(
 def open_catalogue(options: RunOptions, nets: Sequence[TrainedNet]) -> Catalogue:
     """Load the catalogue, making what the cache does not hold yet.
 
-    nets: of `trained`. Raises `UserError` where a table is missing, or a photo that is needed and
-    broken ones are not to be skipped.
+    nets: of `trained`, or untrained ones. Raises `UserError` where a table is missing, or a photo that is
+    needed and broken ones are not to be skipped.
     """
     workspace = options.workspace
     keys = ["train_csv", "boxes_averaged", "boxes_averaged_playground"]
-    for key in keys + [net.folds for net, _ in nets]:
+    for key in keys + [net.folds for net, _ in nets if not net.untrained]:
         require(workspace, workspace.file(key))
     identity_of, boxes = training_identities(workspace), load_boxes(workspace)
     known = known_photos(identity_of, boxes)
@@ -287,9 +287,15 @@ def known_scorer(
 def _held_out_photos(
     workspace: Workspace, nets: Sequence[TrainedNet], identity_of: Mapping[str, str]
 ) -> dict[tuple[str, int], list[str]]:
-    """(net, fold) -> photos (stems) that the fold holds out; `UserError` for one without an identity."""
+    """(net, fold) -> photos (stems) that the fold holds out; `UserError` for one without an identity.
+
+    An untrained net holds none out, since it has no folds.
+    """
     held_out: dict[tuple[str, int], list[str]] = {}
     for net, files in nets:
+        if net.untrained:
+            held_out |= {(net.name, fold): [] for fold in files}
+            continue
         path = workspace.file(net.folds)
         splits = load(path)
         for fold in files:

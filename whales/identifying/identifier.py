@@ -17,7 +17,7 @@ from whales.identifying.catalogue import Catalogue, open_catalogue, trained
 from whales.identifying.identification import Answer
 from whales.identifying.result_page import Row
 from whales.nets.net import Net
-from whales.scores.basis import TrainedNet
+from whales.scores.basis import TrainedNet, untrained_start
 from whales.scores.query_results import ImportedPhotos
 from whales.stages.options import RunOptions
 
@@ -34,7 +34,7 @@ FindBoxes = Callable[[Sequence[Path], RunOptions, bool], Mapping[Path, Sequence[
 class Identifier:
     """A work root's nets and known photos, which say who is on any photo.
 
-    options: the work root and how to run; nets: of `whales.identifying.catalogue.trained`; find_boxes:
+    options: the work root and how to run; nets: with their weights, as `opened` finds them; find_boxes:
     what finds the flukes in photos, boxes (x1, y1, x2, y2) in pixels of the photo held upright.
     """
 
@@ -131,7 +131,17 @@ class Identifier:
 
 
 def opened(
-    options: RunOptions, nets: Sequence[Net], folds: Sequence[int], find_boxes: FindBoxes
+    options: RunOptions,
+    nets: Sequence[Net],
+    ensemble: Sequence[Net],
+    folds: Sequence[int],
+    find_boxes: FindBoxes,
 ) -> Identifier:
-    """An identifier of those of the nets that have weights; folds: of each these alone, none for all."""
-    return Identifier(options, trained(options.workspace, nets, folds), find_boxes)
+    """An identifier of those of the nets that have weights; folds: of each these alone, none for all.
+
+    ensemble: all nets that there are. Where the root has weights of none of them, and no folds are asked for,
+    the weights that come with the project answer, as far as one of the nets has such.
+    """
+    workspace = options.workspace
+    untrained = [] if folds else untrained_start(workspace, nets, ensemble)
+    return Identifier(options, untrained or trained(workspace, nets, folds), find_boxes)

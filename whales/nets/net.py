@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from whales.files.workspace import stage_that_makes
 if TYPE_CHECKING:
     from whales.nets.first_weights import FirstWeights
     from whales.nets.network import SiameseNetwork
+    from whales.nets.shipped_weights import ShippedWeights
     from whales.photos.augment import Augmenter, Transforms
 
 # What people call the nets, by the names that files have for them.
@@ -107,6 +109,8 @@ class Net:
     extra_crop: whether training cuts a random window out of half of the crops
     threshold: pair scores above it are summed in this net's submission; None where it writes none
     first_weights: loaded by `--weights imagenet`; None where there are none
+    shipped: first weights that come with the project; None where there are none
+    untrained: whether it answers with these, trained on no photo of a root
     """
 
     name: str
@@ -122,6 +126,15 @@ class Net:
     extra_crop: bool = False
     threshold: float | None = None
     first_weights: FirstWeights | None = None
+    shipped: ShippedWeights | None = None
+    untrained: bool = False
+
+    @cached_property
+    def as_shipped(self) -> Net:
+        """The card of the net as it answers untrained, at the size of `shipped` in every profile."""
+        if self.shipped is None:
+            raise ValueError(f"no weights of {self.name} come with the project")
+        return replace(self, sizes=dict.fromkeys(self.sizes, self.shipped.size), untrained=True)
 
     @property
     def title(self) -> str:

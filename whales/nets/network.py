@@ -73,9 +73,9 @@ class SiameseNetwork:
         """Read a weight file in the published layout; see `whales.nets.weight_files.load_weights`."""
         load_weights(self.branch, self.head, path, self.averaged_kernel)
 
-    def save_weights(self, path: Path | str, taught: Teaching = ()) -> None:
+    def save_weights(self, path: Path | str, taught: Teaching = (), half: bool = False) -> None:
         """Write a weight file in the published layout; see `whales.nets.weight_files.save_weights`."""
-        save_weights(self.branch, self.head, path, taught)
+        save_weights(self.branch, self.head, path, taught, half)
 
     def set_branch_trainable(self, trainable: bool) -> None:
         """Freeze or free the branch; a compiled model must be compiled again for this to take effect."""

@@ -1,6 +1,7 @@
 """Weight files in the published layout: Keras 2.2.4 HDF5 ("weights only").
 
-They are read in saved order, never by name: the published files name the branch in several ways.
+They are read in saved order, never by name: the published files name the branch in several ways. Numbers of
+any precision are read as float32.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 # Keras 2 cut attributes above this many bytes into numbered ones: HDF5 keeps an object's header
 # under 64 KiB.
 ATTRIBUTE_LIMIT = 64512
+_LARGEST_HALF = float(np.finfo(np.float16).max)
 
 # (number of stored arrays, number d of branch features) -> the net that such a file fits.
 KNOWN_NETS = {
@@ -268,12 +270,17 @@ def _write_names(group: h5py.Group, attribute: str, names: list[str]) -> None:
 
 
 def save_weights(
-    branch: keras.Model, head: keras.Model, path: Path | str, taught: Teaching = ()
+    branch: keras.Model,
+    head: keras.Model,
+    path: Path | str,
+    taught: Teaching = (),
+    half: bool = False,
 ) -> None:
     """Write the weights in the plain published layout, which Keras 2.2.4 reads too.
 
-    taught: what the file is to say of the net, if anything is known of it. Equal weights that were taught
-    alike give equal bytes; the file appears whole or not at all.
+    taught: what the file is to say of the net, if anything is known of it; half: as float16, rounded, for
+    half the bytes. Equal weights that were taught alike give equal bytes; the file appears whole or not at
+    all. Raises `UserError` for numbers that float16 cannot hold.
     """
     import h5py
 
@@ -286,10 +293,10 @@ def save_weights(
             file.attrs[ATTRIBUTE] = written(taught)
         _write_names(file, "layer_names", [name for name, _ in layers])
         for name, model in layers:
-            _write_group(file.create_group(name), model)
+            _write_group(file.create_group(name), model, half)
 
 
-def _write_group(group: h5py.Group, model: keras.Model | None) -> None:
+def _write_group(group: h5py.Group, model: keras.Model | None, half: bool) -> None:
     """Write the weights of `model`, trained ones first; none for an input."""
     from keras import ops
 
@@ -297,8 +304,18 @@ def _write_group(group: h5py.Group, model: keras.Model | None) -> None:
     trained, moving = _model_entries(model) if model is not None else ([], [])
     for entry in trained + moving:
         value = np.asarray(ops.convert_to_numpy(entry.variable), np.float32)
+        if half:
+            value = _halved(value, entry)
         for name, piece in zip(entry.piece_names, np.split(value, entry.groups, -1), strict=True):
             # track_times=False: the file holds no time of writing, so equal weights give equal bytes.
             group.create_dataset(name, data=piece, track_times=False)
             names.append(name)
     _write_names(group, "weight_names", names)
+
+
+def _halved(value: np.ndarray, entry: _Entry) -> np.ndarray:
+    if not (np.abs(value) <= _LARGEST_HALF).all():
+        raise UserError(
+            f"{entry.layer}/{entry.kind} has numbers that float16 cannot hold; write float32"
+        )
+    return value.astype(np.float16)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from whales.base.errors import UserError
 from whales.files.folds import FOLDS
-from whales.files.workspace import Workspace
+from whales.files.workspace import Workspace, stage_that_makes
 from whales.nets.net import Net
 from whales.nets.teaching import generated_alone, in_words, teaching_of
 from whales.scores.calibration import Curve, evidence
@@ -55,6 +55,18 @@ def weights_of(workspace: Workspace, net: Net, folds: Sequence[int] = ()) -> dic
     return files
 
 
+def untrained_start(
+    workspace: Workspace, nets: Sequence[Net], ensemble: Sequence[Net]
+) -> list[TrainedNet]:
+    """The nets with the weights that come with the project; none where the root has weights of any net.
+
+    nets: those of the ensemble to choose among. `UserError` where the project's own are missing or damaged.
+    """
+    if any(weights_of(workspace, net) for net in ensemble):
+        return []
+    return [TrainedNet(net.as_shipped, {0: net.shipped.checked()}) for net in nets if net.shipped]
+
+
 def basis_of_root(workspace: Workspace, nets: Sequence[Net]) -> Basis:
     """The basis of a work root's matrices and answers, as its weight files tell today."""
     trained = [TrainedNet(net, weights_of(workspace, net)) for net in nets]
@@ -73,16 +85,31 @@ def basis_of(
         taught_on = next(iter(words.values()))
     else:
         taught_on = "; ".join(f"{text} ({title})" for title, text in words.items())
-    named = [f"{net.title}, fold{'s' * (len(files) > 1)} {_listed(files)}" for net, files in nets]
+    named = [f"{net.title}, {_which(net, files)}" for net, files in nets]
     rests, said = None, ""
     if same is not None and new is not None:
         rests, said = new.photos, evidence(same, new)
+    untrained = [net for net, _ in nets if net.untrained]
     blind = [title for title, taught in teachings.items() if generated_alone(taught)]
-    return Basis("; ".join(named), taught_on, rests, said, _warning(blind, len(nets)))
+    warning = _untrained(untrained[0]) if untrained else _warning(blind, len(nets))
+    return Basis("; ".join(named), taught_on, rests, said, warning)
 
 
-def _listed(files: dict[int, Path]) -> str:
-    return ", ".join(map(str, files))
+def _which(net: Net, files: dict[int, Path]) -> str:
+    if net.untrained:
+        return "untrained start"
+    return f"fold{'s' * (len(files) > 1)} {', '.join(map(str, files))}"
+
+
+def _untrained(net: Net) -> str:
+    """What answers of the weights that come with the project are worth, and what more would bring."""
+    return (
+        "Untrained start: a shortlist, not an answer. These weights come with the project, have seen "
+        "generated flukes only and know no real whale. Better: train on this catalogue, python3 "
+        f"{stage_that_makes(net.folds)} and then python3 {net.weights.maker(0)} --profile smoke (about "
+        "10 minutes for 600 photos on two cores; docs/catalogue.md, 'Train on your own photos'), or take the "
+        "published weights (tools/weights.py; docs/pipeline.md, 'Published weights')."
+    )
 
 
 def _warning(blind: Sequence[str], nets: int) -> str:

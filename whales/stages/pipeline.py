@@ -73,6 +73,7 @@ class Stage:
     takes: profile -> what a call takes
     makes: what it writes, in a word for README
     optional: keys of files that it reads where they are there
+    shipped: paths of the project's own files that it may read, in the project's folder
     folds: its fold argument, None where it has none
     parts: names of its stamps, where one call leaves several
     """
@@ -83,6 +84,7 @@ class Stage:
     takes: Mapping[str, Takes]
     makes: str
     optional: tuple[str, ...] = ()
+    shipped: tuple[str, ...] = ()
     folds: Folds | None = None
     parts: tuple[str, ...] = ()
 
@@ -295,6 +297,7 @@ STAGES = (
         "kernel_snn/snn_train_kernel_384_to_1024.py",
         reads=(*FOLD, "folds_kernel"),
         optional=("kernel_warm_start", "settings", *SIDES),
+        shipped=("kernel_snn/generated_start.h5",),
         writes=("weights_kernel_temp", "weights_kernel", "history"),
         takes=_takes(10, memory=64, gpus=2, smoke=0.05),
         makes="weights",

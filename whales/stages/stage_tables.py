@@ -27,8 +27,9 @@ def help_text(doc: str | None, script: str) -> str:
     """The text of a stage's `--help`: its page's docstring, what it reads and writes, how it is run."""
     stage = stage_of(script)
     optional = [f"{name} (if it is there)" for name in map(pattern, stage.optional)]
+    shipped = [f"{name} (comes with the project)" for name in stage.shipped]
     parts = {
-        "Reads": [*map(pattern, stage.reads), *optional],
+        "Reads": [*map(pattern, stage.reads), *optional, *shipped],
         "Writes": map(pattern, stage.writes),
         "Run": [f"python3 {stage.usage}"],
     }
@@ -69,13 +70,15 @@ def stages_in_short() -> str:
 def stages_in_full() -> str:
     """The table of docs/pipeline.md: stage, files read and written."""
     rows = [
-        f"| `{s.usage}` | {_names(s.reads + s.optional)} | {_names(s.writes)} |" for s in STAGES
+        f"| `{s.usage}` | {_names([*map(pattern, s.reads + s.optional), *s.shipped])} | "
+        f"{_names(map(pattern, s.writes))} |"
+        for s in STAGES
     ]
     return "\n".join(["| stage | reads | writes |", "|---|---|---|", *rows])
 
 
-def _names(keys: Sequence[str]) -> str:
-    return ", ".join(f"`{pattern(key)}`" for key in keys)
+def _names(paths: Iterable[str]) -> str:
+    return ", ".join(f"`{path}`" for path in paths)
 
 
 TABLES: Mapping[str, Callable[[], str]] = {

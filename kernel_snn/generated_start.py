@@ -1,0 +1,117 @@
+"""The recipe of the kernel net's own first weights: generated individuals alone, no photo of a real whale."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kernel_snn.a00_net_kernel import GENERATED_START
+from kernel_snn.a01_kernel_model import build_network
+from sample_data.simulator.stream import Easing, PhotoStream
+from whales.base.console import log
+from whales.nets.teaching import Lesson
+from whales.training.start_training import Round, StartPlan, StartTraining
+
+if TYPE_CHECKING:
+    import keras
+
+RECIPE = StartPlan(
+    steps=2800,
+    size=GENERATED_START.size,
+    rounds=(
+        Round(1600, epochs=1, rate=1e-3, amplitude=1000, frozen=True),
+        Round(1600, epochs=2, rate=5e-4, amplitude=1, frozen=True),
+        Round(3200, epochs=2, rate=2e-4, amplitude=0.5),
+        Round(3200, epochs=2, rate=1e-4, amplitude=0.25),
+    ),
+)
+PHOTOS = 2  # of each individual
+EASING = Easing(first=40_000, last=160_000)
+# Individuals after which the curve is measured.
+_CURVE = tuple(64 * number for number in (16, 47, 157, 469, 1000, 1563, 2500, 3500, 4500))
+# Batch normalization inside of a block's own path, which has its rectifier before it.
+_INSIDE = ("bm_bn_2_sub", "bm_bn_3_sub")
+_OWN_PATH = 0.3  # at first, of what Keras draws
+_PACKAGES = ("keras", "tensorflow", "numpy", "opencv-python-headless")
+
+
+def teach(
+    folder: Path,
+    steps: int,
+    rounds: int | None,
+    seed: int,
+    workers: int,
+    measured_on: Path | None = None,
+) -> None:
+    """Run the recipe, or a shorter one, and write its files into `folder`.
+
+    steps, rounds: of the contrast and of pairs, at most; measured_on: a work root. `UserError` as of
+    `KnownCrops.of_root`.
+    """
+    import keras
+
+    from whales.scores.closed_ranking import KnownCrops
+
+    plan = replace(RECIPE, steps=steps, rounds=RECIPE.rounds[:rounds])
+    crops = KnownCrops.of_root(measured_on, plan.size) if measured_on else None
+    keras.utils.set_random_seed(seed)
+    network = build_network(plan.size, channels=1)
+    open_blocks(network.branch)
+    target = replace(GENERATED_START, folder=folder)
+    with closing(PhotoStream(seed, plan.size, workers, PHOTOS, EASING)) as stream:
+        training = StartTraining(
+            network,
+            plan,
+            stream,
+            checkpoint=folder / "generated_start_checkpoint.pkl",
+            seed=seed,
+            measure=(lambda: crops.measured(network)) if crops else None,
+            measure_at=_CURVE,
+        )
+        training.run()
+    training.write_curve(folder / "generated_start_curve.csv")
+    individuals = plan.all_individuals
+    taught = (Lesson(individuals * PHOTOS, individuals, generated=True),)
+    target.save(network, taught, _recipe(plan, seed))
+    log(f"wrote {target.path}: {individuals:,} generated individuals, {PHOTOS} photos each")
+
+
+def open_blocks(branch: keras.Model) -> None:
+    """Let blocks pass on nearly what they get, for a training from random weights; in place.
+
+    As Keras draws them, each block's rectifier cuts half of what its batch normalization has centred. After
+    sixteen of them a feature answers to few photos, and contrast stays at chance for hundreds of steps.
+    Shifted by one deviation it cuts a sixth, and the blocks' own paths begin small.
+    """
+    for layer in branch.layers:
+        if layer.name.startswith("bm_bn_") and not layer.name.startswith(_INSIDE):
+            layer.beta.assign(np.ones(layer.beta.shape, np.float32))
+        if layer.name.startswith("bm_conv2d_3_sub"):
+            layer.kernel.assign(_OWN_PATH * layer.kernel)
+
+
+def _recipe(plan: StartPlan, seed: int) -> dict[str, object]:
+    return {
+        "command": "python3 tools/train_start.py FOLDER",
+        "seed": seed,
+        "photos_of_each": PHOTOS,
+        "easing": EASING._asdict(),
+        "plan": plan.numbers(),
+        "versions": {name: _version(name) for name in _PACKAGES},
+        "backend": os.environ.get("KERAS_BACKEND") or "tensorflow",
+        "cores": os.cpu_count(),
+        "licence": "as the project",
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "none"

@@ -1,0 +1,1 @@
+"""Fluke photos without end: generated individuals, each photographed several times, as a net's crops."""

@@ -1,0 +1,276 @@
+"""Teach a net on a stream of generated individuals, from nothing to first weights for real photos.
+
+First the branch alone, by `whales.training.contrast`; then branch and head by the method's rounds: features
+of new individuals, hard negatives by linear assignment, pairs. No individual comes back in a later step or
+round.
+After a stop the same command goes on from the last checkpoint, and ends with the same weights.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+import numpy as np
+
+from whales.base.console import log
+from whales.base.folders import set_aside
+from whales.base.pickles import load, save
+from whales.base.progress import progress_bar
+from whales.base.stopping import Hold, look, would_keep
+from whales.base.tables import csv_text
+from whales.base.writing import write_text
+from whales.nets.features import crop_features
+from whales.scores.head import head_weights
+from whales.training.checkpoints import CheckpointClock
+from whales.training.contrast import Contrast
+from whales.training.learner import Batch, Learner
+from whales.training.mining import epoch_pairs, matches, mine_round
+from whales.training.plan import Plan
+
+if TYPE_CHECKING:
+    import keras
+
+    from whales.nets.network import SiameseNetwork
+
+_LOG_SECONDS = 60.0
+_LEAST_RATE = 0.01  # of the highest one, at the end of the contrast
+
+
+class Photos(Protocol):
+    """Photos of k individuals: crops (k, photos, size, size, C) uint8, drawings (k, numbers) float32."""
+
+    @property
+    def crops(self) -> np.ndarray: ...
+
+    @property
+    def drawings(self) -> np.ndarray: ...
+
+
+class Stream(Protocol):
+    """Individuals in the order of their numbers, so many at a time."""
+
+    def individuals(self, count: int, first: int = 0) -> Iterator[Photos]: ...
+
+
+class Round(NamedTuple):
+    """One round of pairs: of so many new individuals, trained on in so many epochs."""
+
+    individuals: int
+    epochs: int
+    rate: float
+    amplitude: float
+    frozen: bool = False
+
+
+@dataclass(frozen=True)
+class StartPlan:
+    """The recipe of a net's first weights.
+
+    size: of the crops, pixels a side; steps: of the contrast, each of `individuals` new ones; rate: the
+    highest of Adam, reached after `warm_up` steps and then falling along a cosine; temperature, drawing: as
+    `Contrast` takes them, the weight of the drawing's loss; momentum: of moving statistics; rounds: of
+    pairs, in steps of `batch` of them.
+    """
+
+    steps: int
+    rounds: tuple[Round, ...]
+    size: int = 64
+    individuals: int = 64
+    rate: float = 1e-3
+    warm_up: int = 50
+    temperature: float = 0.15
+    drawing: float = 2.0
+    momentum: float = 0.99
+    batch: int = 64
+
+    def rate_at(self, step: int) -> float:
+        """Adam's rate at a step of the contrast."""
+        falling = 0.5 * (1 + math.cos(math.pi * step / self.steps))
+        return self.rate * min(1.0, (step + 1) / self.warm_up) * max(falling, _LEAST_RATE)
+
+    def numbers(self) -> dict[str, object]:
+        """Every number of the recipe as plain values."""
+        return {**asdict(self), "rounds": [each._asdict() for each in self.rounds]}
+
+    @property
+    def all_individuals(self) -> int:
+        """So many are drawn."""
+        return self.steps * self.individuals + sum(each.individuals for each in self.rounds)
+
+
+@dataclass
+class _Progress:
+    step: int = 0  # of the contrast
+    round: int = 0
+    seconds: float = 0.0
+    measured: list[dict[str, object]] = field(default_factory=list)
+
+
+class StartTraining:
+    """Runs a `StartPlan`; see the module's docstring."""
+
+    def __init__(
+        self,
+        network: SiameseNetwork,
+        plan: StartPlan,
+        stream: Stream,
+        checkpoint: Path,
+        seed: int,
+        measure: Callable[[], dict[str, float]] | None = None,
+        measure_at: tuple[int, ...] = (),
+    ) -> None:
+        """`network`: with random weights, trained in place; `checkpoint`: a file.
+
+        measure: what a net is worth, in numbers by name; measure_at: so many individuals seen, besides each
+        round's end.
+        """
+        self.network, self.plan, self._stream = network, plan, stream
+        self._checkpoint_file, self._seed = checkpoint, seed
+        self._measure, self._measure_at = measure, measure_at
+        self._progress = _Progress()
+        self._clock = CheckpointClock()
+        self._description = {**plan.numbers(), "seed": seed}
+
+    def run(self) -> list[dict[str, object]]:
+        """Train to the plan's end. Returns what was measured on the way, a row each time."""
+        state = self._resume()
+        if self._progress.step < self.plan.steps:
+            self._contrast(state)
+            state = ()
+        self._rounds(state)
+        return self._progress.measured
+
+    def write_curve(self, path: Path) -> None:
+        """What was measured as a table: individuals, seconds, and each number."""
+        rows = self._progress.measured
+        if rows:
+            header = list(rows[0])
+            write_text(path, csv_text(header, [[row[name] for name in header] for row in rows]))
+
+    def _resume(self) -> Sequence[np.ndarray]:
+        """Go on from the checkpoint of the same recipe, if there is one: its state besides the network's."""
+        if not self._checkpoint_file.exists():
+            return ()
+        kept = load(self._checkpoint_file)
+        if kept["description"] != self._description:
+            set_aside(self._checkpoint_file, "it is of another recipe")
+            return ()
+        self._progress = _Progress(**kept["progress"])
+        _assign(self._network_variables, kept["network"])
+        log(f"resumed after {self._progress.step} steps and {self._progress.round} rounds")
+        return kept["state"]
+
+    @property
+    def _network_variables(self) -> list[keras.Variable]:
+        return [*self.network.branch.variables, *self.network.head.variables]
+
+    def _keep(self, state: Sequence[keras.Variable]) -> None:
+        from keras import ops
+
+        def values(variables: Sequence[keras.Variable]) -> list[np.ndarray]:
+            return [ops.convert_to_numpy(variable) for variable in variables]
+
+        progress = self._progress
+        kept = {"description": self._description, "progress": asdict(progress)}
+        networks = values(self._network_variables)
+        save(self._checkpoint_file, {**kept, "network": networks, "state": values(state)})
+        self._clock.reset()
+        would_keep(f"the training is kept after {progress.step} steps and {progress.round} rounds")
+
+    def _note(self, individuals: int) -> None:
+        """Measure what the net is worth after so many individuals."""
+        if self._measure:
+            row = {"individuals": individuals, "seconds": round(self._progress.seconds)}
+            row |= {name: round(value, 4) for name, value in self._measure().items()}
+            self._progress.measured.append(row)
+            log(", ".join(f"{name} {value}" for name, value in row.items()))
+
+    def _contrast(self, state: Sequence[np.ndarray]) -> None:
+        plan, progress = self.plan, self._progress
+        batches = self._stream.individuals(plan.individuals, progress.step * plan.individuals)
+        first = next(batches)
+        weights = (1.0, plan.drawing)
+        width = first.drawings.shape[1]
+        contrast = Contrast(self.network.branch, width, plan.momentum, plan.temperature, weights)
+        if len(state):
+            _assign(contrast.state, state)
+        begin, told, losses = time.monotonic() - progress.seconds, time.monotonic(), []
+        with progress_bar("contrast", plan.steps, "step") as bar:
+            bar.update(progress.step)
+            while progress.step < plan.steps:
+                photos = first if first is not None else next(batches)
+                first = None
+                with Hold() as hold:
+                    hold.begin()
+                    losses.append(self._contrast_step(contrast, photos))
+                    progress.step += 1
+                    bar.update()
+                    progress.seconds = time.monotonic() - begin
+                    if time.monotonic() - told > _LOG_SECONDS:
+                        contrasted, drawn = np.mean(losses, axis=0)
+                        log(f"step {progress.step}: contrast {contrasted:.4f}, drawing {drawn:.4f}")
+                        told, losses = time.monotonic(), []
+                    if progress.step * plan.individuals in self._measure_at:
+                        self._note(progress.step * plan.individuals)
+                    if self._clock.due() or progress.step == plan.steps:
+                        self._keep(contrast.state)
+                        look()
+
+    def _contrast_step(self, contrast: Contrast, photos: Photos) -> tuple[float, float]:
+        count, times = photos.crops.shape[:2]
+        crops = photos.crops.reshape(-1, *photos.crops.shape[2:])
+        codes = np.repeat(np.arange(count), times)
+        drawings = np.repeat(photos.drawings, times, axis=0)
+        rate = self.plan.rate_at(self._progress.step)
+        return contrast.step(self.network.preprocess(crops), codes, drawings, rate)
+
+    def _rounds(self, state: Sequence[np.ndarray]) -> None:
+        """The method's rounds that are left, each on individuals of its own."""
+        plan, progress = self.plan, self._progress
+        learner = Learner(self.network, plan.momentum, frozen_inference=True)
+        if len(state) == 1:  # of a round, not of the contrast
+            _assign(learner.weights[-1:], state)
+        while progress.round < len(plan.rounds):
+            each = plan.rounds[progress.round]
+            before = sum(one.individuals for one in plan.rounds[: progress.round])
+            first = plan.steps * plan.individuals + before
+            begin = time.monotonic()
+            self._round(learner, each, next(self._stream.individuals(each.individuals, first)))
+            progress.round += 1
+            progress.seconds += time.monotonic() - begin
+            self._note(first + each.individuals)
+            self._keep(learner.weights[-1:])
+
+    def _round(self, learner: Learner, each: Round, photos: Photos) -> None:
+        crops = photos.crops.reshape(-1, *photos.crops.shape[2:])
+        codes = np.repeat(np.arange(each.individuals), photos.crops.shape[1])
+        rng = np.random.default_rng([self._seed, self._progress.round])
+        learner.begin(each.frozen, each.rate, new_adam=True)
+        features, head = crop_features(self.network, crops), head_weights(self.network.head)
+        mining = Plan(self.plan.size, self.plan.batch, segments=1, blocks=())
+        mined = mine_round(head, features, codes, mining, each.amplitude, rng)
+        for epoch in range(1, each.epochs + 1):
+            pairs, labels = epoch_pairs(matches(codes, rng), mined.next_epoch(), rng)
+            batches = partial(self._batches, crops, pairs, labels)
+            measured = learner.fit(batches, -(-len(labels) // self.plan.batch))
+            log(
+                f"round {self._progress.round} epoch {epoch}: loss {measured['loss']:.4f}, accuracy "
+                f"{measured['accuracy']:.4f}, {len(labels)} pairs"
+            )
+
+    def _batches(self, crops: np.ndarray, pairs: np.ndarray, labels: np.ndarray) -> Iterator[Batch]:
+        for start in range(0, len(labels), self.plan.batch):
+            part = slice(start, start + self.plan.batch)
+            left, right = (self.network.preprocess(crops[side]) for side in pairs[part].T)
+            yield (left, right), labels[part, None]
+
+
+def _assign(variables: Sequence[keras.Variable], values: Sequence[np.ndarray]) -> None:
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
