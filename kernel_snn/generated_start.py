@@ -24,12 +24,10 @@ if TYPE_CHECKING:
 RECIPE = StartPlan(
     steps=2800,
     size=GENERATED_START.size,
-    # The head alone, and negatives by chance before somewhat harder ones: the hardest of thousands of
-    # generated flukes look more alike than two photos of one, and teach it the contrary.
-    rounds=(
-        Round(3200, epochs=2, rate=1e-3, amplitude=1000, frozen=True),
-        Round(3200, epochs=2, rate=5e-4, amplitude=10, frozen=True),
-        Round(3200, epochs=1, rate=2e-4, amplitude=3, frozen=True),
+    # The head alone, and negatives by chance: the hardest of thousands of generated flukes look more alike
+    # than two photos of one, and teach it the contrary.
+    rounds=tuple(
+        Round(3200, epochs=2, rate=rate, amplitude=1000, frozen=True) for rate in (1e-3, 5e-4, 2e-4)
     ),
 )
 PHOTOS = 2  # of each individual

@@ -105,7 +105,7 @@ def _untrained(net: Net) -> str:
     """What answers of the weights that come with the project are worth, and what more would bring."""
     return (
         "Untrained start: a shortlist, not an answer. These weights come with the project, have seen "
-        "generated flukes only and know no real whale. Better: train on this catalogue, python3 "
+        "generated flukes only, no real whale. Better: train on this catalogue, python3 "
         f"{stage_that_makes(net.folds)} and then python3 {net.weights.maker(0)} --profile smoke (about "
         "10 minutes for 600 photos on two cores; docs/catalogue.md, 'Train on your own photos'), or take the "
         "published weights (tools/weights.py; docs/pipeline.md, 'Published weights')."
