@@ -4,9 +4,8 @@ Reads  PHOTO (files or folders); the work root's tables, boxes, folds, photos, d
 Writes cache/features/ (of the known photos); what --csv, --html and --why name
 Run    python3 tools/identify.py PHOTO .. (or --watch FOLDER: answers what is dropped in, until Ctrl-C)
 
-Each row is an identity, with the known photo most like the query; probabilities are learnt from photos that
-the nets had not seen, and need not add up to 1. Where no net is trained, weights that come with the project
-give a shortlist. From Python: `open_identifier(root).identify(photos)`.
+Each row is an identity, with the known photo most like the query; probabilities need not add up to 1. With no
+net trained, the project's weights give a shortlist. In Python: `open_identifier(root).identify(photos)`.
 """
 
 from __future__ import annotations

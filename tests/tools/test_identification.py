@@ -613,7 +613,7 @@ def test_a_catalogue_larger_than_memory_gives_the_same_bytes(
         monkeypatch.setenv("WHALES_MEMORY_GB", memory)
         monkeypatch.setattr(catalogue, "BLOCK", 2)
         calibrated.unlink(missing_ok=True)
-        out = tmp_path / f"out{memory}"
+        out = tmp_path / "out"
         script("tools/identify.py").main(
             [str(tmp_path / "in"), "--csv", f"{out}.csv", "--html", f"{out}.html", *SMOKE]
         )

@@ -131,7 +131,7 @@ def test_what_comes_is_answered_and_an_earlier_table_goes_on(
     watched(trained_root, request, steps, monkeypatch)
     answered = [("one.jpg", "1"), ("one.jpg", "2"), ("two.jpg", "1"), ("two.jpg", "2")]
     assert rows(out) == answered
-    assert page.read_text().count("<section>") == 2
+    assert page.read_text().count("<section") == 2
     assert capsys.readouterr().err.count("bad.jpg cannot be read") == 1
     first = out.read_bytes()
     steps = [lambda: draw(drop / "one.jpg", 92), lambda: None]  # a new photo under an old name
