@@ -82,13 +82,13 @@ def draw(rng: np.random.Generator) -> Individual:
         painted = cv2.remap(lobe, map_s, map_t, cv2.INTER_LINEAR)
         skin[:, half] = painted * np.clip(1 - (t - 1) / 0.15, 0, 1)  # stalks are dark
     skin = dark + skin * (pale - dark)
-    skin *= 1 + 0.1 * _grid_noise(rng, (5, 8), skin.shape)
+    skin *= 1 + 0.1 * grid_noise(rng, (5, 8), skin.shape)
     canvas = np.clip(skin * 255, 0, 255).astype(np.uint8)
     _mark(rng, canvas, outline)
     return Individual(canvas, alpha, outline, shape.thickness)
 
 
-def _grid_noise(
+def grid_noise(
     rng: np.random.Generator, knots: tuple[int, int], shape: tuple[int, int]
 ) -> np.ndarray:
     """Smooth noise of about unit variance, float32 of `shape`, from so many knots."""
@@ -137,12 +137,12 @@ class _Shape:
 
     def _teeth(self, rng: np.random.Generator) -> np.ndarray:
         """Serration of a trailing edge: waves of four lengths, sharpened, and bites."""
-        rows = [_grid_noise(rng, (1, k), (1, _S))[0] for k in (5, 11, 22, 44)]
+        rows = [grid_noise(rng, (1, k), (1, _S))[0] for k in (5, 11, 22, 44)]
         heights = self.rough * rng.uniform(0.3, 1.4, 4) * (0.012, 0.011, 0.011, 0.008)
         teeth = heights[0] * rows[0] + heights[1] * rows[1]
         teeth = teeth + heights[2] * np.abs(rows[2]) + heights[3] * np.abs(rows[3])
         # Rough in places.
-        teeth = teeth * np.clip(1 + 0.5 * _grid_noise(rng, (1, 4), (1, _S))[0], 0.2, 2)
+        teeth = teeth * np.clip(1 + 0.5 * grid_noise(rng, (1, 4), (1, _S))[0], 0.2, 2)
         for _ in range(rng.poisson(0.9)):
             centre, width = rng.uniform(0.1, 0.95), rng.uniform(0.008, 0.035)
             teeth = teeth + rng.uniform(0.02, 0.1) * np.exp(-(((_ALONG - centre) / width) ** 2))
@@ -173,7 +173,7 @@ def _pigment(rng: np.random.Generator) -> list[np.ndarray]:
         *(rng.uniform(0.05, 0.8), rng.uniform(0, 0.8)),
     )
     knots = ((3, 5), (4, rng.integers(20, 60)), (9, 18), (24, 50), (48, 120))
-    common = [_grid_noise(rng, each, shape) for each in knots[:2]]
+    common = [grid_noise(rng, each, shape) for each in knots[:2]]
     slant = rng.normal(0, 12)
     softness = rng.choice([0.05, 0.15, 0.4], p=[0.45, 0.4, 0.15]) * rng.uniform(0.6, 1.6)
     rims = rng.uniform(0, 0.14, 2) * (rng.random(2) < 0.75)
@@ -181,7 +181,7 @@ def _pigment(rng: np.random.Generator) -> list[np.ndarray]:
     for _ in range(2):
         field = tendency.copy()
         for number, (strength, each) in enumerate(zip(strengths, knots, strict=True)):
-            own = _grid_noise(rng, each, shape)
+            own = grid_noise(rng, each, shape)
             if number < 2:
                 own = alike * common[number] + np.sqrt(1 - alike**2) * own
             if number == 1:  # streaks run across the lobe, somewhat slanted
@@ -198,7 +198,7 @@ def _pigment(rng: np.random.Generator) -> list[np.ndarray]:
         white = 1 / (1 + np.exp(-np.clip((field - level) / softness, -20, 20)))
         for rim, place in ((rims[0], _ACROSS), (rims[1], 1 - _ACROSS)):
             if rim:
-                ragged = rim * (1 + 0.6 * _grid_noise(rng, (1, 30), (1, _S)))
+                ragged = rim * (1 + 0.6 * grid_noise(rng, (1, 30), (1, _S)))
                 white = white * np.clip((place - ragged) / 0.03 + 0.5, 0, 1)
         scores.append(np.clip(white, 0, 1).astype(np.float32))
     return scores

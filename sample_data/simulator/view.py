@@ -11,7 +11,16 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from sample_data.simulator.individual import ORIGIN_X, ORIGIN_Y, STALK, UNIT, Individual
+from sample_data.simulator.individual import (
+    ORIGIN_X,
+    ORIGIN_Y,
+    STALK,
+    UNIT,
+    Individual,
+    grid_noise,
+)
+from whales.files.settings import ANISOTROPY
+from whales.photos.crops import CROP_MARGIN
 
 _TABLE = 256  # steps of the table that inverts a lobe's foreshortening
 _CAPTIONS = "0123456789HWABP#-"
@@ -85,7 +94,7 @@ def photograph(
     y = np.linspace(window[1], window[3], 2 * size + 1, dtype=np.float32)[1::2][:, None]
     skin, alpha = _project(rng, whale, pose, x, y)
     picture = _sea(rng, size)
-    ripple = 0.01 * _noise(rng, (1, rng.integers(4, 14)), (1, size))
+    ripple = 0.01 * grid_noise(rng, (1, rng.integers(4, 14)), (1, size))
     above = np.clip((water + tilt * x + ripple - y) * (size / (window[3] - window[1])) + 0.5, 0, 1)
     skin = _lit(rng, skin, x, y, water, window)
     alpha = alpha * above
@@ -143,11 +152,10 @@ def _window(
             frame_high[0] = high[0] - cut
     if whole:
         return (*map(float, frame_low), *map(float, frame_high))
-    error = rng.normal(0, 0.025, (2, 2)) * sides + 0.05 * np.array([-sides, sides])
+    error = rng.normal(0, 0.025, (2, 2)) * sides + CROP_MARGIN * np.array([-sides, sides])
     low, high = np.maximum(low + error[0], frame_low), np.minimum(high + error[1], frame_high)
     sides = high - low
-    anisotropy = 2.15
-    wanted = np.maximum(sides, (sides[1] * anisotropy, sides[0] / anisotropy))
+    wanted = np.maximum(sides, (sides[1] * ANISOTROPY, sides[0] / ANISOTROPY))
     middle = (low + high) / 2
     low = np.maximum(middle - wanted / 2, frame_low)
     high = np.minimum(middle + wanted / 2, frame_high)
@@ -177,18 +185,13 @@ def _project(
     return found[..., 0], found[..., 1]
 
 
-def _noise(rng: np.random.Generator, knots: tuple[int, int], shape: tuple[int, int]) -> np.ndarray:
-    field = rng.standard_normal((int(knots[0]), int(knots[1])), np.float32)
-    return cv2.resize(field, shape[::-1], interpolation=cv2.INTER_CUBIC)
-
-
 def _sea(rng: np.random.Generator, size: int) -> np.ndarray:
     """Water, and sometimes sky or land above it: (size, size) float32."""
     level = rng.uniform(0.28, 0.65) if rng.random() < 0.6 else rng.uniform(0.55, 1.0)
     shape = (size, size)
     rows = rng.integers(12, size)
-    waves = _noise(rng, (rows, max(2, rows // rng.integers(2, 5))), shape)
-    waves += 0.6 * _noise(rng, (min(2 * rows, size), rows), shape)
+    waves = grid_noise(rng, (rows, max(2, rows // rng.integers(2, 5))), shape)
+    waves += 0.6 * grid_noise(rng, (min(2 * rows, size), rows), shape)
     picture = level + rng.uniform(0.01, 0.13) * waves
     if rng.random() < 0.3:
         crests = np.clip(waves - rng.uniform(0.8, 1.8), 0, 1)
@@ -197,11 +200,11 @@ def _sea(rng: np.random.Generator, size: int) -> np.ndarray:
     picture += slope * np.linspace(-1, 1, size, dtype=np.float32)[:, None]
     if rng.random() < 0.3:
         horizon = rng.uniform(0.02, 0.6) * size
-        sky = rng.uniform(0.5, 1.0) + 0.03 * _noise(rng, (2, 3), shape)
+        sky = rng.uniform(0.5, 1.0) + 0.03 * grid_noise(rng, (2, 3), shape)
         above = np.clip(horizon - np.arange(size, dtype=np.float32)[:, None], 0, 1)
         picture = picture + above * (sky - picture)
         if rng.random() < 0.4:
-            ridge = horizon * (1 - np.abs(0.25 * _noise(rng, (1, 5), (1, size))))
+            ridge = horizon * (1 - np.abs(0.25 * grid_noise(rng, (1, 5), (1, size))))
             land = np.clip(np.arange(size, dtype=np.float32)[:, None] - ridge, 0, 1) * above
             picture = picture + land * (rng.uniform(0.2, 0.7) - picture)
     return picture.astype(np.float32)
@@ -219,15 +222,15 @@ def _lit(
     size = len(skin)
     # White skin in shade is no brighter than grey.
     skin = skin ** np.float32(rng.uniform(0.8, 1.4)) * np.float32(rng.uniform(0.55, 1.2))
-    shade = 1 + rng.uniform(0.03, 0.25) * _noise(rng, (3, 4), (size, size))
+    shade = 1 + rng.uniform(0.03, 0.25) * grid_noise(rng, (3, 4), (size, size))
     sides = rng.normal(1, 0.13, 2)
     shade = shade * np.where(x < 0, sides[0], sides[1])
     skin = skin * shade + np.float32(rng.uniform(0, 0.07) if rng.random() < 0.6 else 0)
     if rng.random() < 0.35:  # glare on wet skin
-        glare = np.clip(_noise(rng, (4, 6), (size, size)) - rng.uniform(0.3, 1.3), 0, 1)
+        glare = np.clip(grid_noise(rng, (4, 6), (size, size)) - rng.uniform(0.3, 1.3), 0, 1)
         skin = skin + rng.uniform(0.1, 0.5) * glare
     if rng.random() < 0.45:  # water runs off, mostly in the middle
-        streaks = np.clip(_noise(rng, (3, 40), (size, size)) - rng.uniform(0, 1.2), 0, 1)
+        streaks = np.clip(grid_noise(rng, (3, 40), (size, size)) - rng.uniform(0, 1.2), 0, 1)
         middle = np.exp(-((x / rng.uniform(0.08, 0.5)) ** 2))
         below = np.clip((y - window[1]) / max(water - window[1], 0.05), 0, 1)
         skin = skin + rng.uniform(0.2, 0.9) * streaks * middle * below
@@ -249,8 +252,8 @@ def _splash(
     centre = rng.normal(0, 0.15)
     near = np.exp(-(((y - water) / np.where(y < water, tall, 2 * tall)) ** 2))
     near = near * np.exp(-(((x - centre) / rng.uniform(0.15, 1.0)) ** 2))
-    noise = 0.7 * _noise(rng, (size // 3, size // 3), picture.shape)
-    noise += 0.7 * _noise(rng, (size // 8, size // 8), picture.shape)
+    noise = 0.7 * grid_noise(rng, (size // 3, size // 3), picture.shape)
+    noise += 0.7 * grid_noise(rng, (size // 8, size // 8), picture.shape)
     cover = np.clip((noise + rng.uniform(2, 4.5) * near - 1.9), 0, 0.95)
     if rng.random() < 0.3:
         drops = rng.random(picture.shape, np.float32) > 1 - rng.uniform(0.002, 0.03)

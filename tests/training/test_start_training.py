@@ -175,13 +175,11 @@ def _stopped_after(run, stop, monkeypatch):
         state = stopping._State()
         patch.setattr(stopping, "_state", state)
         if stop > PLAN.steps:
-            mine = start_training.mine_round
 
             def stopped(*arguments):
                 raise Stopped
 
             patch.setattr(start_training, "mine_round", stopped)
-            assert mine
         else:
             step = StartTraining._contrast_step
 

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -197,6 +198,7 @@ class StartTraining:
         first = next(batches)
         weights = (1.0, plan.drawing)
         width = first.drawings.shape[1]
+        batches = chain([first], batches)
         contrast = Contrast(self.network.branch, width, plan.momentum, plan.temperature, weights)
         if len(state):
             _assign(contrast.state, state)
@@ -204,11 +206,9 @@ class StartTraining:
         with progress_bar("contrast", plan.steps, "step") as bar:
             bar.update(progress.step)
             while progress.step < plan.steps:
-                photos = first if first is not None else next(batches)
-                first = None
                 with Hold() as hold:
                     hold.begin()
-                    losses.append(self._contrast_step(contrast, photos))
+                    losses.append(self._contrast_step(contrast, next(batches)))
                     progress.step += 1
                     bar.update()
                     progress.seconds = time.monotonic() - begin
