@@ -165,8 +165,9 @@ def test_a_stop_at_any_step_changes_no_weight(tmp_path, monkeypatch, stops):
         _stopped_after(run, stop, monkeypatch)
     network, run = training(tmp_path / "parts", PLAN)
     run.run()
+    # TensorFlow's threads add in any order: weights differ by rounding, a lost state moves them by the rate.
     for found, expected in zip(weights_of(network), wanted, strict=True):
-        np.testing.assert_array_equal(found, expected)
+        assert np.abs(found - expected).mean() < 1e-5
 
 
 def _stopped_after(run, stop, monkeypatch):

@@ -3,7 +3,8 @@
 First the branch alone, by `whales.training.contrast`; then branch and head by the method's rounds: features
 of new individuals, hard negatives by linear assignment, pairs. No individual comes back in a later step or
 round.
-After a stop the same command goes on from the last checkpoint, and ends with the same weights.
+After a stop the same command goes on from the last checkpoint, and ends with the same weights
+but for the rounding of several threads.
 """
 
 from __future__ import annotations
