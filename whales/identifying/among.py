@@ -12,7 +12,7 @@ from whales.base.writing import write_text
 from whales.files.sides import PairSides
 from whales.identifying.catalogue import Catalogue
 from whales.identifying.identification import Answer
-from whales.scores.query_pairs import PAIR_COLUMNS, alike_of, most_alike
+from whales.scores.query_pairs import PAIR_COLUMNS, SeenQueries, alike_of, blended, most_alike
 
 
 def among(catalogue: Catalogue, answers: Sequence[Answer]) -> list[list[tuple[int, float]]]:
@@ -21,23 +21,15 @@ def among(catalogue: Catalogue, answers: Sequence[Answer]) -> list[list[tuple[in
     Scores are blended as those of known photos; photos of unlike sides, copies of one file and flukes of one
     photo are not compared.
     """
-    from whales.scores.pair_scores import gallery_scorer
-
     columns = [np.stack(rows) for rows in zip(*(a.features for a in answers), strict=True)]
     shares = [(j.net.share / len(j.folds), fold.head) for j in catalogue.judges for fold in j.folds]
-    folds = [
-        (share, features, gallery_scorer(head, features))
-        for (share, head), features in zip(shares, columns, strict=True)
+    seen = [
+        SeenQueries(*share_and_head, features)
+        for share_and_head, features in zip(shares, columns, strict=True)
     ]
-    whole = sum(share for share, _, _ in folds)
-
-    def scores(rows: slice) -> np.ndarray:
-        blended = sum(score(features[rows]) * share for share, features, score in folds)
-        return np.asarray(blended / whole, np.float32)
-
     codes = catalogue.sides.codes_of([answer.fluke.side or "" for answer in answers])
     photos = [answer.fluke.content or str(answer.fluke.photo) for answer in answers]
-    best = most_alike(scores, photos, PairSides(codes, codes))
+    best = most_alike(blended(seen), photos, PairSides(codes, codes))
     return [alike_of(best, row) for row in range(len(answers))]
 
 

@@ -99,8 +99,7 @@ class Desk:
     def listed(self, wanted: Filter) -> dict[str, object]:
         """Number and state of the queries that pass a filter, and how many there are and are decided."""
         stacks = self._stacks()
-        # A skipped photo waits for its turn; one that nobody can tell is done with.
-        decided = {index for index, stack in stacks.items() if stack[-1].decision != SKIP}
+        decided = {index for index, stack in stacks.items() if not _waits(stack)}
         ranked = self.results.candidates(wanted.net)
         chosen = [
             {"number": index + 1, "state": self._state(stacks.get(index, []))}
@@ -112,7 +111,8 @@ class Desk:
     def query_view(self, index: int, net: str, limits: Limits = NO_LIMITS) -> dict[str, object]:
         """All that the page shows of one query; limits: of its candidates."""
         query = self.results.queries[index]
-        stack = self._stacks().get(index, [])
+        stacks, mates = self._stacks(), self._notes.of_one_encounter(index)
+        stack = stacks.get(index, [])
         ranked = self.results.ranked(net)[index]
         passing = [(one, limits.unknown(self._album.known(one.identity))) for one in ranked]
         limited = [(one, unknown) for one, unknown in passing if unknown is not None]
@@ -147,15 +147,16 @@ class Desk:
                 for candidate, unknown in limited[:SHOWN]
             ],
             "left_out": len(ranked) - len(limited),
-            "among": self._among(index),
+            "among": self._among(index, stacks, mates),
             "marks": self._marks(index),
             "note": self.results.pairs.note(_PATIENCE),
-            "together": [self._mate(other) for other in self._mates(index)],
+            "together": [self._mate(i) for i in mates if _waits(stacks.get(i, []))],
         }
 
-    def _among(self, index: int) -> list[dict[str, object]]:
+    def _among(
+        self, index: int, stacks: Mapping[int, Sequence[Decision]], mates: Sequence[int]
+    ) -> list[dict[str, object]]:
         """The other photos under review that may show the same new individual; of one encounter first."""
-        stacks, mates = self._stacks(), {*self._notes.of_one_encounter(index)}
         path = self.results.queries[index].path
         others = [
             one
@@ -173,12 +174,6 @@ class Desk:
             }
             for one in sorted(others, key=lambda one: one.index not in mates)
         ]
-
-    def _mates(self, index: int) -> list[int]:
-        """The undecided photos of the same encounter."""
-        stacks = self._stacks()
-        mates = self._notes.of_one_encounter(index)
-        return [i for i in mates if i not in stacks or stacks[i][-1].decision == SKIP]
 
     def _mate(self, index: int) -> dict[str, object]:
         """What the page shows of another query."""
@@ -401,6 +396,11 @@ class Desk:
         """The score of a candidate as the table has it; "" where it is none of a photo's candidates."""
         found = [c.score for c in self.results.ranked(net)[index] if with_jpg(c.photo) == photo]
         return "" if not found or found[0] is None else f"{found[0]:.6f}"
+
+
+def _waits(stack: Sequence[Decision]) -> bool:
+    """Whether a photo is undecided, as a skipped one is; one that nobody can tell is done with."""
+    return not stack or stack[-1].decision == SKIP
 
 
 def _passes(

@@ -17,6 +17,7 @@ from whales.base.tables import cell_number, read_table, require_columns
 from whales.files.sides import PairSides
 from whales.files.workspace import pairs_path
 from whales.scores.best_by_blocks import Best, blocks
+from whales.scores.head import HeadWeights
 
 MOST_ALIKE = 10  # others that are kept of each photo
 PAIR_COLUMNS = (
@@ -77,6 +78,30 @@ class QueryPairs:
 
 
 NO_PAIRS = QueryPairs()
+
+
+class SeenQueries(NamedTuple):
+    """What a net with one fold's weights sees in the queries: its share in the blend, (n, d) features."""
+
+    share: float
+    head: HeadWeights
+    features: np.ndarray
+
+
+def blended(seen: Sequence[SeenQueries]) -> Callable[[slice], np.ndarray]:
+    """Rows of queries -> scores with all queries, (k, n) float32, blended as those of known photos."""
+    from whales.scores.pair_scores import gallery_scorer
+
+    scorers = [gallery_scorer(one.head, one.features) for one in seen]
+    whole = sum(one.share for one in seen)
+
+    def scores(rows: slice) -> np.ndarray:
+        parts = (
+            score(one.features[rows]) * one.share for score, one in zip(scorers, seen, strict=True)
+        )
+        return np.asarray(sum(parts) / whole, np.float32)
+
+    return scores
 
 
 def most_alike(

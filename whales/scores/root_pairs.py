@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
-
-import numpy as np
+from collections.abc import Sequence
 
 from whales.files.dataset import load_boxes
 from whales.files.sides import PairSides, read_sides
 from whales.files.workspace import Workspace
 from whales.nets.net import Net
 from whales.scores.basis import weights_of
-from whales.scores.feature_files import FeatureTable
-from whales.scores.query_pairs import Alike, QueryPairs, alike_of, most_alike
+from whales.scores.query_pairs import Alike, QueryPairs, SeenQueries, alike_of, blended, most_alike
 
 # Beyond so many photos they are not compared while a page waits.
 MOST = 2000
@@ -25,14 +21,6 @@ _NOT_KEPT = (
     "The photos are not compared with each other: their features are not in cache/features/. Run the "
     "inference stages, or tools/identify.py with --csv and --among."
 )
-
-
-class _Fold(NamedTuple):
-    """A net with one fold's weights: weight in the blend, features, and the scores of some with all."""
-
-    share: float
-    table: FeatureTable
-    score: Callable[[np.ndarray], np.ndarray]
 
 
 def pairs_of_root(workspace: Workspace, nets: Sequence[Net], names: Sequence[str]) -> QueryPairs:
@@ -49,7 +37,6 @@ def pairs_of_root(workspace: Workspace, nets: Sequence[Net], names: Sequence[str
 def _of_features(
     workspace: Workspace, nets: Sequence[Net], names: Sequence[str]
 ) -> dict[int, list[Alike]]:
-    from whales.scores.pair_scores import gallery_scorer
     from whales.scores.photo_scores import kept_features, photo_prints
 
     boxes = load_boxes(workspace)
@@ -63,18 +50,9 @@ def _of_features(
     compared = [name for name in names if kept and all(name in table for _, _, table in kept)]
     if len(compared) < 2:
         return {}
-    folds = [
-        _Fold(share, table, gallery_scorer(head, table.of(compared))) for share, head, table in kept
-    ]
-    whole = sum(fold.share for fold in folds)
+    seen = [SeenQueries(share, head, table.of(compared)) for share, head, table in kept]
     codes = read_sides(workspace).codes(compared)
-
-    def scores(rows: slice) -> np.ndarray:
-        asked = compared[rows]
-        blended = sum(fold.score(fold.table.of(asked)) * fold.share for fold in folds)
-        return np.asarray(blended / whole, np.float32)
-
-    best = most_alike(scores, compared, PairSides(codes, codes))
+    best = most_alike(blended(seen), compared, PairSides(codes, codes))
     place = [names.index(name) for name in compared]
     return {
         place[row]: [Alike(place[column], score) for column, score in alike_of(best, row)]
