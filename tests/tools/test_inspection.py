@@ -322,11 +322,27 @@ def test_sound_test_matrix(look, root):
         "known columns": Share(4, 4),
         "scores": Range(pytest.approx(0.1), pytest.approx(0.9)),
         "zeros": 0.0,
+        "best for most rows": "a, 1 of 2",
     }
     assert finding.head == [("s", "0.9000 a w_1, 0.3000 d w_2, 0.2000 c w_2")]
     # With the answers: s is w_2, whose best photo (.3) comes after w_1's (.9); t is w_2, first.
     table(root / "test_labels.csv", ["s.jpg,w_2", "t.jpg,w_2"])
     assert look((jpg("st"), jpg("abcd"), SCORES)).facts["MAP@5 known"] == (1 / 2 + 1) / 2
+
+
+@pytest.mark.parametrize(("hits", "fault"), [(11, True), (10, False)])
+def test_a_photo_that_is_like_everybody_is_a_fault(look, hits, fault):
+    rows = [f"r{number:02}.jpg" for number in range(20)]
+    scores = np.tile(np.float32([0.1, 0.2, 0.3, 0.15]), (20, 1))
+    scores[:hits, 1] = 0.99997
+    finding = look((rows, jpg("abcd"), scores))
+    assert finding.facts["best for most rows"] == f"b, {hits} of 20"
+    said = [text for text in finding.faults if "best match" in text]
+    assert said == (
+        ["photo b is the best match of 11 of 20 rows; look whether it shows a fluke"]
+        if fault
+        else []
+    )
 
 
 def test_map5_of_valid_matrices_by_fold(look):

@@ -1,6 +1,7 @@
 """Test photos of a root compared with each other by kept features: against Keras's own head, pair by pair."""
 
 import shutil
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -39,7 +40,7 @@ def keep(root, names):
     files = {name: workspace.test_photo(name) for name in names}
     prints = photo_prints(workspace, boxes, workspace.digests.of_photos(files))
     seen = {}
-    with FeatureStore(workspace, NET, SIZE, boxes, prints, profile="smoke") as store:
+    with closing(FeatureStore(workspace, NET, SIZE, boxes, prints, profile="smoke")) as store:
         for fold, path in weights_of(workspace, NET).items():
             _, table = store.features(fold, path, names)
             weights = [w.copy() for w in store.network.head.get_weights()]

@@ -23,15 +23,17 @@ from whales.scores.root_scores import known_map5
 ROWS = 512  # of a matrix that are looked at at once
 _ROUNDING = 1e-6  # by which a mean of float32 scores may pass 1
 MATCHES = 3  # best matches of a photo that are shown
+# A photo is the best match of too many where it is so of more than this share of at least so many rows.
+_TOO_OFTEN, _ENOUGH = 0.5, 20
 
 
 def check_matrix(finding: Finding, content: Content[Scores], tables: RootTables, head: int) -> None:
     """Add to `finding` what a score matrix is, its faults, and the best matches of its first rows."""
     matrix, key, stated = content.value
-    scores, rows, columns = matrix
-    if scores.shape != (len(rows), len(columns)):
+    rows, columns = matrix.rows, matrix.columns
+    if matrix.scores.shape != (len(rows), len(columns)):
         finding.faults.append(
-            f"scores {scores.shape} do not fit {len(rows)} x {len(columns)} names"
+            f"scores {matrix.scores.shape} do not fit {len(rows)} x {len(columns)} names"
         )
         return
     if finding.faults:
@@ -45,7 +47,9 @@ def check_matrix(finding: Finding, content: Content[Scores], tables: RootTables,
     _map5(finding, matrix, folds, tables)
     if stated is not None:
         finding.facts["stated"] = float(stated)
-    finding.panel = Panel("histogram", "best score of each row", _best(matrix), "rows")
+    scores, best = _best(matrix)
+    _most_often_best(finding, matrix, best)
+    finding.panel = Panel("histogram", "best score of each row", scores, "rows")
     for row in range(min(head, len(rows))):
         finding.head.append((rows[row], matches_text(matches(matrix, row, MATCHES), tables)))
 
@@ -86,10 +90,30 @@ def twice(finding: Finding, noun: str, names: Sequence[str]) -> None:
     finding.blame(f"{noun} twice", [name for name, count in Counter(names).items() if count > 1])
 
 
-def _best(matrix: ScoreMatrix) -> np.ndarray:
-    """The best score of each row, (n,) float32."""
-    starts = range(0, len(matrix.rows), ROWS)
-    return np.concatenate([without_own(rows_of(matrix, start)).max(axis=1) for start in starts])
+def _best(matrix: ScoreMatrix) -> tuple[np.ndarray, np.ndarray]:
+    """The best score of each row, (n,) float32, and its column, (n,) int64."""
+    scores, columns = [], []
+    for start in range(0, len(matrix.rows), ROWS):
+        block = without_own(rows_of(matrix, start))
+        columns.append(block.argmax(axis=1))
+        scores.append(np.take_along_axis(block, columns[-1][:, None], axis=1)[:, 0])
+    return np.concatenate(scores), np.concatenate(columns)
+
+
+def _most_often_best(finding: Finding, matrix: ScoreMatrix, best: np.ndarray) -> None:
+    """Add which photo is the best match of most rows; a fault where it is so of too many. best: columns (n,).
+
+    Photos without a fluke end so: far from all that a net was taught on, they are like everybody to it.
+    """
+    counts = np.bincount(best)
+    column = int(counts.argmax())
+    name, share = matrix.columns[column], Share(int(counts[column]), len(best))
+    finding.facts["best for most rows"] = f"{name}, {share.count:,} of {share.total:,}"
+    if share.total >= _ENOUGH and share.count > _TOO_OFTEN * share.total:
+        finding.faults.append(
+            f"photo {name} is the best match of {share.count:,} of {share.total:,} rows; look whether it "
+            "shows a fluke"
+        )
 
 
 def rows_of(matrix: ScoreMatrix, start: int) -> ScoreMatrix:

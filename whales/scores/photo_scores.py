@@ -54,7 +54,7 @@ class FeatureStore:
     """A net whose features of photos are kept, so that only new and changed photos are computed.
 
     A photo's features are used again while weights, photo size, precision, file, box and anisotropy are
-    the same. Use it in a `with` block, or call `close`.
+    the same. Call `close` when done (`contextlib.closing`).
     """
 
     def __init__(
