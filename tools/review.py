@@ -2,8 +2,8 @@
 
 Reads  the work root's test photos and the nets' test matrices, or --results FILE (the table that
        tools/identify.py --csv writes); data/train.csv, boxes, photos
-Writes review/decisions.csv, a row for each decision at once; with --apply OUT.csv --yes a new labels
-       table and OUT_summary.txt instead, never data/train.csv
+Writes review/decisions.csv, a row for each decision at once, marks and drawn boxes beside it; with
+       --apply OUT.csv --yes a new labels table and OUT_summary.txt instead, never data/train.csv
 Run    python3 tools/review.py
 
 Keys: 1 to 5 same whale as that candidate, N new individual, S skip, U undo; the page names the rest.
@@ -12,6 +12,9 @@ Keys: 1 to 5 same whale as that candidate, N new individual, S skip, U undo; the
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from whales_tools.nets import NETS
 
@@ -21,9 +24,26 @@ from whales.files.workspace import Workspace
 from whales.reviewing.relabelling import apply_decisions
 from whales.reviewing.request import add_review_options
 from whales.reviewing.review_app import review
-from whales.scores.query_results import results_of
-from whales.stages.options import ArgumentParser
+from whales.scores.query_results import RANKED, results_of
+from whales.stages.options import ArgumentParser, prepare
 from whales.stages.stage import run
+
+if TYPE_CHECKING:
+    from whales.identifying.identifier import Identifier
+    from whales.reviewing.drawing import AskNets
+
+
+def nets_of(root: Path) -> AskNets:
+    """Looks into boxes with a work root's nets, which are loaded at the first one."""
+    from whales_tools.identify import open_identifier
+
+    @cache
+    def opened() -> Identifier:
+        identifier = open_identifier(root)
+        prepare(identifier.options)
+        return identifier
+
+    return lambda photo, box, side: opened().in_box(photo, box, RANKED, side or None)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -40,7 +60,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         apply_decisions(args.apply, ws, results, decisions, args.yes, args.results)
     else:
         served = args.who, args.host, args.port, not args.no_browser
-        review(ws, results, decisions, *served, args.new_names, args.details)
+        more = args.new_names, args.details, nets_of(ws.root)
+        review(ws, results, decisions, *served, *more)
 
 
 def command() -> None:

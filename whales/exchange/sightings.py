@@ -22,6 +22,7 @@ from whales.files.photo_details import DETAIL_DATE, details_of
 from whales.files.submissions import read_known_answers
 from whales.files.workspace import Workspace, require
 from whales.photos.camera_notes import noted
+from whales.scores.drawn_boxes import BoxLog
 from whales.scores.query_results import Results, ReviewQuery, results_of_table
 
 LABEL, DECISION, ANSWER = "label", "decision", "answer"  # values of `source`
@@ -165,16 +166,20 @@ def _asked_tests(names: _Names, decisions: Path, answers: Path | None) -> list[S
     if decisions.exists():
         decided = settled_queries(decisions, ranked, names.labels, workspace, names.present)
     marks, found = MarkLog.beside(decisions).standing(), []
+    drawn = BoxLog.beside(decisions).standing(names.labels)
     for name, best in ranked.items():
         if name not in decided and not best:
             continue
         settled = decided.get(name)
         source = DECISION if settled else ANSWER
         identity = settled.identity if settled else best[0]
-        told = marks.get(workspace.digests.of(workspace.test_photo(name)), {}) if marks else {}
+        content = workspace.digests.of(workspace.test_photo(name)) if marks or drawn else ""
+        sighting = _marked(names.sighting(name, identity, source, TEST), marks.get(content, {}))
+        if content in drawn:
+            sighting = replace(sighting, box=_whole_pixels(drawn[content].box))
         found.append(
             replace(
-                _marked(names.sighting(name, identity, source, TEST), told),
+                sighting,
                 answers=tuple(map(names.individual, best)),
                 decided_by=settled.decided_by if settled else "",
                 asked=True,
@@ -188,8 +193,10 @@ def _asked_elsewhere(
 ) -> list[Sighting]:
     """The photos of tables of results, each fluke once; those in the catalogue by now with their label."""
     digest = names.workspace.digests.of
+    drawn = BoxLog.beside(decisions).standing(names.labels)
     asked: dict[tuple[str, str], tuple[ReviewQuery, list[str]]] = {}
     for result in results:
+        result.draw(drawn, digest)
         for query, candidates in zip(result.queries, result.candidates("results"), strict=True):
             ranked = [candidate.identity for candidate in candidates]
             asked.setdefault((query.name, query.content(digest)), (query, ranked))
@@ -246,7 +253,10 @@ def _queried(
     box = _whole_pixels(query.box) if query.box else None
     if query.in_root:
         sighting = names.sighting(query.in_root.stem, identity, source, TEST)
-        if query.fluke != "1":  # the root's box is that of its first fluke
+        # The root's box is that of the first fluke, as it was found.
+        if query.drawn_by:
+            sighting = replace(sighting, box=box)
+        if query.fluke != "1":
             sighting = replace(sighting, image=query.name, box=box, file=query.in_root)
         return replace(sighting, **shown)
     notes = {**noted(query.path), **{column: text for column, text in said.items() if text}}

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, Self, TypeVar
 
 from whales.base.console import log
 from whales.base.errors import UserError
@@ -214,10 +214,24 @@ class DecisionLog:
     """
 
     kinds: tuple[str, ...] = DECISIONS  # what a row may say
+    suffix = ""  # of the name of a table that stands beside that of the decisions
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
         self._torn_logged = False
+
+    @classmethod
+    def beside(cls, decisions: Path | str) -> Self:
+        """The table of this kind of a table of decisions: `decisions.csv` -> `decisions_marks.csv`."""
+        path = Path(decisions)
+        return cls(path.with_name(f"{path.stem}{cls.suffix}.csv"))
+
+    def state(self) -> tuple[int, ...]:
+        """Changes whenever the file does; () where there is none."""
+        try:
+            return _state(os.stat(self.path))
+        except OSError:
+            return ()
 
     def rows(self) -> list[Decision]:
         """All whole rows, in file order; none where there is no file.
@@ -262,20 +276,23 @@ class DecisionLog:
         """
         with self._locked() as file:
             stacks = standing(self._parsed(_read(file)), photo_of)
-            asked = {photo: stack for photo, stack in stacks.items() if photo is not None}
-            rows = [row for stack in asked.values() for row in stack if row.who == who]
+            rows = _of_person(who, stacks)
             if not rows:
                 raise UserError(f"{who} has no decision to undo")
-            rows.sort(key=lambda decision: decision.line)
             act = [row for row in rows if of_one_act(row, rows[-1])]
             for row in act:
-                last = asked[photo_of(row)][-1]
+                last = stacks[photo_of(row)][-1]
                 if last is not row:
                     raise UserError(
                         f"{last.who} has decided on this photo after {who}; decide again instead of undoing"
                     )
             self._append(file, [row._replace(when=now(), decision=UNDO) for row in act])
             return act
+
+    def last_time(self, who: str, photo_of: Callable[[Decision], Hashable]) -> str:
+        """When a person decided what `undo` would take back, to the second; "" for never."""
+        rows = _of_person(who, standing(self.rows(), photo_of))
+        return rows[-1].when[: len("2020-01-02T03:04:05")] if rows else ""
 
     def mend(self) -> None:
         """Move a half-written last line aside, if there is one, and check all rows.
@@ -399,6 +416,16 @@ class DecisionLog:
 
     def _fault(self, reason: OSError) -> UserError:
         return UserError(f"{self.path}: {reason.strerror or reason}; no decision can be kept there")
+
+
+def _state(status: os.stat_result) -> tuple[int, ...]:
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _of_person(who: str, stacks: Mapping[Hashable, Sequence[Decision]]) -> list[Decision]:
+    """A person's standing decisions on photos under review (those not None), in the order of the file."""
+    asked = [stack for photo, stack in stacks.items() if photo is not None]
+    return sorted((r for stack in asked for r in stack if r.who == who), key=lambda row: row.line)
 
 
 def _split(data: bytes) -> tuple[bytes, bytes]:

@@ -7,7 +7,6 @@ candidate its value, "" for one that is taken away.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from types import MappingProxyType
 
 from whales.base.errors import UserError
@@ -22,13 +21,7 @@ NO_MARKS: Mapping[str, Mapping[str, str]] = MappingProxyType({})
 class MarkLog(DecisionLog):
     """The table of marks; it only grows, as that of the decisions."""
 
-    kinds = tuple(VALUES)
-
-    @classmethod
-    def beside(cls, decisions: Path | str) -> MarkLog:
-        """That of a table of decisions: `decisions.csv` -> `decisions_marks.csv`."""
-        path = Path(decisions)
-        return cls(path.with_name(f"{path.stem}_marks.csv"))
+    kinds, suffix = tuple(VALUES), "_marks"
 
     def standing(self) -> dict[str, dict[str, str]]:
         """Content of a query, as decisions know it -> its marks by kind, and who gave them.

@@ -18,6 +18,7 @@ from whales.identifying.identification import Answer
 from whales.identifying.result_page import Row
 from whales.nets.net import Net
 from whales.scores.basis import TrainedNet, untrained_start
+from whales.scores.drawn_boxes import BoxAnswer
 from whales.scores.query_results import ImportedPhotos
 from whales.stages.options import RunOptions
 
@@ -120,6 +121,18 @@ class Identifier:
             chunk = {photo: boxes[photo] for photo in photos[start : start + CHUNK]}
             sides = self.sides_of(list(chunk), side)
             yield from identification.answers(self.catalogue, chunk, top, faults, sides)
+
+    def in_box(self, photo: Path, box: Box, top: int, side: str | None = None) -> BoxAnswer:
+        """The `top` best identities of the fluke in a box, pixels of the photo held upright.
+
+        side: as `identify` takes it. `UserError` for a box outside the photo, and as `identify`.
+        """
+        self.check_side(side)
+        faults: list[str] = []
+        answers = list(self.answers([photo], {photo: [box]}, top, faults, side))
+        identification.name_faults(faults, left_out=False)
+        [answer] = answers
+        return BoxAnswer(answer.new, answer.candidates, answer.basis)
 
     def rows(self, answers: Iterable[Answer]) -> list[Row]:
         """A row for each query, fluke and rank, as the command writes them, numbers not rounded."""

@@ -34,7 +34,8 @@ from whales.photos.photos import photo_header
 from whales.photos.upright import copy_upright
 from whales.reviewing.catalogue_edits import Relabelled
 from whales.reviewing.relabelling import safe_identities, spoken_names, taken_identities
-from whales.scores.query_results import ReviewQuery, results_of_table
+from whales.scores.drawn_boxes import BoxLog
+from whales.scores.query_results import ReviewQuery, drawn_box, results_of_table, with_box
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,8 @@ def additions(
     labels = training_identities(workspace)
     queries = _without_known(workspace, labels, _queries(workspace, results))
     digest = workspace.digests.of
+    drawn = BoxLog.beside(decisions).standing(labels)
+    queries = [with_box(query, drawn_box(query, drawn, digest)) for query in queries]
     contents = [partial(query.content, digest) for query in queries]
     photos = DecidedPhotos(
         [query.name for query in queries],
@@ -143,7 +146,8 @@ def _named(
         if not moved:
             [stem_there] = unique_names([stem(query.path.name)], stems)
             stems.add(stem_there)
-        box = boxes[stem_there] if moved and stem_there in boxes else _whole_pixels(query)
+        detected = moved and stem_there in boxes and not query.drawn_by
+        box = boxes[stem_there] if detected else _whole_pixels(query)
         content = query.content(workspace.digests.of)
         shown = name if new else written.get(who, who)
         yield Addition(query, content, stem_there, who, shown, new, verdict.decided_by, box, moved)

@@ -30,11 +30,13 @@ from whales.files.labels import stem, with_jpg
 from whales.files.marks import VALUES, MarkLog
 from whales.files.workspace import Workspace
 from whales.reviewing.album import Album
+from whales.reviewing.drawing import AskNets, Drawing, no_nets
 from whales.reviewing.joining import NamePattern, given_names, join
 from whales.reviewing.limits import Limits
 from whales.reviewing.query_notes import QueryNotes
 from whales.reviewing.review_views import VIEWS
 from whales.scores.best_photos import Candidate
+from whales.scores.drawn_boxes import BoxLog
 from whales.scores.query_pairs import clusters
 from whales.scores.query_results import SHOWN, Results, decided_photos
 
@@ -67,16 +69,20 @@ class Desk:
         decisions: DecisionLog,
         pattern: NamePattern = NamePattern(),  # noqa: B008 - frozen
         details: Path | None = None,
+        ask_nets: AskNets = no_nets,
     ) -> None:
-        """pattern: of new individuals' names that nobody gave; details: a table of photos from elsewhere.
+        """pattern: of new individuals' names that nobody gave; details: a table of photos from elsewhere;
+        ask_nets: looks into boxes that people draw.
 
-        `UserError` as `details_of`.
+        `UserError` as `details_of`, and for a broken table of boxes.
         """
         self.workspace, self.results, self.decisions = workspace, results, decisions
         self._decided = decided_photos(workspace, results)
         self._album = Album(workspace, results.labels)
         self._notes = QueryNotes(workspace, results, self._album, details)
         self._pattern, self.marks = pattern, MarkLog.beside(decisions.path)
+        self.boxes = Drawing(workspace, results, BoxLog.beside(decisions.path), ask_nets)
+        self.boxes.refresh()
         self._contents: dict[Path, str] = {}  # of the files as people first saw them
         # In the photos' addresses: a browser keeps photos, and number 3 is another one next time.
         self._run = secrets.token_hex(4)
@@ -134,7 +140,8 @@ class Desk:
                 }
                 for person, row in last_of_each(stack).items()
             ],
-            "views": self._views("query_photo", number=index + 1),
+            "views": self._query_views(index),
+            "drawn": self._drawn(index),
             "candidates": [
                 {
                     "photo": with_jpg(candidate.photo),
@@ -149,9 +156,15 @@ class Desk:
             "left_out": len(ranked) - len(limited),
             "among": self._among(index, stacks, mates),
             "marks": self._marks(index),
-            "note": self.results.pairs.note(_PATIENCE),
+            "note": self._note(index),
             "together": [self._mate(i) for i in mates if _waits(stacks.get(i, []))],
         }
+
+    def _note(self, index: int) -> str:
+        """Why there are no new photos like a query, or what they rest on, for people."""
+        note = self.results.pairs.note(_PATIENCE)
+        drawn = index in self.results.drawn and not note
+        return "New photos were compared with the box that was detected." if drawn else note
 
     def _among(
         self, index: int, stacks: Mapping[int, Sequence[Decision]], mates: Sequence[int]
@@ -180,7 +193,16 @@ class Desk:
         return {
             "number": index + 1,
             "name": self.results.queries[index].name,
-            "views": self._views("query_photo", number=index + 1),
+            "views": self._query_views(index),
+        }
+
+    def _drawn(self, index: int) -> dict[str, str] | None:
+        """Who drew a query's box, and what its candidates rest on; None for the box that was detected."""
+        drawn = self.results.drawn.get(index)
+        return drawn and {
+            "who": drawn.who,
+            "nets": drawn.answer.basis.nets,
+            "warning": drawn.answer.basis.warning,
         }
 
     @staticmethod
@@ -322,6 +344,15 @@ class Desk:
         self.marks.append(row)
         return {"number": index + 1, "marks": self._marks(index)}
 
+    def draw(self, posted: Mapping[str, object]) -> dict[str, object]:
+        """Look into a box that a person drew, and keep it, as `Drawing.ask`.
+
+        posted: number, who, and box, x1, y1, x2, y2 in pixels, null for the detected one.
+        """
+        index = self.index_of(posted.get("number"))
+        content = self.results.queries[index].content(self._seen)
+        return self.boxes.ask(index, str(posted.get("who", "")), posted.get("box", ()), content)
+
     def _marks(self, index: int) -> dict[str, str]:
         marks = self.marks.standing()
         try:
@@ -351,10 +382,15 @@ class Desk:
         }
 
     def undo(self, person: str) -> dict[str, object]:
-        """Take back a person's last act on what is under review; `UserError` for none."""
-        rows = self.decisions.undo(checked_name(person), self._decided.index_of)
-        numbers = [(self._decided.index_of(row) or 0) + 1 for row in rows]
-        return {"number": numbers[0], "numbers": numbers, "decision": UNDO}
+        """Take back a person's last act on what is under review, a drawn box too; `UserError` for none."""
+        who, index_of, boxes = checked_name(person), self._decided.index_of, self.boxes.log
+        # Of one second the decision is the later: the nets have to answer before a box is kept.
+        drawn = boxes.last_time(who, index_of) > self.decisions.last_time(who, index_of)
+        rows = (boxes if drawn else self.decisions).undo(who, index_of)
+        self.boxes.refresh()
+        numbers = [(index_of(row) or 0) + 1 for row in rows]
+        what = {"what": "the drawn box"} if drawn else {}
+        return {"number": numbers[0], "numbers": numbers, "decision": UNDO, **what}
 
     def _seen(self, path: Path) -> str:
         """Digest of a photo, which must stay what people saw; `UserError` where it has changed."""
@@ -366,6 +402,12 @@ class Desk:
     def _stacks(self) -> dict[int, list[Decision]]:
         """Index of a query -> its standing decisions, from the table as it is now."""
         return self._decided.verdicts(self.decisions.rows()).of_photo
+
+    def _query_views(self, index: int) -> dict[str, str]:
+        """Addresses of a query's views, others for each box that is drawn on it."""
+        drawn = self.results.drawn.get(index)
+        more = {"box": ",".join(f"{value:g}" for value in drawn.box)} if drawn else {}
+        return self._views("query_photo", number=index + 1, **more)
 
     def _views(self, endpoint: str, **key: int | str | None) -> dict[str, str]:
         """Addresses of a photo's views, and of where its fluke lies in them; `key`: which photo."""

@@ -27,9 +27,11 @@ from whales.files.marks import MarkLog
 from whales.files.workspace import Workspace
 from whales.nets.net import title_of
 from whales.reviewing.desk import Desk, Filter
+from whales.reviewing.drawing import AskNets, no_nets
 from whales.reviewing.joining import NamePattern
 from whales.reviewing.limits import limits_of
 from whales.reviewing.review_views import VIEWS, jpeg, outline
+from whales.scores.drawn_boxes import BoxLog
 from whales.scores.query_results import Results, decided_photos
 
 _LINKED = 0.5  # the probability or score from which new photos are linked, unless asked
@@ -53,9 +55,10 @@ def review_app(
     hosts: Sequence[str] = (),
     pattern: NamePattern = NamePattern(),  # noqa: B008 - frozen
     details: Path | None = None,
+    ask_nets: AskNets = no_nets,
 ) -> Flask:
     """The web application. reviewer: name that the page proposes; hosts: names it may be reached by; pattern,
-    details: as a `Desk` takes them.
+    details, ask_nets: as a `Desk` takes them.
 
     Any address, and localhost, will do besides: a foreign page that lets its own name lead here is
     refused, as are posts without the token that this application's page carries.
@@ -64,10 +67,12 @@ def review_app(
     app = Flask(__name__, static_folder=PAGE, static_url_path="/page", template_folder=PAGE)
     app.config["MAX_CONTENT_LENGTH"] = LARGEST
     token = secrets.token_urlsafe(16)
-    desk = Desk(workspace, results, decisions, pattern, details)
+    desk = Desk(workspace, results, decisions, pattern, details, ask_nets)
     _guard(app, token, {"localhost", *(name.casefold() for name in hosts)})
+    app.before_request(desk.boxes.refresh)
     _serve_photos(app, desk)
     _serve_answers(app, desk)
+    _serve_boxes(app, desk)
 
     @app.get("/")
     def page() -> str:
@@ -123,6 +128,22 @@ def _serve_answers(app: Flask, desk: Desk) -> None:
     @app.post("/api/undo")
     def undo() -> Response:
         return jsonify(desk.undo(str(_posted().get("who", ""))))
+
+
+def _serve_boxes(app: Flask, desk: Desk) -> None:
+    """Serve the queries' boxes, and take those that people draw."""
+
+    @app.get("/api/boxes/<int:number>")
+    def box_of(number: int) -> Response:
+        return jsonify(desk.boxes.view(desk.index_of(number)))
+
+    @app.get("/api/boxes/<int:number>/answer")
+    def answer(number: int) -> Response:
+        return jsonify(desk.boxes.answer(desk.index_of(number)))
+
+    @app.post("/api/boxes")
+    def draw() -> Response:
+        return jsonify(desk.draw(_posted()))
 
 
 def _filter(args: Mapping[str, str], results: Results) -> Filter:
@@ -263,26 +284,27 @@ def review(
     browser: bool = True,
     pattern: NamePattern = NamePattern(),  # noqa: B008 - frozen
     details: Path | None = None,
+    ask_nets: AskNets = no_nets,
 ) -> None:
     """Serve the page until it is stopped; `port` 0 for any free one.
 
-    reviewer: name that the page proposes, None for the login name; browser: open the page; pattern, details:
-    as a `Desk` takes them. Raises `UserError` for a name that will not do, broken matrices and tables, and an
-    address that cannot be had.
+    reviewer: name that the page proposes, None for the login name; browser: open the page; pattern, details,
+    ask_nets: as a `Desk` takes them. Raises `UserError` for a name that will not do, broken matrices and
+    tables, and an address that cannot be had.
     """
     reviewer = checked_name(reviewer) if reviewer is not None else login_name()
     results.candidates(next(iter(results.nets)))  # what is broken is said now, not on the page
     decisions.mend()
-    marks = MarkLog.beside(decisions.path)
-    if marks.path.exists():
-        marks.mend()
-        marks.standing()
+    for beside in (MarkLog.beside(decisions.path), BoxLog.beside(decisions.path)):
+        if beside.path.exists():
+            beside.mend()
+    MarkLog.beside(decisions.path).standing()
     for note in decided_photos(workspace, results).verdicts(decisions.rows()).notes():
         log(f"{decisions.path}: {note}")
     workspace.digests.remember()
     listening = open_socket(host, port)
     hosts = host, socket.gethostname()
-    app = review_app(workspace, results, decisions, reviewer, hosts, pattern, details)
+    app = review_app(workspace, results, decisions, reviewer, hosts, pattern, details, ask_nets)
     serve(app, listening, browser)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections import Counter
@@ -28,12 +29,13 @@ from whales.nets.net import Net
 from whales.photos.thumbnails import same_picture
 from whales.scores.basis import NO_BASIS, Basis, basis_of_root
 from whales.scores.best_photos import Candidate, best_identities
+from whales.scores.drawn_boxes import DrawnBox
 from whales.scores.ensemble import blend, test_parts
 from whales.scores.query_pairs import NO_PAIRS, FlukeKey, QueryPairs, pairs_of_table
 from whales.scores.root_pairs import pairs_of_root
 
 SHOWN = 10  # candidates of a query that people see
-_RANKED = 50  # from which these are taken where people limit them
+RANKED = 50  # from which these are taken where people limit them
 ENSEMBLE = "ensemble"
 _TABLES = ("train_csv", "boxes_averaged", "boxes_averaged_playground")
 _CORNERS = ("x1", "y1", "x2", "y2")
@@ -48,7 +50,8 @@ class ReviewQuery(NamedTuple):
     name: in the table of decisions; box: x1, y1, x2, y2 in pixels, None for the whole frame; upright:
     whether the box is that of the photo turned as its EXIF note says; new: probability of none of the
     known whales, if there is one; shared: whether its photo shows other flukes too; fluke: its number
-    among those of its photo; in_root: the same photo in the work root, where it was imported.
+    among those of its photo; in_root: the same photo in the work root, where it was imported; drawn_by: who
+    drew the box, "" for that of the detector.
     """
 
     name: str
@@ -60,6 +63,7 @@ class ReviewQuery(NamedTuple):
     fluke: str = "1"
     in_root: Path | None = None
     side: str = ""
+    drawn_by: str = ""
 
     def content(self, digest: Callable[[Path], str]) -> str:
         """The query as decisions know it; `digest`: of a file. `UserError` where the photo cannot be read."""
@@ -72,7 +76,8 @@ class Results:
 
     queries: in order, no two of one name and content; labels: stem -> identity of the known photos; boxes:
     of those, stem -> box; nets: name -> function that ranks each query's candidates, best first, called
-    when first needed; basis: what the answers rest on; pairs: the queries compared with each other.
+    when first needed; basis: what the answers rest on; pairs: the queries compared with each other; drawn:
+    index of a query -> its drawn box, whose candidates are those of all `nets`.
     """
 
     queries: list[ReviewQuery]
@@ -81,25 +86,60 @@ class Results:
     nets: dict[str, Callable[[], list[list[Candidate]]]]
     basis: Basis = NO_BASIS
     pairs: QueryPairs = NO_PAIRS
+    drawn: dict[int, DrawnBox] = field(default_factory=dict)
     _ranked: dict[str, list[list[Candidate]]] = field(default_factory=dict)
     _shown: dict[str, list[list[Candidate]]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
+    def __post_init__(self) -> None:
+        self._detected = list(self.queries)
+
+    def draw(self, drawn: Mapping[str, DrawnBox], digest: Callable[[Path], str]) -> None:
+        """Let these drawn boxes be the queries', by `ReviewQuery.content`; others are as detected again."""
+        found = [drawn_box(query, drawn, digest) for query in self._detected]
+        with self._lock:
+            self.drawn = {index: one for index, one in enumerate(found) if one}
+            self._shown = {}
+            # In place, since others hold the list.
+            self.queries[:] = map(with_box, self._detected, found)
+
     def candidates(self, net: str) -> list[list[Candidate]]:
         """Each query's best candidates by one of `nets`; `UserError` for another name or broken matrices."""
-        ranked = self.ranked(net)
-        if net not in self._shown:
-            self._shown[net] = [candidates[:SHOWN] for candidates in ranked]
-        return self._shown[net]
+        with self._lock:
+            if net not in self._shown:
+                self._shown[net] = [candidates[:SHOWN] for candidates in self._all_ranked(net)]
+            return self._shown[net]
 
     def ranked(self, net: str) -> list[list[Candidate]]:
         """As `candidates`, all that are ranked."""
+        with self._lock:
+            return self._all_ranked(net)
+
+    def _all_ranked(self, net: str) -> list[list[Candidate]]:
         if net not in self.nets:
             raise UserError(f"there is no net {net}; expected one of {', '.join(self.nets)}")
-        with self._lock:
-            if net not in self._ranked:
-                self._ranked[net] = self.nets[net]()
+        if net not in self._ranked:
+            self._ranked[net] = self.nets[net]()
+        if not self.drawn:
             return self._ranked[net]
+        drawn = {index: one.answer.candidates for index, one in self.drawn.items()}
+        return [drawn.get(index, ranked) for index, ranked in enumerate(self._ranked[net])]
+
+
+def drawn_box(
+    query: ReviewQuery, drawn: Mapping[str, DrawnBox], digest: Callable[[Path], str]
+) -> DrawnBox | None:
+    """The box that was drawn on a query, if any; drawn: by content; digest: of a file."""
+    with contextlib.suppress(UserError):  # a photo that cannot be read is not the one drawn on
+        return drawn.get(query.content(digest)) if drawn else None
+    return None
+
+
+def with_box(query: ReviewQuery, drawn: DrawnBox | None) -> ReviewQuery:
+    """A query with its drawn box, if there is one, in the place of the detected one."""
+    if drawn is None:
+        return query
+    return query._replace(box=drawn.box, new=drawn.answer.new, drawn_by=drawn.who)
 
 
 def decided_photos(workspace: Workspace, results: Results) -> DecidedPhotos:
@@ -138,7 +178,7 @@ def results_of_root(workspace: Workspace, matrices: Sequence[BlendedMatrix]) -> 
     read = RootMatrices(workspace, labels, names)
 
     def ranked(matrix: ScoreMatrix) -> list[list[Candidate]]:
-        candidates = best_identities(matrix, labels, _RANKED)
+        candidates = best_identities(matrix, labels, RANKED)
         return [candidates.get(name, []) for name in names]
 
     def blended(chosen: Sequence[BlendedMatrix]) -> Callable[[], list[list[Candidate]]]:

@@ -119,8 +119,16 @@ def parse_arguments(
         steps,
         getattr(args, "check", False),
     )
-    prepare_backend(options.workspace, threads if options.profile == "smoke" else None)
+    prepare(options, threads)
     return options, args
+
+
+def prepare(options: RunOptions, threads: int = SMOKE_THREADS) -> None:
+    """Set what Keras's backend reads from the environment, before it is imported, as `prepare_backend`.
+
+    threads: as of `parse_arguments`.
+    """
+    prepare_backend(options.workspace, threads if options.profile == "smoke" else None)
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:

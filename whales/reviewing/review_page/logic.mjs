@@ -18,6 +18,7 @@ export const ACTIONS = {
   encounter: [["e"], "all of this encounter"],
   fresh: [["j"], "to new photos like it"],
   groups: [["g"], "groups of new photos"],
+  draw: [["f"], "draw the fluke's box"],
   quality: [["q"], "quality, then 1 to 3 (0: none)"],
   distinctiveness: [["d"], "distinctiveness, then 1 to 3 (0: none)"],
   undo: [["u"], "undo"],
@@ -106,6 +107,22 @@ export function pinched(view, before, after) {
   const [from, to] = [middle(before), middle(after)];
   const grown = zoomAt(view, apart(after) / Math.max(apart(before), 1e-6), from.x, from.y);
   return panBy(grown, to.x - from.x, to.y - from.y);
+}
+
+// The box between two points, shares of a photo of [width, height] pixels: x1, y1, x2, y2 in whole pixels.
+export function boxBetween(from, to, [width, height]) {
+  const pixels = (share, side) => Math.round(Math.min(1, Math.max(0, share)) * side);
+  const [x1, x2] = [pixels(from.x, width), pixels(to.x, width)].sort((a, b) => a - b);
+  const [y1, y2] = [pixels(from.y, height), pixels(to.y, height)].sort((a, b) => a - b);
+  return [x1, y1, x2, y2];
+}
+
+// A box moved by so many pixels, or its right and lower side alone; it stays in the photo.
+export function boxMoved([x1, y1, x2, y2], dx, dy, [width, height], grown) {
+  const within = (value, low, high) => Math.max(low, Math.min(high, value));
+  if (grown) return [x1, y1, within(x2 + dx, x1 + 1, width), within(y2 + dy, y1 + 1, height)];
+  const [x, y] = [within(dx, -x1, width - x2), within(dy, -y1, height - y2)];
+  return [x1 + x, y1 + y, x2 + x, y2 + y];
 }
 
 // After a decision: the photo that followed in the old list, as far as it is still in the new one.

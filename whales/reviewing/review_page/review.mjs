@@ -1,14 +1,15 @@
 // The page: asks the server, shows what it says, and sends what a person decides.
 
 import {
-  ACTIONS, PLAIN, actionOf, changed, moved, nextAfter, panBy, photosText, pinched, shareText, zoomAt,
+  ACTIONS, PLAIN, actionOf, boxBetween, boxMoved, changed, moved, nextAfter, panBy, photosText, pinched, shareText, zoomAt,
 } from "./logic.mjs";
 
 const MARKS = { "": "", same: "✓", new: "✦", unsure: "?", skip: "–", conflict: "≠" };
 const WORDS = { same: "same", new: "new individual", unsure: "cannot tell", skip: "skipped", conflict: "people differ" };
-const ALWAYS = ["sameChosen", "new", "unsure", "skip", "undo", "previous", "next", "pair", "album", "encounter", "groups"]; // other buttons are folded away
+const ALWAYS = ["sameChosen", "new", "unsure", "skip", "undo", "previous", "next", "pair", "album", "encounter", "groups", "draw"]; // other buttons are folded away
 // While groups are shown, keys that decide on the one photo behind them rest.
 const IN_GROUPS = ["groups", "undo", "overlays", "whole", "zoomIn", "zoomOut", "lock", "turn", "mirror", "light", "contrast", "reset"];
+const CORNERS = ["x1", "y1", "x2", "y2"];
 const LIMITS = ["place", "first", "last", "side", "before"];
 const MARKED = ["quality", "distinctiveness"];
 const FILTERS = ["net", "min", "max", "identity", "undecided", ...LIMITS];
@@ -28,6 +29,7 @@ let album = null; // all photos of one individual, in the candidates' place
 let marked = new Map(); // photos that are decided together with the one shown: number -> { views, on }
 let marking = null; // a kind of mark whose number is the next key
 let grouped = false; // whether groups of new photos are shown in the place of one
+let drawing = null; // { number, size } of the photo whose box is drawn
 let numbers = [];
 let shown = null; // the query on the page
 let busy = false;
@@ -236,6 +238,10 @@ function render(query) {
   element("query-photo").replaceChildren(pane(query.views, "Query"));
   const fresh = query.new === null ? "" : `, probability of a new whale ${shareText(query.new)}`;
   element("query-label").textContent = query.name + fresh;
+  const { who, nets, warning } = query.drawn ?? {};
+  const asked = nets ? `; asked: ${nets}` : "";
+  const warned = warning ? [make("strong", { textContent: ` ${warning}` })] : [];
+  element("query-box").replaceChildren(...(query.drawn ? [`Box drawn by ${who}${asked}.`, ...warned] : []));
   const words = query.decided.map(({ who, decision, identity }) => {
     const named = make("span", { className: "label", textContent: identity ? ` as ${identity}` : "" });
     return make("span", {}, ` ${WORDS[decision]}`, named, ` (${who})`);
@@ -342,7 +348,7 @@ async function show(number) {
   if (number === undefined) {
     shown = null;
     element("title").textContent = "No photo passes the filters";
-    for (const id of ["query-photo", "candidates", "state", "query-label", "limited", "among-note"]) element(id).replaceChildren();
+    for (const id of ["query-photo", "candidates", "state", "query-label", "query-box", "limited", "among-note"]) element(id).replaceChildren();
     renderTogether();
     album = null;
     return;
@@ -357,7 +363,7 @@ async function show(number) {
     album = null;
     active = null;
   }
-  setGrouped(false);
+  setInstead("");
   history.replaceState(null, "", `#${number}`);
   render(query);
 }
@@ -471,17 +477,19 @@ function toggleGroups() {
   });
 }
 
-function setGrouped(on) {
-  grouped = on;
-  element("groups").hidden = !on;
-  for (const id of ["query", "right", "naming"]) element(id).hidden = on;
+// instead: id of what stands in the place of the one photo, "" for nothing
+function setInstead(instead) {
+  grouped = instead === "groups";
+  if (instead !== "drawing") drawing = null;
+  for (const id of ["groups", "drawing"]) element(id).hidden = id !== instead;
+  for (const id of ["query", "right", "naming"]) element(id).hidden = instead !== "";
 }
 
 // place: of the group whose button gets the focus, if there is one
 async function showGroups(place) {
   const wanted = new URLSearchParams({ net: element("net").value, min: element("least").value });
   const { groups, note } = await ask(`api/clusters?${wanted}`);
-  setGrouped(true);
+  setInstead("groups");
   element("groups-title").textContent = `Groups of new photos: ${groups.length}`;
   element("groups-note").textContent = note || (groups.length ? "Untick what is somebody else." : "No photos are left to join.");
   element("grouped").replaceChildren(...groups.map((one, i) => groupForm(one, i)));
@@ -521,6 +529,113 @@ function confirmGroup([number, ...others], name, place) {
     await showGroups(place);
     saidOf(answer, "one new individual");
   });
+}
+
+// --- the fluke's box ----------------------------------------------------------------------------
+
+function startDrawing() {
+  return guarded(async () => {
+    if (!shown) return;
+    const { number, box, size, drawn_by: by } = await ask(`api/boxes/${shown.number}`);
+    setInstead("drawing");
+    drawing = { number, size };
+    element("drawing-title").textContent = `The fluke's box: photo ${number}, ${size[0]} x ${size[1]} pixels`;
+    element("canvas-photo").src = shown.views.whole;
+    element("as-detected").hidden = !by;
+    CORNERS.forEach((id, i) => element(id).setAttribute("max", size[i % 2]));
+    setBox(box.length ? box : [0, 0, ...size]);
+    element("canvas").focus();
+    say("Enter uses the box, Esc cancels");
+  });
+}
+
+function stopDrawing() {
+  setInstead("");
+  refresh();
+  say("the box stays as it was");
+}
+
+function typedBox() {
+  return CORNERS.map((id) => element(id).valueAsNumber);
+}
+
+function setBox(box) {
+  CORNERS.forEach((id, i) => {
+    element(id).value = box[i];
+  });
+  outlineDrawn();
+}
+
+function outlineDrawn() {
+  const [x1, y1, x2, y2] = typedBox();
+  const [width, height] = drawing.size;
+  const { style } = element("drawn");
+  style.left = `${(100 * x1) / width}%`;
+  style.top = `${(100 * y1) / height}%`;
+  style.width = `${(100 * Math.max(0, x2 - x1)) / width}%`;
+  style.height = `${(100 * Math.max(0, y2 - y1)) / height}%`;
+}
+
+function followDrawing() {
+  const canvas = element("canvas");
+  let from = null;
+  const share = (event) => {
+    const edge = element("canvas-photo").getBoundingClientRect();
+    return { x: (event.clientX - edge.x) / edge.width, y: (event.clientY - edge.y) / edge.height };
+  };
+  canvas.addEventListener("pointerdown", (event) => {
+    if (event.button !== 0 || !event.isPrimary) return;
+    from = share(event);
+    canvas.setPointerCapture(event.pointerId);
+  });
+  canvas.addEventListener("pointermove", (event) => {
+    if (from && event.isPrimary) setBox(boxBetween(from, share(event), drawing.size));
+  });
+  for (const end of ["pointerup", "pointercancel"]) canvas.addEventListener(end, () => { from = null; });
+  for (const id of CORNERS) element(id).addEventListener("input", outlineDrawn);
+  element("corners").addEventListener("submit", (event) => {
+    event.preventDefault();
+    useBox(typedBox());
+  });
+  element("as-detected").addEventListener("click", () => useBox(null));
+  element("cancel-box").addEventListener("click", stopDrawing);
+}
+
+// True where a key belongs to the drawing; in a field or on a button it is that one's own.
+function drawByKey(event) {
+  if (event.ctrlKey || event.altKey || event.metaKey) return false;
+  if (event.key === "Escape") stopDrawing();
+  else if (event.target.closest("#corners")) return event.key === "Enter"; // left to the form
+  else if (event.target.closest("input, select, button, summary")) return false;
+  else if (event.key === "Enter") element("corners").requestSubmit();
+  else if (event.key.startsWith("Arrow")) {
+    const [dx, dy] = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
+    const by = Math.max(1, Math.round(drawing.size[0] / 200));
+    setBox(boxMoved(typedBox(), dx * by, dy * by, drawing.size, event.shiftKey));
+  } else return false;
+  event.preventDefault();
+  return true;
+}
+
+// The nets take a while to load: meanwhile the page goes on, and says so.
+async function useBox(box) {
+  const { number } = drawing;
+  const begin = Date.now();
+  try {
+    let { waiting } = await ask("api/boxes", { number, who: element("who").value, box });
+    while (waiting) {
+      say(`Photo ${number}: ${waiting} (${Math.round((Date.now() - begin) / 1000)} s); you can go on meanwhile`);
+      await new Promise((resume) => { setTimeout(resume, 500); });
+      ({ waiting } = await ask(`api/boxes/${number}/answer`));
+    }
+    const decided = shown?.number === number && shown.state ? "; the decision on it stays" : "";
+    await list();
+    if (shown?.number === number && !grouped) await show(number);
+    const kept = box ? "the box is kept, and its candidates are found anew" : "the box is as it was detected";
+    say(`Photo ${number}: ${kept}${decided}`);
+  } catch (fault) {
+    say(`Photo ${number}: ${fault.message}`, true);
+  }
 }
 
 // A name that nobody has yet is asked for twice, since a slip of the finger would be a new whale.
@@ -584,7 +699,7 @@ function undo() {
     await list();
     if (grouped) await showGroups(0);
     else await show(answer.number);
-    say(`${photosText(answer.numbers)}: undone`);
+    say(`${photosText(answer.numbers)}: ${answer.what ? `${answer.what} ` : ""}undone`);
   });
 }
 
@@ -607,6 +722,7 @@ const handlers = {
   encounter: wholeEncounter,
   fresh: toNewPhotos,
   groups: toggleGroups,
+  draw: startDrawing,
   quality: () => askMark("quality"),
   distinctiveness: () => askMark("distinctiveness"),
   undo,
@@ -642,6 +758,7 @@ function zoomActive(factor) {
 
 function onKey(event) {
   const { tagName, type, id } = event.target;
+  if (drawing && drawByKey(event)) return;
   const done = event.key === "Enter" && tagName === "INPUT" && id !== "name";
   if (event.key === "Escape" || done) event.target.blur?.();
   const moves = { ArrowLeft: [0.1, 0], ArrowRight: [-0.1, 0], ArrowUp: [0, 0.1], ArrowDown: [0, -0.1] };
@@ -666,7 +783,8 @@ function onKey(event) {
 }
 
 function act(action) {
-  if (grouped && !IN_GROUPS.includes(action)) say("G closes the groups first");
+  if (drawing) say("Enter uses the box, Esc cancels");
+  else if (grouped && !IN_GROUPS.includes(action)) say("G closes the groups first");
   else handlers[action]();
 }
 
@@ -700,6 +818,7 @@ function recall(field) {
 async function start() {
   help();
   followPointer();
+  followDrawing();
   document.addEventListener("keydown", onKey);
   const who = element("who");
   // A name typed here stays for this tab alone: others may use the same program.
