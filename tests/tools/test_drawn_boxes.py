@@ -6,10 +6,10 @@ import time
 
 import numpy as np
 import pytest
-from helpers import refused
+from helpers import refused, write_lines
 from small_root import draw
 from test_joining import BOOK, post, table
-from test_review import PARTS, Reader, Visitor, photo, root, row, rows
+from test_review import PARTS, TESTS, Reader, Visitor, photo, root, row, rows
 from whales_tools import identify
 from whales_tools.review import nets_of
 
@@ -53,8 +53,14 @@ def nets():
     return Nets()
 
 
+def unlike(root):
+    """Give each test photo a content of its own: copies of one file have their boxes in common."""
+    for shade, name in enumerate(TESTS):
+        photo(root.test_photo(name), 40 + shade)
+
+
 def visit(root, nets, table=None):
-    """A page that was started now."""
+    """A page that was started now, on the root's test photos unless there is a table."""
     results = results_of_table(root, table) if table else results_of_root(root, PARTS)
     app = review_app(root, results, DecisionLog(root.file(BOOK)), "anna", ask_nets=nets)
     return Visitor(app.test_client())
@@ -68,9 +74,8 @@ def page(root, nets, table):
 
 def box(page, number, corners, who="anna"):
     answer = page.post("/api/boxes", number=number, who=who, box=corners)
-    for _ in range(100):
-        if answer.status_code != 200 or not answer.json["waiting"]:
-            break
+    deadline = time.monotonic() + 120
+    while answer.status_code == 200 and answer.json["waiting"] and time.monotonic() < deadline:
         time.sleep(0.05)
         answer = page.get(f"/api/boxes/{number}/answer")
     return answer
@@ -93,6 +98,7 @@ def log(root):
 @pytest.mark.parametrize("from_table", [True, False])
 def test_a_drawn_box_replaces_the_found_one_and_outlives_a_restart(root, nets, table, from_table):
     table = table if from_table else None
+    unlike(root)
     page = visit(root, nets, table)
     first, views = seen(page, 1), page.get("/api/queries/1").json["views"]
     found = [] if from_table else [10, 12, 50, 28]
@@ -283,6 +289,7 @@ def test_exports_and_the_catalogue_have_the_drawn_boxes(page, root, table, nets)
 
 
 def test_test_photos_become_known_with_the_drawn_box(root, nets):
+    unlike(root)
     page = visit(root, nets)
     for number in (1, 2):
         page.decide(number, "new")
@@ -310,6 +317,8 @@ def test_the_nets_of_a_root_see_in_a_box_what_identify_sees(trained_root, small_
     """From the page to the nets and back; the scores are those of the command with the box."""
     path = tmp_path / "q.jpg"
     draw(path, 90)
+    trained = {"profile": "smoke", "anisotropy": 2.15}
+    write_lines(trained_root / "models/trained.json", json.dumps(trained))
     identifier = identify.open_identifier(trained_root, workers=1)
     corners = (20, 10, 80, 50)
     faults = []

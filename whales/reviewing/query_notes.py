@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
-from functools import cached_property
 from pathlib import Path
 
 from whales.files.encounters import encounter_of
@@ -24,6 +24,10 @@ class QueryNotes:
         self._queries, self._album = results.queries, album
         self._tests = workspace.file("test_photos")
         self._given = details_of(table, [q.path for q in self._queries]) if table else {}
+        # Before the first question: cameras' notes of many photos take a while to read.
+        self._encounters: list[str] = []
+        self._reader = threading.Thread(target=self._read_encounters, daemon=True)
+        self._reader.start()
 
     def of(self, index: int) -> Mapping[str, str]:
         """Column -> text of a query, `date` first; only what is known."""
@@ -34,11 +38,11 @@ class QueryNotes:
 
     def of_one_encounter(self, index: int) -> list[int]:
         """The other queries of the same encounter, in their order; none where it is not known."""
+        self._reader.join()
         key = self._encounters[index]
         return [
             i for i, other in enumerate(self._encounters) if key and other == key and i != index
         ]
 
-    @cached_property
-    def _encounters(self) -> list[str]:
-        return [encounter_of(self.of(index)) for index in range(len(self._queries))]
+    def _read_encounters(self) -> None:
+        self._encounters = [encounter_of(self.of(index)) for index in range(len(self._queries))]

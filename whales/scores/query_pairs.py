@@ -170,6 +170,7 @@ def pairs_of_table(
         )
     frame, positions = read_table(path)
     require_columns(frame, path, PAIR_COLUMNS, "the table of tools/identify.py --among")
+    contents = {index: content_of(index) for index in {*index_of.values()}}
     found: dict[int, list[Alike]] = {}
     left_out = 0
     for record, where in zip(frame.to_dict("records"), positions, strict=True):
@@ -181,7 +182,7 @@ def pairs_of_table(
                 ("other", "other_fluke", "other_content"),
             )
         ]
-        indices = [i for i, content in ends if i is not None and content_of(i) == content]
+        indices = [i for i, content in ends if i is not None and contents[i] == content]
         if len(indices) < 2:
             left_out += 1
             continue

@@ -19,7 +19,6 @@ from whales.files.changes import present_names
 from whales.files.dataset import known_photos, load_boxes, test_photos, training_identities
 from whales.files.decided_photos import DecidedPhotos
 from whales.files.decisions import fluke_content
-from whales.files.digests import file_digest
 from whales.files.import_table import imported
 from whales.files.labels import check_labelled, stem, with_jpg
 from whales.files.matrices import ScoreMatrix
@@ -224,13 +223,15 @@ def results_of_table(workspace: Workspace, path: Path | str) -> Results:
     for row in rows:
         groups.setdefault((row["query"], row.get("fluke") or "1"), []).append(row)
     flukes = Counter(photo for photo, _ in groups)
+    digest = workspace.digests.of
+    workspace.digests.of_photos({p: Path(p) for p in flukes if p and Path(p).is_file()})  # at once
     imports, present = ImportedPhotos(workspace), present_names(workspace)
     queries, ranked = [], []
     seen: dict[tuple[str, str], str] = {}
     index_of: dict[FlukeKey, int] = {}
     for (photo, fluke), group in groups.items():
-        query = _query(photo, fluke, group[0], Path(path), imports, flukes[photo] > 1)
-        first = seen.setdefault((query.name, query.content(workspace.digests.of)), photo)
+        query = _query(photo, fluke, group[0], Path(path), imports, flukes[photo] > 1, digest)
+        first = seen.setdefault((query.name, query.content(digest)), photo)
         if first != photo:
             log(f"{photo} is the same file as {first} and is shown once")
             continue
@@ -241,7 +242,7 @@ def results_of_table(workspace: Workspace, path: Path | str) -> Results:
     if not queries:
         raise UserError(f"{path} has no rows; run tools/identify.py --csv again")
     basis = _basis(row for group in groups.values() for row in group)
-    pairs = pairs_of_table(Path(path), index_of, lambda i: workspace.digests.of(queries[i].path))
+    pairs = pairs_of_table(Path(path), index_of, lambda i: digest(queries[i].path))
     boxes, nets = load_boxes(workspace), {"results": lambda: ranked}
     return Results(queries, labels, boxes, nets, basis, pairs)
 
@@ -290,7 +291,13 @@ class ImportedPhotos:
 
 
 def _query(
-    photo: str, fluke: str, row: dict[str, str], table: Path, imports: ImportedPhotos, shared: bool
+    photo: str,
+    fluke: str,
+    row: dict[str, str],
+    table: Path,
+    imports: ImportedPhotos,
+    shared: bool,
+    digest: Callable[[Path], str],
 ) -> ReviewQuery:
     files = [path for path in (Path(photo), table.parent / photo) if path.is_file()]
     if not photo or not files:
@@ -298,7 +305,7 @@ def _query(
             f"{row['where']}: photo {photo or '(empty)'} is not there; start where identify.py was started"
         )
     content = row.get("content", "")
-    file = next((path for path in files if content in ("", file_digest(path))), None)
+    file = next((path for path in files if content in ("", digest(path))), None)
     if file is None:
         raise UserError(
             f"{row['where']}: photo {photo} is not the one that was identified, its content is another; "
