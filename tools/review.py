@@ -12,10 +12,8 @@ Keys: 1 to 5 same whale as that candidate, N new individual, S skip, U undo; the
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
-from pathlib import Path
-from typing import TYPE_CHECKING
 
+from whales_tools.box_nets import box_nets
 from whales_tools.nets import NETS
 
 from whales.base.console import configure
@@ -24,26 +22,9 @@ from whales.files.workspace import Workspace
 from whales.reviewing.relabelling import apply_decisions
 from whales.reviewing.request import add_review_options
 from whales.reviewing.review_app import review
-from whales.scores.query_results import RANKED, results_of
-from whales.stages.options import ArgumentParser, prepare
+from whales.scores.query_results import results_of
+from whales.stages.options import ArgumentParser
 from whales.stages.stage import run
-
-if TYPE_CHECKING:
-    from whales.identifying.identifier import Identifier
-    from whales.reviewing.drawing import AskNets
-
-
-def nets_of(root: Path) -> AskNets:
-    """Looks into boxes with a work root's nets, which are loaded at the first one."""
-    from whales_tools.identify import open_identifier
-
-    @cache
-    def opened() -> Identifier:
-        identifier = open_identifier(root)
-        prepare(identifier.options)
-        return identifier
-
-    return lambda photo, box, side: opened().in_box(photo, box, RANKED, side or None)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -60,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         apply_decisions(args.apply, ws, results, decisions, args.yes, args.results)
     else:
         served = args.who, args.host, args.port, not args.no_browser
-        more = args.new_names, args.details, nets_of(ws.root)
+        more = args.new_names, args.details, box_nets(ws.root)
         review(ws, results, decisions, *served, *more)
 
 

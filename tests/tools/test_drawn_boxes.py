@@ -11,7 +11,7 @@ from small_root import draw
 from test_joining import BOOK, post, table
 from test_review import PARTS, TESTS, Reader, Visitor, photo, root, row, rows
 from whales_tools import identify
-from whales_tools.review import nets_of
+from whales_tools.box_nets import box_nets
 
 from whales.base.errors import UserError
 from whales.exchange.sightings import read_sightings
@@ -326,7 +326,7 @@ def test_the_nets_of_a_root_see_in_a_box_what_identify_sees(trained_root, small_
     [found] = identifier.answers([path], {path: []}, 3, faults)
     write_csv(tmp_path / "found.csv", [found])
     workspace = Workspace(trained_root)
-    page = visit(workspace, nets_of(trained_root), tmp_path / "found.csv")
+    page = visit(workspace, box_nets(trained_root), tmp_path / "found.csv")
     assert box(page, 1, list(corners)).json["waiting"] == ""
     told = page.get("/api/queries/1").json
     assert {c["photo"]: c["score"] for c in told["candidates"]} == {
@@ -339,7 +339,7 @@ def test_the_nets_of_a_root_see_in_a_box_what_identify_sees(trained_root, small_
 
 
 def test_a_root_without_nets_is_one_line(root, table, monkeypatch):
-    page = visit(root, nets_of(root.root), table)
+    page = visit(root, box_nets(root.root), table)
     monkeypatch.setattr("whales.nets.shipped_weights.ShippedWeights.path", root.root / "none.h5")
     answer = box(page, 1, [5, 8, 35, 38])
     assert (answer.status_code, answer.json["error"].count("\n")) == (400, 0)

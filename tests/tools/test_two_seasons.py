@@ -20,7 +20,7 @@ from whales.base.pickles import load
 from whales.files.workspace import Workspace
 
 KNOWN = ("Alba", "Mc Coy", "Brava", "Cala", "Dora")
-WHALES = (*KNOWN, "Nova", "Lone")
+WHALES = (*KNOWN, "Nova", "Lone", "Water")
 FOLDS = ("folds_v1", "folds_v2", "folds_kernel")
 
 
