@@ -229,9 +229,10 @@ class DecisionLog:
     def state(self) -> tuple[int, ...]:
         """Changes whenever the file does; () where there is none."""
         try:
-            return _state(os.stat(self.path))
+            status = os.stat(self.path)
         except OSError:
             return ()
+        return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
     def rows(self) -> list[Decision]:
         """All whole rows, in file order; none where there is no file.
@@ -416,10 +417,6 @@ class DecisionLog:
 
     def _fault(self, reason: OSError) -> UserError:
         return UserError(f"{self.path}: {reason.strerror or reason}; no decision can be kept there")
-
-
-def _state(status: os.stat_result) -> tuple[int, ...]:
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _of_person(who: str, stacks: Mapping[Hashable, Sequence[Decision]]) -> list[Decision]:
