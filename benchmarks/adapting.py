@@ -104,9 +104,7 @@ def compare(roots: Sequence[Path], samples: int) -> None:
             f"no fold of the kernel net is trained in all of {', '.join(map(str, roots))}"
         )
     log(f"start: {start}; nets of {len(roots)} roots; each photo's average precision at 5")
-    log(
-        "| fold | photos | of | start | trained | gain | 95% interval |\n|---|---|---|---|---|---|---|"
-    )
+    log("| fold | photos | of | start | trained | gain | 95% interval |", f"|{'---|' * 7}")
     before = {fold: photos.precision(first, fold) for fold in folds}
     after = {
         fold: _mean_of([files[fold] for files in seeds], trained, photos, fold) for fold in folds
