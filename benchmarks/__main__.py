@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if unknown:
         parser.error(f"there is no benchmark {min(unknown)}; choose from {', '.join(NAMES)}")
     machine = f"{_processor()}, {os.cpu_count()} cores, {time.strftime('%Y-%m-%d')}"
-    log(f"{machine}\n| {' | '.join(HEADER)} |\n|{'---|' * len(HEADER)}")
+    log(machine, f"| {' | '.join(HEADER)} |", f"|{'---|' * len(HEADER)}")
     measured: list[Line] = []
     for name in args.names or DEFAULT:
         for line in importlib.import_module(f"benchmarks.{name}").lines(args.quick):

@@ -1,11 +1,11 @@
 """What a run of the whole pipeline will take: hours, disk and memory of each stage; and a rehearsal of it.
 
-Reads  the work root's tables, else the competition's numbers; what --rehearse has measured
+Reads  the work root's tables, else the competition's numbers; what --rehearse has measured; --rates FILE
 Writes with --rehearse: rehearsal/ in the work root, real files are never touched; with --csv: FILE
 Run    python3 tools/plan.py --profile full --gpu h100:8
 
-Passes over photos are counted from the plans. "measured": steps were rehearsed on this machine (--gpu here);
-"counted": the GPU's rate is a guess; "guessed": the whole is.
+Passes over photos are counted from the plans. "measured": steps were rehearsed on this machine (--gpu here)
+or on such a GPU (--rates); "counted": the GPU's rate is a guess; "guessed": the whole is.
 --rehearse runs every stage, one fold of each, on few photos at the profile's true photo sizes, batches and
 nets, and names what fails or does not fit before a long run begins. It goes on after a stage that fails, and
 can be run again: what is up to date is not run twice. --measure rehearses the stages that train alone.

@@ -15,6 +15,7 @@ from whales.photos.photos import read_photo
 from whales.scores.photo_scores import plain_feed
 from whales.stages.options import RunOptions
 from whales.stages.training_stage import Given, Workbench
+from whales.training.plan import Plan
 
 
 def test_the_method_holds_where_nothing_is_said(tmp_path):
@@ -58,10 +59,15 @@ def test_every_crop_of_a_root_has_its_shape(work_root):
     plain.close()
     with closing(Workbench(options, NET, Given(None, None))) as bench:
         write_lines(work_root / "data/settings.json", '{"anisotropy": 3}')
-        bench.feed(32, {"a": box})
+        bench.feed(Plan(32, 1, 1, ()), {"a": box})
         write_lines(work_root / "data/settings.json", '{"anisotropy": 1}')
-        feed = bench.feed(32, {"a": box})
+        feed = bench.feed(Plan(32, 1, 1, ()), {"a": box})
         np.testing.assert_array_equal(feed.plain("a"), expected)
         ((left, _),) = feed.pair_batches(["a"], np.array([[0, 0]]), np.array([[5, 6]]), 1)
+        thinned = bench.feed(Plan(32, 1, 1, (), augmentation=0), {"a": box})
+        ((plain_left, _),) = thinned.pair_batches(["a"], np.array([[0, 0]]), np.array([[5, 6]]), 1)
     own = NET.augmenter(1.0).crop(read_photo(path), box, 32, 5)
     np.testing.assert_array_equal(left[0], own)
+    own = NET.augmenter(1.0, 0).crop(read_photo(path), box, 32, 5)
+    np.testing.assert_array_equal(plain_left[0], own)
+    assert not np.array_equal(plain_left, left)

@@ -210,6 +210,42 @@ def test_extra_crop_half_the_time_keeps_70_to_90_percent_of_each_side():
     assert (plain[0, 0, 0], plain[0, -1, 0], plain[-1, 0, 1]) == (0, 249, 199)
 
 
+@pytest.mark.parametrize(("likelihood", "low", "high"), [(0, 0, 0), (0.25, 25, 78), (1, 160, 200)])
+def test_a_likelihood_thins_out_transforms_and_the_extra_crop(likelihood, low, high):
+    """Of 200 crops: .9 are turned black, and half are cut again, times the likelihood."""
+    pixels = np.full((200, 250, 3), 128, np.uint8)
+    pixels[:, :5] = pixels[:, -5:] = 255
+
+    def black():
+        return [
+            A.OneOf(
+                [
+                    A.ColorJitter(
+                        brightness=(0, 0), contrast=(1, 1), hue=(0, 0), saturation=(1, 1), p=1
+                    )
+                ],
+                p=0.9,
+            )
+        ]
+
+    crops = [
+        Augmenter(black, likelihood=likelihood).crop(pixels, None, 250, seed) for seed in range(200)
+    ]
+    assert low <= sum(not crop.any() for crop in crops) <= high
+    again = Augmenter(list, extra_crop=True, likelihood=likelihood)
+    cut = [again.crop(pixels, None, 250, seed)[100, 0, 0] != 255 for seed in range(200)]
+    assert low * 5 / 9 - 5 <= sum(cut) <= high * 5 / 9 + 20
+
+
+@pytest.mark.parametrize("net", [v5, v6, kernel])
+def test_the_likelihood_of_the_method_changes_no_pixel(net):
+    usual, full = (Augmenter(net.transforms, True, **own) for own in ({}, {"likelihood": 1.0}))
+    for seed in range(40):
+        np.testing.assert_array_equal(
+            usual.crop(photo(), BOX, 32, seed), full.crop(photo(), BOX, 32, seed)
+        )
+
+
 @pytest.mark.parametrize("inner", [list, lambda: [A.OneOf([A.HorizontalFlip(unknown=1)])]])
 def test_unknown_arguments_are_refused(inner):
     if inner is list:

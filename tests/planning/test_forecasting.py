@@ -1,8 +1,10 @@
 """Hours counted from plans, and calls laid on devices: against numbers worked out by hand."""
 
+import csv
 from types import SimpleNamespace
 
 import pytest
+from helpers import refused
 from whales_tools.nets import NETS, net_of, plans_of
 
 from benchmarks.networks import operations_of
@@ -82,6 +84,58 @@ def test_rates_are_of_the_steps_that_were_rehearsed():
     assert of_script(found, "kernel_snn/snn_train_kernel_384_to_1024.py").source == GUESSED
     frozen = [Step(V5_512, 512, 2, "frozen branch", 1.0), *steps]
     assert Rates(None, frozen, net_of).operations_a_second(V5, True) == pytest.approx(4 * 29.6e9)
+
+
+def test_nets_that_were_not_measured_on_a_device_are_guessed_there():
+    rates = Rates(DEVICES["h100"], [Step(V5_512, 512, 2, "whole net", 0.5)], net_of)
+    assert rates.operations_a_second(V5, False) == pytest.approx(4 * 3 * 29.6e9 / 0.5)
+    assert rates.operations_a_second(KERNEL, False) == DEVICES["h100"].rate * 1e12
+    found = forecasts("full", counted.COMPETITION, rates, PLANS, WORKED_BY)
+    assert of_script(found, V5_224).source == MEASURED
+    assert of_script(found, "kernel_snn/snn_train_kernel_384_to_1024.py").source == COUNTED
+
+
+STEPS = "stage,size,pairs,branch,seconds\n"
+
+
+def test_steps_of_another_machine_make_hours(work_root, script, tmp_path, capsys):
+    """Half the seconds a step are half the hours of what is counted from steps; the rest is the host's."""
+    (work_root / "data").mkdir(exist_ok=True)
+    hours = []
+    for seconds in (0.5, 0.25):
+        table, out = tmp_path / "steps.csv", tmp_path / "plan.csv"
+        table.write_text(f"{STEPS}{V5_512},512,4,whole net,{seconds}\n")
+        script("tools/plan.py").main(["--rates", str(table), "--csv", str(out)])
+        rows = {row["stage"]: row for row in csv.DictReader(out.read_text().splitlines())}
+        named = next(row for stage, row in rows.items() if "train_v5_finetune_512px" in stage)
+        assert named["source"] == MEASURED
+        hours.append(float(named["hours"]))
+    assert hours[1] < 0.6 * hours[0]
+    assert "measured" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("rows", "options", "said"),
+    [
+        (None, [], "steps.csv is missing"),
+        (STEPS, [], "has no steps"),
+        (f"{STEPS}{V5_512},512,4,whole net,fast\n", [], "seconds is fast, expected a number"),
+        (f"{STEPS}{V5_512},512,4,whole net,0\n", [], "above 0"),
+        (f"{STEPS}{V5_512},512,4,some net,1\n", [], "frozen branch or whole net"),
+        (
+            f"{STEPS}r20_prepare_matrices_for_ensemble.py,512,4,whole net,1\n",
+            [],
+            "no stage that trains",
+        ),
+        (f"{STEPS}{V5_512},512,4,whole net,1\n", ["--gpu", "here"], "of another machine"),
+    ],
+)
+def test_steps_that_say_nothing_are_refused(work_root, script, tmp_path, rows, options, said):
+    (work_root / "data").mkdir(exist_ok=True)
+    table = tmp_path / "steps.csv"
+    if rows is not None:
+        table.write_text(rows)
+    refused(lambda: script("tools/plan.py").main(["--rates", str(table), *options]), said)
 
 
 def test_a_faster_device_takes_less_and_memory_is_the_largest_step():

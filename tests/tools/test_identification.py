@@ -550,6 +550,19 @@ def test_the_command_from_photo_to_rows(root, script, tmp_path, capsys):
     assert read_photo(why / "query_fluke_1.png").shape[2] == 3
 
 
+def test_a_known_photo_that_is_like_everybody_is_said(root, script, tmp_path, capsys):
+    """Twenty copies of one photo have one best match; nineteen are too few to say so."""
+    for number in range(20):
+        draw(tmp_path / f"new/{number:02}.jpg", 99)
+    photos = sorted((tmp_path / "new").iterdir())
+    for given, said in ((photos, True), (photos[1:], False)):
+        script("tools/identify.py").main([*map(str, given), *SMOKE])
+        told = capsys.readouterr().out
+        assert (
+            "is the best match of 20 of 20 photos: unless these show one animal" in told
+        ) == said
+
+
 @pytest.mark.slow
 def test_nothing_but_errors_reaches_stderr(trained_root, run_python, repository, tmp_path):
     """A process of its own: TensorFlow says a dozen lines of itself when it is loaded."""

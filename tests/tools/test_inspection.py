@@ -338,11 +338,8 @@ def test_a_photo_that_is_like_everybody_is_a_fault(look, hits, fault):
     finding = look((rows, jpg("abcd"), scores))
     assert finding.facts["best for most rows"] == f"b, {hits} of 20"
     said = [text for text in finding.faults if "best match" in text]
-    assert said == (
-        ["photo b is the best match of 11 of 20 rows; look whether it shows a fluke"]
-        if fault
-        else []
-    )
+    told = "photo b is the best match of 11 of 20 photos: unless these show one animal, look whether it "
+    assert said == ([f"{told}shows a fluke"] if fault else [])
 
 
 def test_map5_of_valid_matrices_by_fold(look):

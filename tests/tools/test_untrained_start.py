@@ -27,7 +27,7 @@ SAID = (
     "Untrained start: a shortlist, not an answer.",
     "python3 kernel_snn/kfold_splits_for_kernel.py and then "
     "python3 kernel_snn/snn_train_kernel_384_to_1024.py --RUN_FOLD 0 --profile smoke",
-    "about 10 minutes",
+    "about 5 minutes",
     "tools/weights.py",
 )
 

@@ -254,6 +254,22 @@ def test_frozen_inference_normalizes_by_the_moving_statistics() -> None:
     assert step(learner, batch) != pytest.approx(expected, rel=1e-3)
 
 
+def test_resting_statistics_normalize_a_branch_that_is_trained() -> None:
+    """Every photo stands for itself: the loss of a step is that of inference, and no statistic moves."""
+    network, (batch,) = small_network(), batches(6)
+    learner = Learner(network, resting=True)
+    (left, right), labels = batch
+    learner.begin(frozen=False, learning_rate=1e-3, new_adam=True)
+    before, kernels = moving(network), values(network.branch.trainable_weights)
+    scores = network.model.predict_on_batch([left, right])
+    expected = -np.mean(np.log(np.where(labels == 1, scores, 1 - scores)))
+    assert step(learner, batch) == pytest.approx(expected, rel=1e-5)
+    for old, new in zip(before, moving(network), strict=True):
+        np.testing.assert_array_equal(old, new)
+    trained = values(network.branch.trainable_weights)
+    assert any(not np.array_equal(old, new) for old, new in zip(kernels, trained, strict=True))
+
+
 def test_two_half_batches_are_one_step_of_adam() -> None:
     """With a branch whose statistics rest, so that a photo does not depend on its batch."""
     (batch,) = batches(6)

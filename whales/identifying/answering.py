@@ -14,6 +14,7 @@ from whales.identifying.among import write_pairs
 from whales.identifying.identifier import Identifier
 from whales.identifying.request import Request
 from whales.identifying.watching import watch
+from whales.scores.best_photos import like_everybody
 
 
 def answer_request(
@@ -51,6 +52,9 @@ def answer_request(
             result_page.show(answer, names=names)
         answers.append(answer)
     log(f"flukes compared: {len(answers)}, in {time.monotonic() - begin:.1f} s after loading")
+    odd = like_everybody([a.candidates[0].photo or "" for a in answers if a.candidates])
+    if odd:
+        log(f"note: {odd}")
     if request.csv:
         if request.among:  # first, so that a table is never newer than its pairs
             write_pairs(pairs_path(request.csv), catalogue, answers)

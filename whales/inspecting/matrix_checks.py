@@ -16,15 +16,13 @@ from whales.files.root_matrices import check_origin
 from whales.inspecting.contents import Content, Scores
 from whales.inspecting.findings import Finding, Panel, Percent, Range, Share
 from whales.inspecting.root_tables import RootTables
-from whales.scores.best_photos import mark_own, own_columns
+from whales.scores.best_photos import like_everybody, mark_own, most_often, own_columns
 from whales.scores.ranking import validation_map
 from whales.scores.root_scores import known_map5
 
 ROWS = 512  # of a matrix that are looked at at once
 _ROUNDING = 1e-6  # by which a mean of float32 scores may pass 1
 MATCHES = 3  # best matches of a photo that are shown
-# A photo is the best match of too many where it is so of more than this share of at least so many rows.
-_TOO_OFTEN, _ENOUGH = 0.5, 20
 
 
 def check_matrix(finding: Finding, content: Content[Scores], tables: RootTables, head: int) -> None:
@@ -101,19 +99,13 @@ def _best(matrix: ScoreMatrix) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _most_often_best(finding: Finding, matrix: ScoreMatrix, best: np.ndarray) -> None:
-    """Add which photo is the best match of most rows; a fault where it is so of too many. best: columns (n,).
-
-    Photos without a fluke end so: far from all that a net was taught on, they are like everybody to it.
-    """
-    counts = np.bincount(best)
-    column = int(counts.argmax())
-    name, share = matrix.columns[column], Share(int(counts[column]), len(best))
-    finding.facts["best for most rows"] = f"{name}, {share.count:,} of {share.total:,}"
-    if share.total >= _ENOUGH and share.count > _TOO_OFTEN * share.total:
-        finding.faults.append(
-            f"photo {name} is the best match of {share.count:,} of {share.total:,} rows; look whether it "
-            "shows a fluke"
-        )
+    """Add which photo is the best match of most rows; a fault where of too many. best: columns (n,)."""
+    names = [matrix.columns[column] for column in best]
+    name, count = most_often(names)
+    finding.facts["best for most rows"] = f"{name}, {count:,} of {len(names):,}"
+    odd = like_everybody(names)
+    if odd:
+        finding.faults.append(odd)
 
 
 def rows_of(matrix: ScoreMatrix, start: int) -> ScoreMatrix:

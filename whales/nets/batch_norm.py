@@ -29,11 +29,13 @@ class BatchNormalization(keras.layers.BatchNormalization):
     statistics move where it is trainable and called through `MovingStatistics`, and rest elsewhere.
     They follow the unbiased variance. One operation instead of some thirty halves the time to trace a step.
 
-    frozen_inference: normalize by the moving statistics in training too, where the layer is not trainable
+    resting: normalize by the moving statistics in training too, which rest
+    frozen_inference: the same where the layer is not trainable alone
     over_devices: under a strategy of TensorFlow, take a batch's statistics over the parts of all devices,
     which are equal in size; on JAX they always are
     """
 
+    resting = False
     frozen_inference = False
     over_devices = False
 
@@ -45,7 +47,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
         self, inputs: KerasTensor, training: bool | None = None, mask: KerasTensor | None = None
     ) -> KerasTensor:
         """(n, h, w, c) -> the same shape, normalized by the batch's statistics in training."""
-        if not training or (self.frozen_inference and not self.trainable):
+        at_rest = self.resting or (self.frozen_inference and not self.trainable)
+        if not training or at_rest:
             return super().call(inputs, training=False, mask=mask)
         update = _update.get()
         outputs, mean, variance = self._normalized(inputs, update)

@@ -168,8 +168,8 @@ class Net:
             check_profile(profile, weights, self.sizes)
             self.first_weights.fetch()
 
-    def augmenter(self, anisotropy: float = ANISOTROPY) -> Augmenter:
-        """A new augmenter with the net's transforms; `anisotropy`: width : height of crops."""
+    def augmenter(self, anisotropy: float = ANISOTROPY, likelihood: float = 1.0) -> Augmenter:
+        """A new augmenter with the net's transforms; the rest as `Augmenter` takes it."""
         from whales.photos.augment import Augmenter
 
-        return Augmenter(self.transforms, self.extra_crop, anisotropy)
+        return Augmenter(self.transforms, self.extra_crop, anisotropy, likelihood)

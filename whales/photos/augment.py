@@ -206,15 +206,18 @@ class Augmenter:
         transforms: Callable[[], Transforms],
         extra_crop: bool = False,
         anisotropy: float = ANISOTROPY,
+        likelihood: float = 1.0,
     ) -> None:
         """`transforms`: makes the list of transforms; ValueError where albumentations refuses one.
 
         `extra_crop`: half the time, cut a random 70-90% of each side out of the crop. `anisotropy`:
-        width : height of crops, see `whales.photos.crops.crop_window`.
+        width : height of crops, see `whales.photos.crops.crop_window`. `likelihood`: factor of the
+        transforms' probabilities, and of the extra crop's.
         """
         # `Compose` checks the arguments; calling it would spend half of the time on lists of boxes.
         self._transforms = A.Compose(transforms(), strict=True).transforms
         self._extra_crop, self._anisotropy = extra_crop, anisotropy
+        self._likelihood = likelihood
         # One stream for all transforms, seeded for each crop: seeding each transform takes longer.
         self._rng = np.random.default_rng(0)
         self._python_rng = random.Random(0)
@@ -246,7 +249,7 @@ class Augmenter:
     def _chosen(self) -> Iterator[A.BasicTransform]:
         """Draw which transforms are applied, one of each choice, as albumentations draws."""
         for transform in self._transforms:
-            if self._python_rng.random() < transform.p:
+            if self._python_rng.random() < transform.p * self._likelihood:
                 if isinstance(transform, A.OneOf):
                     members, weights = transform.transforms, transform.transforms_ps
                     yield members[self._rng.choice(len(members), p=weights)]
@@ -255,7 +258,7 @@ class Augmenter:
 
     def _last_window(self, window: Sequence[int]) -> Sequence[int]:
         """The window, or half the time a smaller one inside it where the net has an extra crop."""
-        if self._extra_crop and self._rng.random() < 0.5:
+        if self._extra_crop and self._rng.random() < 0.5 * self._likelihood:
             return _extra_window(window, self._rng)
         return window
 

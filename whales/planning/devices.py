@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from whales.base.errors import UserError
 from whales.nets.net import Net
 from whales.planning.rehearsing import Step
+from whales.stages.rehearsal import FROZEN
 from whales.training.forecast import FORWARD, FORWARD_AND_BACK
 
 HERE = "here"
@@ -57,9 +58,10 @@ def devices_of(text: str) -> tuple[str, int]:
 
 @dataclass
 class Rates:
-    """How fast nets run: as rehearsed on this machine, or as a device is guessed to.
+    """How fast nets run: as steps of them were measured, else as a device is guessed to.
 
-    device: None for this machine; steps: rehearsed here; net_of: script -> its net.
+    device: None for this machine; steps: rehearsed on that device, of the nets that are known there; net_of:
+    script -> its net.
     """
 
     device: Device | None
@@ -68,9 +70,17 @@ class Rates:
     _found: dict[tuple[str, bool], float | None] = field(default_factory=dict)
 
     def operations_a_second(self, net: Net, frozen: bool) -> float | None:
-        """Of a net's training steps, by kind of branch; None where no step of it was rehearsed here."""
-        if self.device:
+        """Of a net's training steps, by kind of branch; None where no step was rehearsed here."""
+        measured = self._measured(net, frozen)
+        if measured is None and self.device:
             return self.device.rate * 1e12
+        return measured
+
+    def measured(self, net: Net) -> bool:
+        """Whether steps of a net were rehearsed on the device."""
+        return self._measured(net, False) is not None
+
+    def _measured(self, net: Net, frozen: bool) -> float | None:
         key = net.name, frozen
         if key not in self._found:
             self._found[key] = self._rehearsed(net, frozen)
@@ -81,7 +91,7 @@ class Rates:
         by_kind: dict[bool, list[float]] = {True: [], False: []}
         for step in self.steps:
             if self.net_of(step.stage) is net and step.seconds > 0:
-                still = step.branch == "frozen branch"
+                still = step.branch == FROZEN
                 passes = 2 * step.pairs * (FORWARD if still else FORWARD_AND_BACK)
                 by_kind[still].append(passes * net.operations(step.size) / step.seconds)
         found = by_kind[frozen] or by_kind[not frozen]

@@ -26,7 +26,7 @@ _SCORE_BYTES, _GB = 4, 1e9
 class Forecasted:
     """What one call takes.
 
-    hours: on one device; source: MEASURED (its steps' seconds were rehearsed here), COUNTED (its passes
+    hours: on one device; source: MEASURED (its steps' seconds were rehearsed there), COUNTED (its passes
     are counted, the device's rate is a guess) or GUESSED; device_gb, host_gb: memory; disk_gb: what it
     leaves, without caches; devices: that it takes, one at most: what two would save on one call they save
     more surely on two folds.
@@ -72,7 +72,7 @@ def _forecast(
         known = [value for value in seconds if value is not None]
         if len(known) == len(seconds):
             hours = folds * sum(known) / 3600
-            source = COUNTED if rates.device else MEASURED
+            source = MEASURED if rates.measured(net) else COUNTED
         device_gb = max(_step_memory(plan, net) for plan in trained)
         files = sum(_weight_files(plan) for plan in trained)
         disk_gb = folds * files * net.weights_mb * 1e6 / _GB
@@ -81,7 +81,7 @@ def _forecast(
         seconds_of_fold = _inference(net, profile, amounts, rates, call.stage.folds is not None)
         if seconds_of_fold is not None:
             hours = folds * seconds_of_fold / 3600
-            source = COUNTED if rates.device else MEASURED
+            source = MEASURED if rates.measured(net) else COUNTED
         rows = amounts.valid + amounts.test if call.stage.folds else amounts.test / FOLDS
         disk_gb = folds * rows * amounts.known * _SCORE_BYTES / _GB
     return Forecasted(call, hours, source, device_gb, takes.memory, disk_gb, min(takes.gpus, 1))

@@ -10,12 +10,13 @@ from pathlib import Path
 
 from whales.base.errors import UserError
 from whales.base.numbers import as_number
+from whales.files.workspace import Workspace, require
 from whales.nets.net import Net
 from whales.planning import plan_table
 from whales.planning.amounts import COMPETITION, amounts
 from whales.planning.devices import DEVICES, HERE, Rates, devices_of
 from whales.planning.forecasting import forecasts, schedule
-from whales.planning.rehearsing import DONE, rehearse, rehearsed_steps
+from whales.planning.rehearsing import DONE, Step, rehearse, rehearsed_steps, steps_of
 from whales.stages.options import RunOptions, positive
 from whales.stages.pipeline import STAGES
 from whales.training.plan import Plan
@@ -26,6 +27,7 @@ class PlanRequest:
     """The tool's own options, named as on its command line."""
 
     gpu: str = "h100:1"
+    rates: Path | None = None
     price: float | None = None
     csv: Path | None = None
     rehearse: bool = False
@@ -38,6 +40,7 @@ def add_plan_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of a `PlanRequest`."""
     add = parser.add_argument
     add("--gpu", default="h100:1", metavar="NAME:N", help=f"of {', '.join(DEVICES)}, {HERE}")
+    add("--rates", type=Path, metavar="FILE", help="steps that --measure wrote on such a device")
     add("--price", type=_not_negative, help="of a device's hour (default: a guess of 2026)")
     add("--csv", type=Path, metavar="FILE", help="write a row a call here as well")
     add("--rehearse", action="store_true", help="run every stage for a few steps")
@@ -82,9 +85,7 @@ def answer(
         if failed:
             raise UserError(f"{len(failed)} of {len(rows)} stages did not run: {', '.join(failed)}")
         return
-    steps = rehearsed_steps(workspace, profile)
-    if name == HERE and not steps:
-        raise UserError("nothing was measured here yet; run tools/plan.py --measure first")
+    steps = _steps(request, name, workspace, profile, net_of)
     nets = {stage.script: net for stage in STAGES if (net := net_of(stage.script))}
     plans = {stage.script: plans_of(stage.key, profile) for stage in STAGES if stage.script in nets}
     rates = Rates(DEVICES.get(name), steps, net_of)
@@ -96,3 +97,32 @@ def answer(
     plan_table.show(runs, profile, count, price)
     if request.csv:
         plan_table.write(request.csv, runs)
+
+
+def _steps(
+    request: PlanRequest,
+    device: str,
+    workspace: Workspace,
+    profile: str,
+    net_of: Callable[[str], Net | None],
+) -> list[Step]:
+    """The steps that rates are counted from; `UserError` where they are asked for and not there."""
+    if request.rates:
+        if device == HERE:
+            raise UserError(
+                "--rates is of another machine; name its device by --gpu, or leave it out"
+            )
+        require(workspace, request.rates)
+        steps = steps_of(request.rates)
+        for step in steps:
+            if net_of(step.stage) is None:
+                raise UserError(f"{request.rates}: {step.stage} is no stage that trains a net")
+        if not steps:
+            raise UserError(f"{request.rates} has no steps; run tools/plan.py --measure there")
+        return steps
+    if device != HERE:
+        return []
+    steps = rehearsed_steps(workspace, profile)
+    if not steps:
+        raise UserError("nothing was measured here yet; run tools/plan.py --measure first")
+    return steps

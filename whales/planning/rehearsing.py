@@ -17,17 +17,17 @@ from whales.base import stopping
 from whales.base.console import log
 from whales.base.errors import UserError
 from whales.base.numbers import as_number
-from whales.base.tables import csv_text, read_csv, require_columns
+from whales.base.tables import cell_number, csv_text, read_csv, read_table, require_columns
 from whales.base.writing import write_text
 from whales.files.folds import FOLDS
 from whales.files.workspace import Workspace
 from whales.planning.few_photos import few_photos
 from whales.stages.pipeline import Call, Stage, calls
-from whales.stages.rehearsal import link_to, peak_gigabytes, rehearsal_root
+from whales.stages.rehearsal import BRANCHES, link_to, peak_gigabytes, rehearsal_root
 
 DONE = "done"
 # As `whales.stages.rehearsal.log_rehearsed` says it.
-_STEP = re.compile(r": (\d+) px, batch (\d+), (frozen branch|whole net): ([\d.]+) s a step$", re.M)
+_STEP = re.compile(rf": (\d+) px, batch (\d+), ({'|'.join(BRANCHES)}): ([\d.]+) s a step$", re.M)
 _COLUMNS = ("stage", "seconds", "peak_gb", "outcome")
 _STEP_COLUMNS = ("stage", "size", "pairs", "branch", "seconds")
 
@@ -104,11 +104,31 @@ def rehearsed(workspace: Workspace, profile: str) -> list[Rehearsed]:
 
 def rehearsed_steps(workspace: Workspace, profile: str) -> list[Step]:
     """The kinds of training steps rehearsed so far; `UserError` for a damaged table."""
-    rows = _rows(rehearsal_tables(workspace, profile)[1], _STEP_COLUMNS)
-    return [
-        Step(row[0], int(as_number(row[1])), int(as_number(row[2])), row[3], as_number(row[4]))
-        for row in rows
-    ]
+    return steps_of(rehearsal_tables(workspace, profile)[1])
+
+
+def steps_of(table: Path) -> list[Step]:
+    """The kinds of training steps of a table that a rehearsal wrote, here or elsewhere; empty without one.
+
+    `UserError` naming the line of what is no number, or no kind of branch.
+    """
+    if not table.exists():
+        return []
+    frame, places = read_table(table)
+    require_columns(frame, table, _STEP_COLUMNS)
+    steps = []
+    for record, where in zip(frame.to_dict("records"), places, strict=True):
+        row = {**record, "where": where}
+        size, pairs, seconds = (
+            cell_number(row, name) or 0 for name in ("size", "pairs", "seconds")
+        )
+        if min(size, pairs, seconds) <= 0 or row["branch"] not in BRANCHES:
+            raise UserError(
+                f"{where}: expected size, pairs and seconds above 0, and a branch of "
+                f"{' or '.join(BRANCHES)}; take the row out, or rehearse again"
+            )
+        steps.append(Step(row["stage"], int(size), int(pairs), row["branch"], seconds))
+    return steps
 
 
 def _rows(path: Path, columns: Sequence[str]) -> list[list[str]]:

@@ -107,7 +107,7 @@ def _untrained(net: Net) -> str:
         "Untrained start: a shortlist, not an answer. These weights come with the project, have seen "
         "generated flukes only, no real whale. Better: train on this catalogue, python3 "
         f"{stage_that_makes(net.folds)} and then python3 {net.weights.maker(0)} --profile smoke (about "
-        "10 minutes for 600 photos on two cores; docs/catalogue.md, 'Train on your own photos'), or take the "
+        "5 minutes for 600 photos; docs/catalogue.md, 'Train on your own photos'), or take the "
         "published weights (tools/weights.py; docs/pipeline.md, 'Published weights')."
     )
 

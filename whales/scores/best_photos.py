@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -11,6 +12,8 @@ from scipy import sparse
 from whales.files.matrices import ScoreMatrix, Scores
 
 SomeScores = TypeVar("SomeScores", bound=Scores)
+# A photo is the best match of too many where it is so of more than this share of at least so many queries.
+_TOO_OFTEN, _ENOUGH = 0.5, 20
 
 
 class Candidate(NamedTuple):
@@ -131,6 +134,34 @@ def own_columns(rows: Sequence[str], columns: Sequence[str]) -> np.ndarray:
     """
     column_of = {name: column for column, name in enumerate(columns)}
     return np.array([column_of.get(name, -1) for name in rows], np.int64)
+
+
+def most_often(best: Iterable[str]) -> tuple[str, int]:
+    """The known photo that is the best match of most queries, and of how many; best: that of each, not none.
+
+    Ties go to the name that sorts first.
+
+    >>> most_often(["b", "a", "b"])
+    ('b', 2)
+    """
+    return min(Counter(best).items(), key=lambda item: (-item[1], item[0]))
+
+
+def like_everybody(best: Sequence[str]) -> str | None:
+    """What to say of a known photo that is the best match of too many queries; None where none is.
+
+    Photos without a fluke can be so: far from all that a net was taught on, they are like everybody to it.
+    best: the best match of each query.
+    """
+    if len(best) < _ENOUGH:
+        return None
+    name, count = most_often(best)
+    if count <= _TOO_OFTEN * len(best):
+        return None
+    return (
+        f"photo {name} is the best match of {count:,} of {len(best):,} photos: unless these show one animal, "
+        "look whether it shows a fluke"
+    )
 
 
 def mark_own(values: np.ndarray, own_column: np.ndarray, mark: float) -> np.ndarray:

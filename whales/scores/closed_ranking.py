@@ -20,7 +20,7 @@ from whales.nets.features import crop_features
 from whales.photos.crops import read_crop
 from whales.scores.best_photos import KnownPhotos
 from whales.scores.head import head_weights
-from whales.scores.metrics import mapk
+from whales.scores.metrics import average_precision
 from whales.scores.pair_scores import score_matrix
 
 if TYPE_CHECKING:
@@ -29,18 +29,21 @@ if TYPE_CHECKING:
 _TRUTH, _REFERENCE_BOXES = "test_labels.csv", "reference_boxes.pkl"
 
 
-def closed_map5(scores: np.ndarray, truths: Sequence[str], identities: Sequence[str]) -> float:
-    """MAP@5 of queries among known individuals, each by its best photo.
+def closed_precision(
+    scores: np.ndarray, truths: Sequence[str], identities: Sequence[str]
+) -> np.ndarray:
+    """Average precision at 5 of each query among known individuals, each by its best photo: (n,) float64.
 
     scores: (n, m); truths: of the n queries; identities: of the m known photos.
 
-    >>> closed_map5(np.array([[0.5, 0.75, 0.25]], np.float32), ["w_a"], ["w_a", "w_b", "w_a"])
-    0.5
+    >>> closed_precision(np.array([[0.5, 0.75, 0.25]], np.float32), ["w_a"], ["w_a", "w_b", "w_a"])
+    array([0.5])
     """
     names = [str(number) for number in range(len(identities))]
     known = KnownPhotos(names, dict(zip(names, identities, strict=True)))
     order = np.argsort(-known.best(scores), axis=1, kind="stable")[:, :ANSWERS]
-    return mapk(truths, [[known.identities[code] for code in row] for row in order])
+    answers = [[known.identities[code] for code in row] for row in order]
+    return np.array(list(map(average_precision, truths, answers)))
 
 
 def cosines(queries: np.ndarray, gallery: np.ndarray) -> np.ndarray:
@@ -53,9 +56,9 @@ def cosines(queries: np.ndarray, gallery: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class KnownCrops:
-    """Grey crops of a root's known photos and of its test photos that show a known individual.
+    """Crops of a root's known photos and of its test photos that show a known individual.
 
-    queries, gallery: by "tight" and "whole" (of whole frames), each (n, size, size, 1) uint8.
+    queries, gallery: by "tight" and "whole" (of whole frames), each (n, size, size, 3) uint8.
     """
 
     queries: dict[str, np.ndarray]
@@ -84,8 +87,9 @@ class KnownCrops:
         boxes = _boxes(workspace)
 
         def crops(names: Mapping[str, str], boxes: Mapping[str, Box]) -> np.ndarray:
-            cut = [read_crop(workspace.photo(name), boxes.get(name), size) for name in names]
-            return np.stack(cut).mean(axis=-1, keepdims=True).round().astype(np.uint8)
+            return np.stack(
+                [read_crop(workspace.photo(name), boxes.get(name), size) for name in names]
+            )
 
         kinds = {"tight": boxes, "whole": {}}
         return cls(
@@ -98,14 +102,35 @@ class KnownCrops:
     def measured(self, network: SiameseNetwork) -> dict[str, float]:
         """MAP@5 of both kinds of crops, by the head and by cosines of the features alone."""
         values: dict[str, float] = {}
-        for kind, crops in self.queries.items():
-            queries = crop_features(network, crops)
-            gallery = crop_features(network, self.gallery[kind])
-            by_head = score_matrix(head_weights(network.head), queries, gallery)
-            values[kind] = closed_map5(by_head, self.truths, self.identities)
-            by_cosine = cosines(queries, gallery)
-            values[f"{kind}_cosine"] = closed_map5(by_cosine, self.truths, self.identities)
+        for kind, (by_head, by_cosine) in self._scores(network).items():
+            for name, scores in ((kind, by_head), (f"{kind}_cosine", by_cosine)):
+                precision = closed_precision(scores, self.truths, self.identities)
+                values[name] = float(precision.mean())
         return values
+
+    def precision(self, network: SiameseNetwork) -> dict[str, np.ndarray]:
+        """Average precision of each test photo by the head, (n,), of both kinds of crops."""
+        return {
+            kind: closed_precision(scores, self.truths, self.identities)
+            for kind, (scores, _) in self._scores(network).items()
+        }
+
+    def _scores(self, network: SiameseNetwork) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Scores of the head and cosines, each (n, m), of both kinds of crops."""
+        found = {}
+        for kind, crops in self.queries.items():
+            queries = features_of(network, crops)
+            gallery = features_of(network, self.gallery[kind])
+            by_head = score_matrix(head_weights(network.head), queries, gallery)
+            found[kind] = by_head, cosines(queries, gallery)
+        return found
+
+
+def features_of(network: SiameseNetwork, crops: np.ndarray) -> np.ndarray:
+    """`crop_features` of crops (n, size, size, 3) uint8, grey ones where the network has one channel."""
+    if network.branch.input_shape[-1] == 1:
+        crops = crops.mean(axis=-1, keepdims=True).round().astype(np.uint8)
+    return crop_features(network, crops)
 
 
 def _boxes(workspace: Workspace) -> dict[str, Box]:

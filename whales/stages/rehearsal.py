@@ -20,6 +20,9 @@ _READ = (
 )  # fmt: skip
 FEWEST_PHOTOS = 32
 
+# Kinds of training steps, as logs and tables of rehearsals name them.
+BRANCHES = (FROZEN, WHOLE) = ("frozen branch", "whole net")
+
 
 def rehearsal_root(workspace: Workspace, profile: str) -> Workspace:
     """The work root in which a profile is rehearsed: `ROOT/rehearsal/PROFILE`, made where it is missing.
@@ -66,7 +69,7 @@ def log_rehearsed(name: str, forecast: Forecast) -> None:
         seconds = forecast.seconds_a_step(block)
         if seconds is not None and (block.frozen, pairs) not in said:
             said.add((block.frozen, pairs))
-            branch = "frozen branch" if block.frozen else "whole net"
+            branch = FROZEN if block.frozen else WHOLE
             log(f"{name}: {plan.size} px, batch {pairs}, {branch}: {seconds:.2f} s a step")
     peak = peak_gigabytes(resource.getrusage(resource.RUSAGE_SELF))
     log(f"{name}: peak memory of the process {peak:.1f} GB")

@@ -259,6 +259,7 @@ class Workbench:
         self.options, self.net, self.given = options, net, given
         self.learners = Learners(self._build)
         self._feed: PhotoFeed | None = None
+        self._augmentation = 1.0  # of that feed
 
     def close(self) -> None:
         """End the workers that feed photos."""
@@ -268,18 +269,20 @@ class Workbench:
     def _build(self, size: int, weights: Start) -> SiameseNetwork:
         return self.net.network(size, weights, self.options.profile, self.options.precision)
 
-    def feed(self, size: int, boxes: dict[str, Box]) -> PhotoFeed:
-        """The feed of crops at one size; that of another size, shape or other boxes ends."""
+    def feed(self, plan: Plan, boxes: dict[str, Box]) -> PhotoFeed:
+        """The feed of a plan's crops; that of another size, augmentation, shape or other boxes ends."""
         from whales.photos.feeding import PhotoFeed
 
         ws, old = self.options.workspace, self._feed
-        shape = ws.settings.anisotropy
-        if old and (old.size, old.anisotropy, old.boxes) != (size, shape, boxes):
+        shape, size = ws.settings.anisotropy, plan.size
+        wanted = size, plan.augmentation, shape, boxes
+        if old and (old.size, self._augmentation, old.anisotropy, old.boxes) != wanted:
             old.close()
             self._feed = None
         if not self._feed:
             stores = ws.file("crops"), ws.file("decoded_photos")
-            augmenter = partial(self.net.augmenter, shape)
+            self._augmentation = plan.augmentation
+            augmenter = partial(self.net.augmenter, shape, plan.augmentation)
             workers = self.options.workers
             self._feed = PhotoFeed(ws.photo, boxes, size, workers, augmenter, *stores, shape)
         return self._feed
@@ -312,7 +315,7 @@ def train(
     boxes = load_boxes(ws)
     data = _data(bench, plan, fold, boxes)
     check_boxes(boxes, [*data.train, *data.rows, *data.columns])
-    feed = bench.feed(plan.size, boxes)
+    feed = bench.feed(plan, boxes)
     if options.skip_broken_photos:
         data = data.only(set(feed.readable(sorted({*data.train, *data.rows, *data.columns}))))
     remember_training(ws, options.profile)

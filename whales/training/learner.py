@@ -46,12 +46,13 @@ class Learner:
         momentum: float | None = None,
         frozen_inference: bool = False,
         accumulate: int = 1,
+        resting: bool = False,
         devices: Devices = ONE,
     ) -> None:
         """`network`: with its first weights, made in the scope of the devices; it is trained in place.
 
-        momentum, frozen_inference: of its batch normalization, as in `Plan`; accumulate: as there, so
-        many batches of `fit` are one step of Adam; devices: that share each step.
+        momentum, frozen_inference, resting: of its batch normalization, as in `Plan`; accumulate: as there,
+        so many batches of `fit` are one step of Adam; devices: that share each step.
         """
         from whales.nets.batch_norm import BatchNormalization, MovingStatistics
 
@@ -63,6 +64,7 @@ class Learner:
         for layer in network.branch.layers:
             if isinstance(layer, BatchNormalization):
                 layer.frozen_inference, layer.over_devices = frozen_inference, over_devices
+                layer.resting = resting
         self._models: dict[bool, keras.Model] = {}
         self._frozen: bool | None = None
 
@@ -192,7 +194,7 @@ class Learners:
 
         keras.utils.set_random_seed(seed)
         network = self._build(plan.size, weights)
-        numbers = plan.momentum, plan.frozen_inference, plan.accumulate
+        numbers = plan.momentum, plan.frozen_inference, plan.accumulate, plan.resting
         key = (plan.size, *numbers, devices)
         if key in self._kept:
             self._kept[key].restart(network)

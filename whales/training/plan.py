@@ -14,6 +14,8 @@ Schedule = float | Callable[[int], float]
 # sample .99, .9 and .8 gave the ensemble a MAP@5 of .561, .600 and .628 (one run each).
 MOMENTUM = 0.99
 SMOKE_MOMENTUM = 0.8
+# Numbers of a plan that stamps name where they are not the default alone.
+_YOUNGER = ("augmentation", "resting", "frozen_inference", "accumulate", "most_dense", "candidates")
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,9 @@ class Plan:
     blocks: in their order
     weights: first weights of a chain of stages ("imagenet", or None for random ones)
     momentum: of batch normalization's moving statistics (None: the method's)
+    augmentation: how likely each step of it is, as a share of the method's likelihood
+    resting: batch normalization takes the moving statistics of the first weights throughout, not the
+        batch's: of few photos these would move far, and a photo unlike them all be like everybody
     frozen_inference: a frozen branch normalizes by its moving statistics in training, not by the batch's
     steps: of an epoch at most, to bound the time on many photos (None: all pairs)
     accumulate: a step's gradients are the mean of so many parts of its batch, computed in turn, for a
@@ -73,6 +78,8 @@ class Plan:
     blocks: tuple[Block, ...]
     weights: str | None = None
     momentum: float | None = None
+    augmentation: float = 1.0
+    resting: bool = False
     frozen_inference: bool = False
     steps: int | None = None
     accumulate: int = 1
@@ -87,7 +94,7 @@ class Plan:
         Those that are younger than the first stamps are left out at their defaults, so that these stay good.
         """
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        for name in ("frozen_inference", "accumulate", "most_dense", "candidates"):
+        for name in _YOUNGER:
             if values[name] == getattr(Plan, name):
                 del values[name]
         return {**values, "blocks": [_block_numbers(block) for block in self.blocks]}
