@@ -269,5 +269,5 @@ def test_agreement_of_boxes():
         "mean IoU 0.718000 of 5 photos; 2 under 0.8, 1 not found"
     ]
     assert agreement({}, reference).lines() == [
-        "mean IoU nan of 0 photos; 0 under 0.8, 0 not found"
+        "mean IoU: no photo has both a detected box and a first one"
     ]

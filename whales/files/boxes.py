@@ -101,6 +101,8 @@ class Agreement:
 
     def lines(self) -> list[str]:
         """What to log: the numbers, and where the mean is under POOR_IOU a warning."""
+        if not self.photos:
+            return ["mean IoU: no photo has both a detected box and a first one"]
         lines = [
             f"mean IoU {self.mean:.6f} of {self.photos} photos; {self.low} under {LOW_IOU}, "
             f"{self.missing} not found"
