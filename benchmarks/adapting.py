@@ -30,7 +30,7 @@ from whales.photos.crops import read_crop
 from whales.scores.basis import weights_of
 from whales.scores.best_photos import mark_own
 from whales.scores.closed_ranking import KnownCrops, closed_precision, features_of
-from whales.scores.evaluation import CONFIDENCE
+from whales.scores.evaluation import interval
 from whales.scores.head import head_weights
 from whales.scores.pair_scores import score_matrix
 from whales.stages.stage import run
@@ -56,15 +56,16 @@ class Photos:
         )
         splits = load(workspace.file(NET.folds))
         photos_of = Counter(self.identities)
-        self.held_out = {
-            fold: [
+        self.held_out: dict[int, list[int]] = {}
+        for fold in range(len(splits)):
+            valid = set(map(stem, splits[f"fold_{fold}"]["val"]))
+            self.held_out[fold] = [
                 place
-                for place, name in enumerate(self.names)
-                if name in {stem(one) for one in splits[f"fold_{fold}"]["val"]}
-                and photos_of[self.identities[place]] > 1
+                for place, (name, identity) in enumerate(
+                    zip(self.names, self.identities, strict=True)
+                )
+                if name in valid and photos_of[identity] > 1
             ]
-            for fold in range(len(splits))
-        }
 
     def precision(self, network: SiameseNetwork, fold: int) -> dict[str, np.ndarray]:
         """Average precision of each photo, by the kind of photos."""
@@ -86,9 +87,7 @@ def gain(before: np.ndarray, after: np.ndarray, samples: int) -> tuple[float, fl
     """
     gains = after - before
     drawn = np.random.default_rng(0).integers(len(gains), size=(samples, len(gains)))
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(gains[drawn].mean(axis=1), [tail, 1 - tail])
-    return float(gains.mean()), float(low), float(high)
+    return float(gains.mean()), *interval(gains[drawn].mean(axis=1))
 
 
 def compare(roots: Sequence[Path], samples: int) -> None:

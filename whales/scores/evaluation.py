@@ -64,9 +64,14 @@ def _measure(name: str, values: np.ndarray, counted: np.ndarray, drawn: np.ndarr
     counts = counted[drawn].sum(axis=1)
     sums = (values * counted)[drawn].sum(axis=1)
     means = sums[counts > 0] / counts[counts > 0]
+    return Measure(name, float(values[counted].mean()), *interval(means), int(counted.sum()))
+
+
+def interval(means: np.ndarray) -> tuple[float, float]:
+    """The interval that holds `CONFIDENCE` of the means of bootstrap samples (n,)."""
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(means, [tail, 1 - tail])
-    return Measure(name, float(values[counted].mean()), float(low), float(high), int(counted.sum()))
+    return float(low), float(high)
 
 
 def _rank_of(truth: str, answers: Sequence[str]) -> int:
