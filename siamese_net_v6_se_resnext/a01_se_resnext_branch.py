@@ -1,77 +1,17 @@
-"""SE-ResNeXt branches (squeeze-excite, grouped bottlenecks), and a grouped convolution for CPUs."""
+"""SE-ResNeXt branches: squeeze-excite, grouped bottlenecks."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import keras
-from keras import KerasTensor, layers, ops
+from keras import KerasTensor, layers
 
+from siamese_net_v6_se_resnext.a01_grouped_convolution import GroupedConv2D
 from whales.nets.batch_norm import BatchNormalization
 
 # The published weights' value, a float32 of 1e-5.
 BATCH_NORM_EPSILON = 9.999999747378752e-06
-
-# Channels that one dense convolution takes when groups are bundled for CPU training.
-BUNDLE = 64
-
-
-class GroupedConv2D(layers.Conv2D):
-    """A `Conv2D` with groups that also trains at a fair speed on CPUs.
-
-    Same weights and values as `keras.layers.Conv2D(groups=...)`. On a CPU with the TensorFlow or
-    JAX backend the gradient of the native grouped convolution is pathologically slow (100 times the
-    plain one), so that in training groups are bundled: each bundle of up to `BUNDLE` channels is
-    one plain convolution whose kernel is block-diagonal.
-    """
-
-    def call(self, inputs: KerasTensor, training: bool | None = None) -> KerasTensor:
-        """(n, h, w, c) -> (n, h', w', filters)."""
-        if training and self.groups > 1 and _grouped_gradient_is_slow():
-            return self._call_bundled(inputs)
-        return super().call(inputs)
-
-    def _call_bundled(self, inputs: KerasTensor) -> KerasTensor:
-        height, width, group_in, filters = self.kernel.shape
-        bundled = groups_per_bundle(self.groups, group_in)
-        bundles = self.groups // bundled
-        # (h, w, 1, in, bundle, group, out) x identity over (group', group): a group's inputs reach
-        # its own outputs alone.
-        kernel = ops.reshape(self.kernel, (height, width, 1, group_in, bundles, bundled, -1))
-        identity = ops.eye(bundled, dtype=self.compute_dtype)
-        kernel = kernel * ops.reshape(identity, (1, 1, bundled, 1, 1, bundled, 1))
-        kernel = ops.reshape(kernel, (height, width, bundled * group_in, filters))
-        outputs = [
-            ops.conv(
-                bundle_inputs,
-                bundle_kernel,
-                strides=list(self.strides),
-                padding=self.padding,
-                dilation_rate=self.dilation_rate,
-                data_format="channels_last",
-            )
-            for bundle_inputs, bundle_kernel in zip(
-                ops.split(inputs, bundles, axis=-1),
-                ops.split(kernel, bundles, axis=-1),
-                strict=True,
-            )
-        ]
-        outputs = ops.concatenate(outputs, axis=-1)
-        if self.use_bias:
-            outputs = outputs + self.bias
-        return outputs if self.activation is None else self.activation(outputs)
-
-
-def groups_per_bundle(groups: int, group_width: int) -> int:
-    """Largest divisor of `groups` whose channels fit into one bundle, at least 1."""
-    divisors = (n for n in range(1, groups + 1) if groups % n == 0)
-    return max((n for n in divisors if n * group_width <= BUNDLE), default=1)
-
-
-def _grouped_gradient_is_slow() -> bool:
-    if keras.backend.backend() not in ("tensorflow", "jax"):
-        return False
-    return all("cpu" in str(device).lower() for device in keras.distribution.list_devices())
 
 
 def build_se_resnext(

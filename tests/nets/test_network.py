@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from kernel_snn import a01_kernel_model as kernel
 from siamese_net_v5_densenet121 import a01_seamese_net_models_v5 as v5
-from siamese_net_v6_se_resnext import a01_se_resnext_branch as se_resnext
 from siamese_net_v6_se_resnext import a01_seamese_net_models_v6 as v6
+from siamese_net_v6_se_resnext.a01_grouped_convolution import GroupedConv2D
 from whales.base.errors import UserError
 from whales.nets.batch_norm import BatchNormalization
 from whales.nets.network import (
@@ -148,7 +148,7 @@ def test_v5_branch_is_keras_densenet121(v5_full):
 
 def test_v6_widths_strides_and_epsilon(v6_full):
     branch = v6_full.branch
-    grouped = [x for x in branch.layers if isinstance(x, se_resnext.GroupedConv2D)]
+    grouped = [x for x in branch.layers if isinstance(x, GroupedConv2D)]
     assert [layer.filters for layer in grouped] == [128] * 3 + [256] * 4 + [512] * 6 + [1024] * 3
     assert {layer.groups for layer in grouped} == {32}
     halving = [i for i, layer in enumerate(grouped) if layer.strides == (2, 2)]
@@ -219,7 +219,7 @@ def test_a_branch_in_mixed_precision_trains():
     with computing_in("mixed_bfloat16"):
         photo = keras.Input((4, 4, 8))
         x = BatchNormalization()(photo)
-        x = se_resnext.GroupedConv2D(16, 3, groups=4)(x)
+        x = GroupedConv2D(16, 3, groups=4)(x)
         branch = keras.Model(photo, keras.layers.GlobalMaxPooling2D()(x), name="tiny")
     net = assemble(branch, symmetric_preprocess, 4)
     net.model.compile(keras.optimizers.Adam(0.01), "binary_crossentropy", jit_compile=False)
@@ -259,103 +259,6 @@ def test_symmetric_preprocessing_spans_minus_one_to_one(kernel_net):
     np.testing.assert_array_equal(
         kernel_net.preprocess(np.array([[[0.0, 127.5, 255.0]]])), [[[-1, 0, 1]]]
     )
-
-
-# --- grouped convolution --------------------------------------------------------------------------
-
-
-def convolve(photos, kernel_, stride):
-    """'valid' convolution in NumPy, (n, h, w, in) with (kh, kw, in, out)."""
-    height, width = kernel_.shape[:2]
-    windows = np.lib.stride_tricks.sliding_window_view(photos, (height, width), axis=(1, 2))
-    return np.einsum("nhwcij,ijco->nhwo", windows[:, ::stride, ::stride], kernel_)
-
-
-@given(
-    groups=st.sampled_from([1, 2, 4, 8]),
-    group_in=st.sampled_from([1, 3]),
-    group_out=st.sampled_from([1, 2]),
-    stride=st.sampled_from([1, 2]),
-    bundle=st.sampled_from([1, 4, 64]),
-)
-@settings(max_examples=12, deadline=None)
-def test_bundled_groups_agree_with_one_convolution_per_group(
-    groups, group_in, group_out, stride, bundle
-):
-    rng = np.random.default_rng(groups * 100 + group_in * 10 + stride)
-    photos = rng.normal(size=(2, 7, 7, groups * group_in)).astype(np.float32)
-    layer = se_resnext.GroupedConv2D(groups * group_out, 3, strides=stride, groups=groups)
-    layer.build(photos.shape)
-    shuffle_weights(layer, rng)
-    weights, bias = (np.asarray(w) for w in layer.weights)
-    expected = bias + np.concatenate(
-        [
-            convolve(
-                photos[..., g * group_in : (g + 1) * group_in],
-                weights[..., g * group_out : (g + 1) * group_out],
-                stride,
-            )
-            for g in range(groups)
-        ],
-        axis=-1,
-    )
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(se_resnext, "BUNDLE", bundle)
-        patch.setattr(se_resnext, "_grouped_gradient_is_slow", lambda: True)
-        for training in (False, True):
-            output = np.asarray(layer(photos, training=training))
-            np.testing.assert_allclose(output, expected, atol=1e-5)
-
-
-def test_slow_gradients_are_avoided_in_training_alone(monkeypatch):
-    native = []
-    op = keras.layers.Conv2D.convolution_op
-    monkeypatch.setattr(
-        keras.layers.Conv2D, "convolution_op", lambda *args: native.append(1) or op(*args)
-    )
-    layer = se_resnext.GroupedConv2D(4, 3, groups=2)
-    photos = np.ones((1, 3, 3, 4), np.float32)
-    for slow, training, natively in [(1, True, 0), (1, False, 1), (0, True, 1), (0, False, 1)]:
-        monkeypatch.setattr(se_resnext, "_grouped_gradient_is_slow", lambda slow=slow: bool(slow))
-        native.clear()
-        layer(photos, training=training)
-        assert len(native) == natively, (slow, training)
-
-
-@pytest.mark.parametrize(("groups", "width", "fit"), [(32, 4, 16), (32, 32, 2), (8, 128, 1)])
-def test_groups_per_bundle(groups, width, fit):
-    assert se_resnext.groups_per_bundle(groups, width) == fit
-
-
-def gradient_step(make_layer, weights, photos, monkeypatch, slow):
-    """Kernel after one step of plain gradient descent at rate 1 on the outputs' mean square."""
-    monkeypatch.setattr(se_resnext, "_grouped_gradient_is_slow", lambda: slow)
-    photo = keras.Input(photos.shape[1:])
-    layer = make_layer()
-    model = keras.Model(photo, layer(photo))
-    layer.set_weights(weights)
-    model.compile(keras.optimizers.SGD(1.0), "mse", jit_compile=False)
-    model.train_on_batch(photos, np.zeros((len(photos), *model.output_shape[1:]), np.float32))
-    return np.asarray(layer.kernel)
-
-
-def test_gradients_of_bundled_groups(monkeypatch):
-    rng = np.random.default_rng(6)
-    photos = rng.normal(size=(3, 6, 6, 8)).astype(np.float32)
-    weights = rng.normal(size=(3, 3, 2, 12)).astype(np.float32)
-
-    def grouped():
-        return se_resnext.GroupedConv2D(12, 3, groups=4, use_bias=False)
-
-    after = gradient_step(grouped, [weights], photos, monkeypatch, slow=True)
-    # d/dW of mean(y^2) for y = conv(x, W), group by group, in NumPy.
-    windows = np.lib.stride_tricks.sliding_window_view(photos.astype(float), (3, 3), axis=(1, 2))
-    for g in range(4):
-        part = windows[:, :, :, g * 2 : g * 2 + 2]
-        own = weights[..., g * 3 : g * 3 + 3].astype(float)
-        y = np.einsum("nhwcij,ijco->nhwo", part, own)
-        gradient = np.einsum("nhwcij,nhwo->ijco", part, 2 * y / (y.size * 4))
-        np.testing.assert_allclose(after[..., g * 3 : g * 3 + 3], own - gradient, atol=1e-5)
 
 
 # --- first weights --------------------------------------------------------------------------------
