@@ -29,7 +29,7 @@ NET = Net(
     share=0.4,
     build=build_network,
     transforms=transforms,
-    memory=TrainingMemory(base=2.4, a_pixel=700, frozen=400),
+    memory=TrainingMemory(base=3.1, a_pixel=710, frozen=90),
     gflop=29.8,
     weights_mb=11.1,
     extra_crop=True,  # half the time a random 70-90% of each side of the crop

@@ -16,7 +16,7 @@ NET = Net(
     threshold=0.85,
     build=build_network,
     transforms=transforms,
-    memory=TrainingMemory(base=1.2, a_pixel=6050, frozen=500),
+    memory=TrainingMemory(base=1.3, a_pixel=6050, frozen=500),
     gflop=29.6,
     weights_mb=28.6,
     first_weights=IMAGENET,
