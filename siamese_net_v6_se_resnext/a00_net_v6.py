@@ -16,7 +16,7 @@ NET = Net(
     threshold=0.85,
     build=build_network,
     transforms=transforms,
-    memory=TrainingMemory(base=2.0, a_pixel=5500, frozen=1500),
+    memory=TrainingMemory(base=2.0, a_pixel=6100, frozen=250),
     gflop=24.9,
     weights_mb=103.3,
     first_weights=IMAGENET,

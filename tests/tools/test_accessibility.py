@@ -28,7 +28,7 @@ PARTS = {
     "first": ("", ("title", "Photo 1")),
     "names": ("o", ("candidates", "Mc Coy")),
     "pair": ("p", ("title", "Photo 1")),
-    "album": ("a", ("right-title", "Mc Coy")),
+    "album": ("a", ("right-title", "All photos of candidate 1")),
     "listed": ("ap", ("right-title", "Candidates")),
     "draw": ("f", ("drawing-title", "photo 1")),
     "drawn": ("\ue00c", ("title", "Photo 1")),
@@ -74,7 +74,9 @@ def faults(axe, browser):
 
 def test_a_fault_is_found(browser, faults, tmp_path):
     page = tmp_path / "page.html"
-    page.write_text("<!doctype html><html lang=en><title>x</title><main><h1>x</h1><img src=a.png></main>")
+    page.write_text(
+        "<!doctype html><html lang=en><title>x</title><main><h1>x</h1><img src=a.png></main>"
+    )
     browser.get(page.as_uri())
     assert any("image-alt" in line for line in faults())
 
@@ -91,7 +93,9 @@ def test_review_can_be_used_by_everybody(root, tmp_path, serving, browser, fault
 
     reader = Reader(browser, serving(start))
     reader.until(("title", "Photo 1"))
-    browser.execute_script("for (const part of document.querySelectorAll('details')) part.open = true")
+    browser.execute_script(
+        "for (const part of document.querySelectorAll('details')) part.open = true"
+    )
     found = {}
     for part, (keys, says) in PARTS.items():
         reader.press(keys, says) if keys else reader.until(says)
