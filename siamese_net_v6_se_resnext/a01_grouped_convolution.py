@@ -73,8 +73,8 @@ def trained_grouped_convolution(
 ) -> tf.Tensor:
     """A "valid" grouped convolution, (n, h, w, c) -> (n, h', w', filters), with gradients of our own.
 
-    TensorFlow has no fast gradient of it on a CPU, but its pass forward is fast, and so is the gradient of the
-    inputs, which is a grouped convolution as well.
+    TensorFlow has no fast gradient of it on a CPU, but its pass forward is fast, and so is the gradient
+    of the inputs, which is a grouped convolution as well.
     kernel: (side, side, c / groups, filters), no side shorter than its stride.
     """
     import tensorflow as tf

@@ -101,7 +101,8 @@ def test_review_can_be_used_by_everybody(root, tmp_path, serving, browser, fault
         reader.press(keys, says) if keys else reader.until(says)
         if lines := faults():
             found[part] = lines
-    assert found == {}
+    text = [f"{part}: {line}" for part, lines in found.items() for line in lines]
+    assert not text, "\n".join(text)
 
 
 def test_results_and_report_can_be_used_by_everybody(finished, tmp_path, browser, faults):
@@ -110,4 +111,5 @@ def test_results_and_report_can_be_used_by_everybody(finished, tmp_path, browser
     assert next(iter(WHO)) in report.read_text(encoding="utf-8")
     for page in (page_of(tmp_path, tmp_path / "found.csv"), report):
         browser.get(page.as_uri())
-        assert faults() == []
+        lines = faults()
+        assert not lines, "\n".join(lines)

@@ -216,7 +216,7 @@ function figure(one, place, decided) {
 function newFigure(one) {
   const name = `New photo ${one.number}`;
   const button = make("button", { type: "button", textContent: `Same as photo ${one.number}` });
-  button.setAttribute("aria-label", `Same new whale as photo ${one.number}`);
+  button.setAttribute("aria-label", `Same as photo ${one.number}: one new whale`);
   button.addEventListener("click", () => decideLike(one.number));
   const notes = [one.encounter ? "same encounter" : "", one.identity ? "joined already" : ""].filter(Boolean);
   const caption = make("figcaption", {}, button, ` ${[name, ...notes].join(", ")}`);
