@@ -147,7 +147,7 @@ def test_a_faster_device_takes_less_and_memory_is_the_largest_step():
         for device in (DEVICES["v100"], DEVICES["h100"])
     ]
     assert hours[0].hours > 4 * hours[1].hours
-    assert hours[0].device_gb == pytest.approx(1.2 + 6050 * 4 * 512**2 / 1e9)
+    assert hours[0].device_gb == pytest.approx(1.3 + 6050 * 4 * 512**2 / 1e9)
 
 
 def made(profile: str, hours: float = 1.0) -> list[Forecasted]:
