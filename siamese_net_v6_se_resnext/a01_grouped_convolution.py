@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import keras
 from keras import KerasTensor, layers, ops
@@ -24,6 +24,14 @@ class GroupedConv2D(layers.Conv2D):
     training TensorFlow is given gradients of our own. On JAX groups are bundled: each bundle of up to
     `CHANNELS_OF_BUNDLE` channels is one plain convolution whose kernel is block-diagonal.
     """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """As `keras.layers.Conv2D`; ValueError for any padding but "valid", and for dilation."""
+        super().__init__(*args, **kwargs)
+        if self.padding != "valid" or tuple(self.dilation_rate) != (1, 1):
+            raise ValueError(
+                f"expected no padding and no dilation, received {self.padding}, {self.dilation_rate}"
+            )
 
     def call(self, inputs: KerasTensor, training: bool | None = None) -> KerasTensor:
         """(n, h, w, c) -> (n, h', w', filters)."""

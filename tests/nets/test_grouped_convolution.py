@@ -89,6 +89,12 @@ def test_a_layer_gives_the_same_by_every_way(channels, groups, group_in, group_o
         np.testing.assert_allclose(layer._bundled(inputs), expected, atol=1e-4)
 
 
+@pytest.mark.parametrize("given", [{"padding": "same"}, {"dilation_rate": 2}])
+def test_what_has_no_gradients_of_our_own_is_refused(given):
+    with pytest.raises(ValueError, match="expected no padding and no dilation"):
+        GroupedConv2D(4, 3, groups=2, **given)
+
+
 def test_slow_gradients_are_avoided_in_training_alone(monkeypatch):
     ours = []
     trained = grouped.trained_grouped_convolution
