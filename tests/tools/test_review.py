@@ -957,13 +957,13 @@ class Reader:
         self.actions().send_keys(keys).perform()
         self.until(*expected)
 
-    def until(self, *expected):
+    def until(self, *expected, seconds=15):
         from selenium.webdriver.support.wait import WebDriverWait
 
         def come(_):
             return all(text in self.text(name) for name, text in expected)
 
-        WebDriverWait(self.browser, 15, 0.05).until(come, f"expected {expected}")
+        WebDriverWait(self.browser, seconds, 0.05).until(come, f"expected {expected}")
 
     def style(self, selector, name):
         script = "return getComputedStyle(document.querySelector(arguments[0]))[arguments[1]]"

@@ -105,7 +105,8 @@ def decide(reader):
         find("id", name).clear()
         find("id", name).send_keys(str(value))
     find("id", "use-box").click()
-    reader.until(("query-box", "Box drawn by ann"), ("candidates", "Cala"))
+    # The first answer loads the nets.
+    reader.until(("query-box", "Box drawn by ann"), ("candidates", "Cala"), seconds=120)
     reader.press("1", ("title", "Photo 3"))
     reader.press("i")
     reader.press("Nova\n", ("status", "Nobody is called Nova yet"))
