@@ -97,7 +97,7 @@ def trained_grouped_convolution(
 
         return tf.nn.conv2d(inputs, kernel, list(strides), "VALID"), gradients
 
-    return convolution(inputs, tf.convert_to_tensor(kernel))
+    return convolution(inputs, tf.convert_to_tensor(kernel))  # it takes no variables
 
 
 def _gradient_of_inputs(

@@ -11,7 +11,7 @@ from siamese_net_v6_se_resnext import a01_grouped_convolution as grouped
 from siamese_net_v6_se_resnext.a01_grouped_convolution import GroupedConv2D
 
 SHAPES = {
-    "groups": st.sampled_from([2, 3, 4, 8]),
+    "groups": st.sampled_from([1, 2, 3, 4, 8]),
     "group_in": st.sampled_from([1, 3]),
     "group_out": st.sampled_from([1, 2]),
     "strides": st.sampled_from([(1, 1), (2, 2), (2, 1)]),
@@ -26,7 +26,7 @@ def windows_of(photos, strides):
 
 
 def convolved(photos, kernel, groups, strides):
-    """ "valid", one group after the other, (n, h, w, c) with (3, 3, c / groups, filters)."""
+    """One group after the other, without padding: (n, h, w, c) with (3, 3, c / groups, filters)."""
     parts = zip(np.split(photos, groups, -1), np.split(kernel, groups, -1), strict=True)
     return np.concatenate(
         [np.einsum("nhwcij,ijco->nhwo", windows_of(part, strides), own) for part, own in parts], -1
@@ -57,18 +57,28 @@ def example(groups, group_in, group_out, size):
 
 @given(**SHAPES)
 @settings(max_examples=25, deadline=None)
-def test_the_trained_convolution_and_its_gradients(groups, group_in, group_out, strides, size):
+def test_both_ways_to_train_and_their_gradients(groups, group_in, group_out, strides, size):
     photos, kernel, rng = example(groups, group_in, group_out, size)
-    inputs, weights = (tf.constant(values, tf.float32) for values in (photos, kernel))
-    with tf.GradientTape() as tape:
-        tape.watch([inputs, weights])
-        outputs = grouped.trained_grouped_convolution(inputs, weights, groups, strides)
-    np.testing.assert_allclose(outputs, convolved(photos, kernel, groups, strides), atol=1e-4)
-    upstream = rng.normal(size=outputs.shape)
-    found = tape.gradient(outputs, [inputs, weights], tf.constant(upstream, tf.float32))
-    expected = gradients(photos, kernel, upstream, groups, strides)
-    for ours, theirs in zip(found, expected, strict=True):
-        np.testing.assert_allclose(ours, theirs, atol=1e-4)
+    expected = convolved(photos, kernel, groups, strides)
+    upstream = rng.normal(size=expected.shape)
+    wanted = gradients(photos, kernel, upstream, groups, strides)
+    inputs = tf.constant(photos, tf.float32)
+    layer = GroupedConv2D(len(expected[0, 0, 0]), 3, strides=strides, groups=groups, use_bias=False)
+    layer.build(photos.shape)
+    layer.set_weights([kernel])
+    weights = layer.kernel.value
+    ways = (
+        lambda: grouped.trained_grouped_convolution(inputs, weights, groups, strides),
+        lambda: layer._bundled(inputs),
+    )
+    for way in ways:
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            outputs = way()
+        np.testing.assert_allclose(outputs, expected, atol=1e-4)
+        found = tape.gradient(outputs, [inputs, weights], tf.constant(upstream, tf.float32))
+        for ours, theirs in zip(found, wanted, strict=True):
+            np.testing.assert_allclose(ours, theirs, atol=1e-4)
 
 
 @given(channels=st.sampled_from([1, 4, 64]), **SHAPES)
@@ -93,6 +103,11 @@ def test_a_layer_gives_the_same_by_every_way(channels, groups, group_in, group_o
 def test_what_has_no_gradients_of_our_own_is_refused(given):
     with pytest.raises(ValueError, match="expected no padding and no dilation"):
         GroupedConv2D(4, 3, groups=2, **given)
+
+
+@pytest.mark.parametrize(("groups", "most", "fit"), [(32, 16, 16), (32, 2, 2), (8, 0, 1)])
+def test_the_largest_divisor(groups, most, fit):
+    assert grouped.largest_divisor(groups, most) == fit
 
 
 def test_slow_gradients_are_avoided_in_training_alone(monkeypatch):
