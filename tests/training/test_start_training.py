@@ -238,6 +238,16 @@ def test_open_blocks_pass_what_they_get():
     assert alive[1] > 1.5 * alive[0]
 
 
+def test_the_start_sees_a_grey_photo_in_three_channels_as_in_one():
+    """Of the shipped weights: a net of two steps turns the photo's last bit into .0005."""
+    shipped = generated_start.GENERATED_START.checked()
+    network, three = (generated_start.build_network(64, shipped, channels=n) for n in (1, 3))
+    photo = np.random.default_rng(0).uniform(0, 255, (1, 64, 64, 1)).astype(np.float32)
+    grey = network.features(network.preprocess(photo))
+    colour = three.features(three.preprocess(np.repeat(photo, 3, axis=3)))
+    np.testing.assert_allclose(colour, grey, atol=1e-4)
+
+
 @pytest.mark.slow
 def test_the_tool_writes_weights_with_their_recipe(tmp_path, script, monkeypatch):
     """The real net on real generated flukes, in its shortest form."""
@@ -255,10 +265,10 @@ def test_the_tool_writes_weights_with_their_recipe(tmp_path, script, monkeypatch
     network = generated_start.build_network(64, made.path, channels=1)
     assert all(np.isfinite(value).all() for value in weights_of(network))
     three = generated_start.build_network(64, made.path)
-    photo = np.random.default_rng(0).uniform(0, 255, (1, 64, 64, 1)).astype(np.float32)
-    grey = network.features(network.preprocess(photo))
-    colour = three.features(three.preprocess(np.repeat(photo, 3, axis=3)))
-    np.testing.assert_allclose(colour, grey, atol=1e-4)
+    (kernel, *others), (thirds, *same) = weights_of(network), weights_of(three)
+    np.testing.assert_array_equal(thirds, np.repeat(kernel / np.float32(3), 3, axis=2))
+    for ours, theirs in zip(others, same, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
     refused(lambda: tool.main([str(tmp_path), "--seed", "-1"]), "--seed")
     missing = tmp_path / "no"
     refused(lambda: tool.main([*options, "--measure", str(missing)]), "test_labels.csv")
