@@ -7,19 +7,20 @@ that share a plan differ in weights and photos alone.
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Callable, Iterator, Sequence
 from itertools import count
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from whales.base.errors import UserError
+from whales.nets.weight_files import is_of_branch_alone
 from whales.training.devices import Devices
 from whales.training.plan import MOMENTUM, Plan
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import keras
     import tensorflow as tf
 
@@ -78,11 +79,17 @@ class Learner:
         """The optimizer of the block begun last; KeyError before the first."""
         return self._models[self._frozen].optimizer
 
-    def restart(self, network: SiameseNetwork) -> None:
-        """Copy the weights of a network of the same build; Adam and the moving statistics begin anew."""
-        for variable, other in zip(_variables(self.network), _variables(network), strict=True):
-            # A copy: on JAX both would share memory that the next training step writes over.
-            variable.assign(np.array(other))
+    def restart(self, start: SiameseNetwork | Path | str) -> None:
+        """Take the weights of a network of the same build, or of a file of all weights.
+
+        Adam and the moving statistics begin anew.
+        """
+        if isinstance(start, (Path, str)):
+            self.network.load_weights(start)  # a network would take a second and more to be built
+        else:
+            for variable, other in zip(_variables(self.network), _variables(start), strict=True):
+                # A copy: on JAX both would share memory that the next training step writes over.
+                variable.assign(np.array(other))
         self._statistics.count.assign(0.0)
         self._frozen = None
 
@@ -192,14 +199,27 @@ class Learners:
         """
         import keras
 
-        keras.utils.set_random_seed(seed)
-        network = self._build(plan.size, weights)
         numbers = plan.momentum, plan.frozen_inference, plan.accumulate, plan.resting
         key = (plan.size, *numbers, devices)
-        if key in self._kept:
-            self._kept[key].restart(network)
-            return self._kept[key]
+        kept = self._kept.get(key)
+        if kept and _is_of_whole_net(weights):
+            kept.restart(weights)
+            return kept
+        if kept:
+            # Keras's initializers draw their seeds from Python's numbers. `set_random_seed` makes TensorFlow
+            # forget what it has compiled besides, which takes the kernel net 2 s at its next step.
+            random.seed(seed)
+            kept.restart(self._build(plan.size, weights))
+            return kept
+        keras.utils.set_random_seed(seed)
+        network = self._build(plan.size, weights)
         return self._kept.setdefault(key, Learner(network, *numbers, devices))
+
+
+def _is_of_whole_net(weights: Path | str | None) -> bool:
+    """Whether first weights are a file of branch and head, as stages write them."""
+    named = weights is None or str(weights) in ("none", "imagenet")
+    return not named and not is_of_branch_alone(weights)
 
 
 def _variables(network: SiameseNetwork) -> list[keras.Variable]:
