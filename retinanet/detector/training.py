@@ -7,7 +7,7 @@ import hashlib
 import importlib.util
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -50,10 +50,13 @@ from whales.training.learner import require_finite
 from whales.training.tensorboard import write_scalars
 
 if TYPE_CHECKING:
+    import tensorflow as tf
     import tf_keras
 
 # Attributes of Keras's plateau rule that a checkpoint keeps.
 PLATEAU_STATE = ("best", "wait", "cooldown_counter")
+# A training step: images and targets as `TrainingPhotos.make` has them -> its losses by name.
+TrainStep = Callable[[np.ndarray, Mapping[str, np.ndarray]], dict[str, float]]
 COLUMNS = ("epoch", "loss", "regression_loss", "classification_loss", "learning_rate", "IOU")
 COLUMNS += ("box_iou", "not_found")
 # Snapshots of the best IOU that a training keeps, beside the last: a file of the full detector is 855 MB.
@@ -246,7 +249,7 @@ def train_detector(run: DetectorRun) -> None:
     model, progress = run.start()
     remember_training(run.options.workspace, run.options.profile)
     plateau = _plateau(model, plan, progress)
-    predict = predictor(with_detections(model, run.detector))
+    predict, train_step = predictor(with_detections(model, run.detector)), step_function(model)
     photos = TrainingPhotos(
         run.train, run.detector, plan.batch, run.options.seed, plan.small_photos, skip
     )
@@ -254,7 +257,7 @@ def train_detector(run: DetectorRun) -> None:
     clock = CheckpointClock()
     while progress.epoch < plan.epochs:
         with Hold() as hold:
-            losses = _train_epoch(model, photos, run, progress, clock, hold)
+            losses = _train_epoch(model, train_step, photos, run, progress, clock, hold)
         rate = float(model.optimizer.learning_rate)
         begin = time.monotonic()
         measured = evaluate_detector(predict, run.valid, run.detector, run.options, photos.broken)
@@ -283,6 +286,7 @@ def train_detector(run: DetectorRun) -> None:
 
 def _train_epoch(
     model: tf_keras.Model,
+    train_step: TrainStep,
     photos: TrainingPhotos,
     run: DetectorRun,
     progress: DetectorProgress,
@@ -301,9 +305,8 @@ def _train_epoch(
         bar.update(first)
         ended, block = time.monotonic(), run.forecast.plan.blocks[0]
         for step, (images, targets) in enumerate(batches, first + 1):
-            measured = dict(model.train_on_batch(images, targets, return_dict=True))
-            for name, loss in measured.items():
-                losses.setdefault(name, []).append(float(loss))
+            for name, loss in train_step(images, targets).items():
+                losses.setdefault(name, []).append(loss)
             require_finite(losses["loss"][-1])
             ended, before = time.monotonic(), ended
             run.forecast.stepped(block, ended - before)
@@ -316,6 +319,28 @@ def _train_epoch(
                 clock.reset()
                 look()
     return {name: float(np.mean(values)) for name, values in losses.items()}
+
+
+def step_function(model: tf_keras.Model) -> TrainStep:
+    """`model.train_on_batch`, without the dataset that it builds around every batch.
+
+    That takes twice as long as a step of the smoke profile itself.
+    """
+    import tensorflow as tf
+
+    @tf.function(reduce_retracing=True)
+    def train_step(images: tf.Tensor, targets: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        losses = model.train_step((images, targets))
+        losses = {name: tf.identity(loss) for name, loss in losses.items()}
+        model.reset_metrics()  # else they would be means of all steps so far
+        return losses
+
+    def step(images: np.ndarray, targets: Mapping[str, np.ndarray]) -> dict[str, float]:
+        tensors = {name: tf.convert_to_tensor(target) for name, target in targets.items()}
+        losses = train_step(tf.convert_to_tensor(images), tensors)
+        return {name: float(loss) for name, loss in losses.items()}
+
+    return step
 
 
 def _compile(model: tf_keras.Model, plan: DetectorPlan) -> None:

@@ -473,17 +473,15 @@ STOP = """
 import os, signal
 from retinanet.detector import training
 train, calls = training._train_epoch, []
-def stop_in_the_second_epoch(model, *arguments):
+def stop_in_the_second_epoch(model, train_step, *arguments):
     calls.append(1)
-    if len(calls) == 2:
-        step, steps = model.train_on_batch, []
-        def train_on_batch(*batch, **options):
-            steps.append(1)
-            if len(steps) == 2:
-                os.kill(os.getpid(), signal.SIGTERM)
-            return step(*batch, **options)
-        model.train_on_batch = train_on_batch
-    return train(model, *arguments)
+    steps = []
+    def step(*batch):
+        steps.append(1)
+        if len(calls) == len(steps) == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return train_step(*batch)
+    return train(model, step, *arguments)
 training._train_epoch = stop_in_the_second_epoch
 """
 # The same run goes on and is killed in the evaluation that follows.
