@@ -11,7 +11,7 @@ from functools import partial
 from kernel_snn.a00_net_kernel import NET
 from kernel_snn.training_chain import PlanChain, training_chain
 from whales.stages.stage import run
-from whales.training.plan import SMOKE_MOMENTUM, Block, Plan
+from whales.training.plan import SMOKE_AUGMENTATION, SMOKE_MOMENTUM, Block, Plan
 
 temp = partial(Block, "temp")  # learning rate, rounds, epochs, amplitude
 
@@ -42,7 +42,7 @@ FULL_1024 = (
 SMOKE_1ST = (temp(3e-5, 1, 4, 1000),)
 SMOKE_2ND = (temp(3e-5, 1, 1, 1000, frozen=True), temp(3e-5, 1, 3, 1000, new_adam=True))
 SMOKE_3RD = (Block("final", 1e-5, 2, 2, 1000, each_round=True),)
-WARM = Plan(64, 32, 2, augmentation=0.3, resting=True, blocks=())
+WARM = Plan(64, 32, 2, augmentation=SMOKE_AUGMENTATION, resting=True, blocks=())
 # From random weights the net stays at chance for longer than a smoke test can wait. The head alone comes
 # last: batch normalization's moving statistics lag behind, and it learns to live with them.
 COLD_1ST = (temp(1e-4, 1, 1, 1000),)

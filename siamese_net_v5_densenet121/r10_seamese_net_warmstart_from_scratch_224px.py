@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from siamese_net_v5_densenet121.a00_net_v5 import NET
 from whales.stages.stage import run
 from whales.stages.training_stage import training_stage
-from whales.training.plan import SMOKE_MOMENTUM, Block, Plan
+from whales.training.plan import SMOKE_AUGMENTATION, SMOKE_MOMENTUM, Block, Plan
 
 FULL = Plan(
     size=224,
@@ -31,6 +31,7 @@ SMOKE = Plan(
     batch=16,
     segments=1,
     momentum=SMOKE_MOMENTUM,
+    augmentation=SMOKE_AUGMENTATION,
     steps=14,
     blocks=(
         Block("temp0", 2e-3, rounds=1, epochs=30, amplitude=1000),

@@ -9,7 +9,7 @@ from siamese_net_v5_densenet121.a00_net_v5 import NET
 from whales.nets.net import BestOf
 from whales.stages.stage import run
 from whales.stages.training_stage import training_stage
-from whales.training.plan import SMOKE_MOMENTUM, WARM_START, Block, Plan
+from whales.training.plan import SMOKE_AUGMENTATION, SMOKE_MOMENTUM, WARM_START, Block, Plan
 
 FULL = Plan(size=384, batch=6, segments=1, blocks=WARM_START)
 SMOKE = Plan(
@@ -17,12 +17,13 @@ SMOKE = Plan(
     batch=16,
     segments=1,
     momentum=SMOKE_MOMENTUM,
+    augmentation=SMOKE_AUGMENTATION,
     frozen_inference=True,
     steps=14,
     blocks=(
         Block("temp0_{i}", 1e-3, rounds=1, epochs=1, amplitude=1000, frozen=True, each_round=True),
         Block(
-            "final", lambda i: (1e-3, 2e-4)[i], 2, 5, amplitude=1000, new_adam=True, each_round=True
+            "final", lambda i: (1e-3, 2e-4)[i], 2, 3, amplitude=1000, new_adam=True, each_round=True
         ),
     ),
 )

@@ -6,7 +6,7 @@ from siamese_net_v5_densenet121.a00_net_v5 import NET
 from whales.nets.net import BestOf
 from whales.stages.stage import run
 from whales.stages.training_stage import training_stage
-from whales.training.plan import SMOKE_MOMENTUM, Block, Plan, fold_finetune
+from whales.training.plan import SMOKE_AUGMENTATION, SMOKE_MOMENTUM, Block, Plan, fold_finetune
 
 FULL = Plan(
     size=512,
@@ -20,6 +20,7 @@ SMOKE = Plan(
     batch=16,
     segments=2,
     momentum=SMOKE_MOMENTUM,
+    augmentation=SMOKE_AUGMENTATION,
     steps=14,
     blocks=(Block("final_v2", 5e-4, rounds=1, epochs=lambda i: 5 + i // 5, amplitude=3),),
 )

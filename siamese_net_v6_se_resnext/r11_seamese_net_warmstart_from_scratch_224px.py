@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from siamese_net_v6_se_resnext.a00_net_v6 import NET
 from whales.stages.stage import run
 from whales.stages.training_stage import training_stage
-from whales.training.plan import SMOKE_MOMENTUM, WARM_START, Block, Plan
+from whales.training.plan import SMOKE_AUGMENTATION, SMOKE_MOMENTUM, WARM_START, Block, Plan
 
 FULL = Plan(size=224, batch=6, segments=1, weights="imagenet", blocks=WARM_START)
 SMOKE = Plan(
@@ -16,10 +16,11 @@ SMOKE = Plan(
     batch=16,
     segments=1,
     momentum=SMOKE_MOMENTUM,
+    augmentation=SMOKE_AUGMENTATION,
     steps=14,
     blocks=(
-        Block("temp04_{i}", 2e-3, rounds=1, epochs=36, amplitude=1000, each_round=True),
-        Block("final", 1e-3, 2, 10, amplitude=lambda i: (1000, 10)[i], each_round=True),
+        Block("temp04_{i}", 2e-3, rounds=1, epochs=22, amplitude=1000, each_round=True),
+        Block("final", 1e-3, 2, 6, amplitude=lambda i: (1000, 10)[i], each_round=True),
     ),
 )
 

@@ -9,11 +9,19 @@ from siamese_net_v6_se_resnext.a00_net_v6 import NET
 from whales.nets.net import BestOf
 from whales.stages.stage import run
 from whales.stages.training_stage import training_stage
-from whales.training.plan import SMOKE_MOMENTUM, WARM_START, Block, Plan
+from whales.training.plan import SMOKE_AUGMENTATION, SMOKE_MOMENTUM, WARM_START, Block, Plan
 
 FULL = Plan(size=384, batch=4, segments=1, blocks=WARM_START)
-SMOKE_BLOCK = Block("final", 1e-3, rounds=3, epochs=10, amplitude=1000, each_round=True)
-SMOKE = Plan(48, 16, segments=1, momentum=SMOKE_MOMENTUM, steps=14, blocks=(SMOKE_BLOCK,))
+SMOKE_BLOCK = Block("final", 1e-3, rounds=2, epochs=8, amplitude=1000, each_round=True)
+SMOKE = Plan(
+    48,
+    16,
+    segments=1,
+    momentum=SMOKE_MOMENTUM,
+    augmentation=SMOKE_AUGMENTATION,
+    steps=14,
+    blocks=(SMOKE_BLOCK,),
+)
 START = BestOf(
     prefixes=("seresnext50_224px_warmstart",),
     key="weights_v6_224",
