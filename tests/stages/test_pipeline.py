@@ -11,7 +11,17 @@ from whales.files.trained import PROFILE_CHOICES
 from whales.files.workspace import Workspace
 from whales.stages import pipeline
 from whales.stages.job import Job
-from whales.stages.pipeline import FOUR, STAGES, Call, Folds, calls, dependants, needed, stage_of
+from whales.stages.pipeline import (
+    FOUR,
+    STAGES,
+    Call,
+    Folds,
+    calls,
+    dependants,
+    hours_of_chains,
+    needed,
+    stage_of,
+)
 
 V5, V6 = "siamese_net_v5_densenet121", "siamese_net_v6_se_resnext"
 FIELDS = {"fold": 1, "part": "x", "tag": "x", "score": "x", "stage": "x", "name": "x"}
@@ -135,6 +145,25 @@ def test_usage_of_folds():
     assert pipeline.maker("weights_kernel", 2).endswith("1024.py --RUN_FOLD 2")
     assert pipeline.maker("valid_matrix_v5", 2).endswith("512px.py")
     assert pipeline.maker("history") == pipeline.maker("train_csv") == ""
+
+
+def test_a_chain_is_as_long_as_the_longest_of_what_waits_for_it():
+    """Hours by hand: the kernel net's training of 7 hours comes before v6's chain of 3 times 2."""
+    hours = dict.fromkeys(calls("smoke"), 1.0)
+    of = {
+        one.stage.script.split("/", 1)[-1][:12]: one for one in hours if V5 not in one.stage.script
+    }
+    hours[of["snn_train_ke"]] = 7.0
+    for name in ("r11_seamese_", "r12_seamese_", "r15_seamese_"):
+        hours[of[name]] = 2.0
+    found = hours_of_chains(hours, "smoke")
+    assert found[of["final_ensemb"]] == 1
+    assert found[of["snn_inferenc"]] == 2
+    assert found[of["snn_train_ke"]] == 9
+    assert found[of["r11_seamese_"]] == 2 + 2 + 2 + 1 + 1 + 1  # folds, inference, r20, final
+    assert (
+        found[of["r30_train_ba"]] == 5 + 9
+    )  # conversion, boxes, averages, a split, and either net
 
 
 def test_no_framework_is_needed_to_read_it():

@@ -10,7 +10,8 @@ from whales.files.folds import FOLDS
 from whales.nets.net import Net
 from whales.planning.amounts import Amounts
 from whales.planning.devices import Rates
-from whales.stages.pipeline import Call, calls, needed
+from whales.stages.memory import largest_step
+from whales.stages.pipeline import Call, calls, hours_of_chains, needed
 from whales.training.forecast import FORWARD, FORWARD_AND_BACK, Forecast
 from whales.training.plan import Plan
 
@@ -73,7 +74,7 @@ def _forecast(
         if len(known) == len(seconds):
             hours = folds * sum(known) / 3600
             source = MEASURED if rates.measured(net) else COUNTED
-        device_gb = max(_step_memory(plan, net) for plan in trained)
+        device_gb = max(largest_step(net, plan) for plan in trained)
         files = sum(_weight_files(plan) for plan in trained)
         disk_gb = folds * files * net.weights_mb * 1e6 / _GB
     elif net:
@@ -129,13 +130,6 @@ def _inference(
     return features + rows * amounts.known / _SCORES_A_SECOND
 
 
-def _step_memory(plan: Plan, net: Net) -> float:
-    return max(
-        net.memory.gigabytes(plan.size, plan.pairs_at_once(block), block.frozen)
-        for block in plan.blocks
-    )
-
-
 def _weight_files(plan: Plan) -> int:
     return sum(block.rounds if block.each_round else 1 for block in plan.blocks)
 
@@ -166,7 +160,7 @@ def schedule(forecasted: Sequence[Forecasted], profile: str, devices: int) -> li
     A call begins as soon as what it needs has ended and a device is free, if it takes one; of those that
     could begin, the one with the longest chain of calls behind it does.
     """
-    behind = _hours_behind(forecasted, profile)
+    behind = hours_of_chains({one.call: one.hours for one in forecasted}, profile)
     waiting = {forecast.call: forecast for forecast in forecasted}
     ended: set[Call] = set()
     free, runs = list(range(devices)), []
@@ -187,16 +181,3 @@ def schedule(forecasted: Sequence[Forecasted], profile: str, devices: int) -> li
         ended.add(run.forecast.call)
         free = sorted([*free, *run.devices])
     return runs
-
-
-def _hours_behind(forecasted: Sequence[Forecasted], profile: str) -> dict[Call, float]:
-    """Call -> hours of the longest chain that begins with it."""
-    behind: dict[Call, float] = {}
-    for forecast in reversed(forecasted):
-        after = (
-            behind[other.call]
-            for other in forecasted
-            if other.call in behind and forecast.call in needed(other.call, profile)
-        )
-        behind[forecast.call] = forecast.hours + max(after, default=0.0)
-    return behind

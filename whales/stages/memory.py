@@ -13,6 +13,9 @@ from whales.nets.net import Net
 from whales.training.plan import Plan
 
 VARIABLE = "WHALES_MEMORY_GB"
+# A stage beside its largest step: a factor, and gigabytes more. Several kinds of steps, validation and
+# workers are there at once: seven stages of the full profile took 1.1 to 1.3 times as much (docs/speed.md).
+_BEYOND_STEP = 1.2, 0.3
 _CGROUPS = (  # limit, use, statistics; version 2, then 1
     ("memory.max", "memory.current", "memory.stat"),
     ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat"),
@@ -20,7 +23,7 @@ _CGROUPS = (  # limit, use, statistics; version 2, then 1
 
 
 def require_memory(name: str, net: Net, plans: Sequence[Plan]) -> None:
-    """`UserError` where a training's largest step takes more memory than is free, naming what would fit.
+    """`UserError` where a training takes more memory than is free, naming what would fit.
 
     name: of the stage. Says nothing where a GPU holds the net, or where the free memory is not known.
     """
@@ -38,18 +41,23 @@ def require_memory(name: str, net: Net, plans: Sequence[Plan]) -> None:
             advice = f"--accumulate {parts} takes {smaller:.1f} GB"
             break
     raise UserError(
-        f"{name}: a step at {plan.size} px takes about {needed:.1f} GB of memory, {free:.1f} GB are free; "
+        f"{name}: training at {plan.size} px takes about {needed:.1f} GB of memory, {free:.1f} GB are free; "
         f"{advice}"
     )
 
 
-def _needed(net: Net, plans: Sequence[Plan]) -> float:
-    """Gigabytes of the plans' largest step."""
+def largest_step(net: Net, plan: Plan) -> float:
+    """Gigabytes that the process of a plan's largest step takes, alone."""
     return max(
         net.memory.gigabytes(plan.size, plan.pairs_at_once(block), block.frozen)
-        for plan in plans
         for block in plan.blocks
     )
+
+
+def _needed(net: Net, plans: Sequence[Plan]) -> float:
+    """Gigabytes of a whole stage."""
+    share, rest = _BEYOND_STEP
+    return share * max(largest_step(net, plan) for plan in plans) + rest
 
 
 def _has_gpu() -> bool:

@@ -123,7 +123,9 @@ SIDES = ("import_table",)  # where it says which side photos show
 SCORED = (*TABLES, *BOXES, *COMPETITION)
 
 
-def _takes(hours: float, memory: float = 4, gpus: int = 0, smoke: float = 0.01) -> dict[str, Takes]:
+def _takes(
+    hours: float, memory: float = 4, gpus: int = 0, smoke: float = 0.001
+) -> dict[str, Takes]:
     """hours, memory and gpus of the full profile; smoke: hours of that one."""
     return {"full": Takes(gpus, memory, hours), "smoke": Takes(min(gpus, 1), min(memory, 6), smoke)}
 
@@ -141,7 +143,7 @@ STAGES = (
         "retinanet/r30_train_backbone_resnet152_kfold.py",
         reads=("retinanet_fold_csv", "train_photos"),
         writes=("retinanet_last", "retinanet_best", "history"),
-        takes=_takes(14, memory=32, gpus=1, smoke=0.05),
+        takes=_takes(14, memory=32, gpus=1, smoke=0.015),
         makes="detector",
         folds=Folds((1,), default=1),
     ),
@@ -163,7 +165,7 @@ STAGES = (
             *("boxes_retinanet", "boxes_retinanet_playground", "retinanet_fold_boxes"),
             *("detections_cache", "detections_weights"),
         ),
-        takes=_takes(2, memory=32, gpus=1, smoke=0.03),
+        takes=_takes(2, memory=32, gpus=1, smoke=0.003),
         makes="its boxes",
         folds=Folds((1,), default=1),
     ),
@@ -188,7 +190,7 @@ STAGES = (
         reads=(*WARM_START, "folds_v1"),
         optional=("settings", *SIDES),
         writes=("weights_v5_224", "history"),
-        takes=_takes(5, memory=32, gpus=1, smoke=0.05),
+        takes=_takes(5, memory=32, gpus=1, smoke=0.017),
         makes="weights",
     ),
     Stage(
@@ -196,7 +198,7 @@ STAGES = (
         reads=(*WARM_START, "folds_v1", "weights_v5_224"),
         optional=("settings", *SIDES),
         writes=("weights_v5_384_warm", "history"),
-        takes=_takes(5, memory=32, gpus=1, smoke=0.05),
+        takes=_takes(5, memory=32, gpus=1, smoke=0.007),
         makes="weights",
     ),
     Stage(
@@ -204,7 +206,7 @@ STAGES = (
         reads=(*FOLD, "folds_v1", "weights_v5_384_warm"),
         optional=("settings", *SIDES),
         writes=("weights_v5_384", "history"),
-        takes=_takes(4, memory=32, gpus=1, smoke=0.05),
+        takes=_takes(4, memory=32, gpus=1, smoke=0.032),
         makes="weights",
         folds=Folds(FOUR),
     ),
@@ -213,7 +215,7 @@ STAGES = (
         reads=(*FOLD, "folds_v1", "weights_v5_384"),
         optional=("settings", *SIDES),
         writes=("weights_v5_512", "history"),
-        takes=_takes(6, memory=32, gpus=1, smoke=0.05),
+        takes=_takes(6, memory=32, gpus=1, smoke=0.01),
         makes="weights",
         folds=Folds(FOUR),
     ),
@@ -222,7 +224,7 @@ STAGES = (
         reads=(*SCORED, "folds_v1", "weights_v5_512"),
         optional=("settings", *SIDES),
         writes=("valid_matrix_v5", "test_matrix_fold_v5", "test_matrix_v5"),
-        takes=_takes(0.7, memory=64, gpus=1, smoke=0.03),
+        takes=_takes(0.7, memory=64, gpus=1, smoke=0.003),
         makes="score matrices",
         folds=Folds(FOUR, every=True),
     ),
@@ -239,7 +241,7 @@ STAGES = (
         reads=(*WARM_START, "folds_v2"),
         optional=("settings", *SIDES),
         writes=("weights_v6_224", "history"),
-        takes=_takes(4, memory=32, gpus=1, smoke=0.05),
+        takes=_takes(4, memory=32, gpus=1, smoke=0.014),
         makes="weights",
     ),
     Stage(
@@ -247,7 +249,7 @@ STAGES = (
         reads=(*WARM_START, "folds_v2", "weights_v6_224"),
         optional=("settings", *SIDES),
         writes=("weights_v6_384_warm", "history"),
-        takes=_takes(6, memory=32, gpus=1, smoke=0.05),
+        takes=_takes(6, memory=32, gpus=1, smoke=0.008),
         makes="weights",
     ),
     Stage(
@@ -255,7 +257,7 @@ STAGES = (
         reads=(*FOLD, "folds_v2", "weights_v6_384_warm"),
         optional=("settings", *SIDES),
         writes=("weights_v6_384", "history"),
-        takes=_takes(5, memory=32, gpus=1, smoke=0.05),
+        takes=_takes(5, memory=32, gpus=1, smoke=0.03),
         makes="weights",
         folds=Folds(FOUR),
     ),
@@ -264,7 +266,7 @@ STAGES = (
         reads=(*SCORED, "folds_v2", "weights_v6_384"),
         optional=("settings", *SIDES),
         writes=("valid_matrix_v6", "test_matrix_fold_v6", "test_matrix_v6"),
-        takes=_takes(0.7, memory=64, gpus=1, smoke=0.03),
+        takes=_takes(0.7, memory=64, gpus=1, smoke=0.002),
         makes="score matrices",
         folds=Folds(FOUR, every=True),
     ),
@@ -299,7 +301,7 @@ STAGES = (
         optional=("kernel_warm_start", "settings", *SIDES),
         shipped=("kernel_snn/generated_start.h5",),
         writes=("weights_kernel_temp", "weights_kernel", "history"),
-        takes=_takes(10, memory=64, gpus=2, smoke=0.05),
+        takes=_takes(10, memory=64, gpus=2, smoke=0.055),
         makes="weights",
         folds=Folds(FOUR, "--RUN_FOLD"),
     ),
@@ -308,7 +310,7 @@ STAGES = (
         reads=(*SCORED, "weights_kernel"),
         optional=("settings", *SIDES),
         writes=("features_test_kernel",),
-        takes=_takes(2, memory=64, gpus=1, smoke=0.03),
+        takes=_takes(2, memory=64, gpus=1, smoke=0.004),
         makes="sparse matrix",
     ),
     Stage(
@@ -400,6 +402,15 @@ def dependants(call: Call, profile: str) -> tuple[Call, ...]:
         if found & {*needed(other, profile)}:
             found.add(other)
     return tuple(other for other in calls(profile) if other in found and other != call)
+
+
+def hours_of_chains(hours: Mapping[Call, float], profile: str) -> dict[Call, float]:
+    """Call -> hours of the longest chain of calls that begins with it; hours: of each call, README order."""
+    behind: dict[Call, float] = {}
+    for call in reversed(list(hours)):
+        after = (behind[other] for other in behind if call in needed(other, profile))
+        behind[call] = hours[call] + max(after, default=0.0)
+    return behind
 
 
 def maker(key: str, fold: int | None = None) -> str:
