@@ -43,7 +43,8 @@ mutants: $(VENV)/installed-proof
 # JAX and PyTorch, some 500 MB, stay out of the other commands' environment. They come last and alone: where
 # the second index that their file names cannot be reached, pip asks it twice for these few, not for everything.
 test-backends: $(VENV)-backends/installed
-	$(VENV)-backends/bin/python -m pytest tests/test_backends.py $(ARGS)
+	$(VENV)-backends/bin/python -m pytest tests/test_backends.py \
+		"tests/training/test_devices.py::test_a_whole_stage_on_two_devices[jax]" $(ARGS)
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .

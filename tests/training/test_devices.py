@@ -88,15 +88,20 @@ def layout(root: Path) -> dict[str, tuple[int, ...]]:
 
 
 @pytest.mark.slow
-def test_a_whole_stage_on_two_devices(repository, sample, tmp_path):
+@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
+def test_a_whole_stage_on_two_devices(repository, sample, tmp_path, backend):
+    if importlib.util.find_spec(backend) is None:
+        pytest.skip(f"{backend} is not installed; `make test-backends` installs it")
     make = "from two_devices import make_virtual_devices as make; make(2)"
     tests = f"sys.path.insert(0, {str(repository / 'tests')!r})"
     setting = {
         "plans": "Plan(64, 4, 2, (temp(1), temp(1, frozen=True), final(1e-7, 1, 2)), steps=2),",
         "rate": 1e-7,  # Adam turns the rounding of small gradients into whole steps
-        **two_virtual("tensorflow", repository),
+        **two_virtual(backend, repository),
     }
-    both = {**setting, "before": f"{tests}; {make}", "options": ("--devices", "2")}
+    # JAX has them by its environment.
+    before = f"{tests}; {make}" if backend == "tensorflow" else ""
+    both = {**setting, "before": before, "options": ("--devices", "2")}
     one, two, killed = (tiny_root(sample, tmp_path / name) for name in ("one", "two", "killed"))
     finish(start(one, **setting))
     assert "over 2 devices" in finish(start(two, **both))
