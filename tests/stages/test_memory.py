@@ -26,8 +26,8 @@ def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_fits_is_let_through_and_the_rest_named(monkeypatch: pytest.MonkeyPatch) -> None:
     step = NET.memory.gigabytes
-    whole = 1.2 * max(step(512, 16, frozen=True), step(512, 4)) + 0.3
-    halves = 1.2 * max(step(512, 8, frozen=True), step(512, 2)) + 0.3
+    whole = 1.1 + max(step(512, 16, frozen=True), step(512, 4))
+    halves = 1.1 + max(step(512, 8, frozen=True), step(512, 2))
     monkeypatch.setenv(memory.VARIABLE, f"{whole + 0.01}")
     require_memory("stage", NET, [PLAN])
     monkeypatch.setenv(memory.VARIABLE, f"{halves + 0.01}")
@@ -39,6 +39,9 @@ def test_what_fits_is_let_through_and_the_rest_named(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv(memory.VARIABLE, "0.5")
     with pytest.raises(UserError, match="use a machine that has them"):
         require_memory("stage", NET, [PLAN])
+    small = Plan(64, 16, 2, (Block("a", 1, 1, 1, 1),))  # takes little beside its step, too
+    monkeypatch.setenv(memory.VARIABLE, f"{2 * step(64, 16) - NET.memory.base + 0.01}")
+    require_memory("stage", NET, [small])
     monkeypatch.setenv(memory.VARIABLE, "lots")
     with pytest.raises(UserError, match="is a number of gigabytes, received 'lots'"):
         require_memory("stage", NET, [PLAN])

@@ -13,9 +13,9 @@ from whales.nets.net import Net
 from whales.training.plan import Plan
 
 VARIABLE = "WHALES_MEMORY_GB"
-# A stage beside its largest step: a factor, and gigabytes more. Several kinds of steps, validation and
-# workers are there at once: seven stages of the full profile took 1.1 to 1.3 times as much (docs/speed.md).
-_BEYOND_STEP = 1.2, 0.3
+# Gigabytes of a stage beside its largest step, at most: it holds several kinds of steps, and validates. Stages
+# of the full profile took .6 to 1.1 more (docs/speed.md, "Every stage").
+_BEYOND_STEP = 1.1
 _CGROUPS = (  # limit, use, statistics; version 2, then 1
     ("memory.max", "memory.current", "memory.stat"),
     ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat"),
@@ -55,9 +55,9 @@ def largest_step(net: Net, plan: Plan) -> float:
 
 
 def _needed(net: Net, plans: Sequence[Plan]) -> float:
-    """Gigabytes of a whole stage."""
-    share, rest = _BEYOND_STEP
-    return share * max(largest_step(net, plan) for plan in plans) + rest
+    """Gigabytes of a whole stage; what it takes beside its largest step is no more than that step's photos."""
+    step = max(largest_step(net, plan) for plan in plans)
+    return step + min(_BEYOND_STEP, step - net.memory.base)
 
 
 def _has_gpu() -> bool:
