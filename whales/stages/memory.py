@@ -13,8 +13,8 @@ from whales.nets.net import Net
 from whales.training.plan import Plan
 
 VARIABLE = "WHALES_MEMORY_GB"
-# Gigabytes of a stage beside its largest step, at most: it holds several kinds of steps, and validates. Stages
-# of the full profile took .6 to 1.1 more (docs/speed.md, "Every stage").
+# Gigabytes of a stage beside its largest step, at most: it holds several kinds of steps, and validates.
+# Stages of the full profile took .6 to 1.1 more (docs/speed.md, "Every stage").
 _BEYOND_STEP = 1.1
 _CGROUPS = (  # limit, use, statistics; version 2, then 1
     ("memory.max", "memory.current", "memory.stat"),
@@ -55,7 +55,7 @@ def largest_step(net: Net, plan: Plan) -> float:
 
 
 def _needed(net: Net, plans: Sequence[Plan]) -> float:
-    """Gigabytes of a whole stage; what it takes beside its largest step is no more than that step's photos."""
+    """Gigabytes of a whole stage: its largest step, and beside it no more than that step's photos take."""
     step = max(largest_step(net, plan) for plan in plans)
     return step + min(_BEYOND_STEP, step - net.memory.base)
 
