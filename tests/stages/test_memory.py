@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from helpers import write
 
+from kernel_snn.a00_net_kernel import NET as KERNEL
 from siamese_net_v5_densenet121.a00_net_v5 import NET
 from whales.base.errors import UserError
 from whales.stages import memory
@@ -39,6 +40,10 @@ def test_what_fits_is_let_through_and_the_rest_named(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv(memory.VARIABLE, "0.5")
     with pytest.raises(UserError, match="use a machine that has them"):
         require_memory("stage", NET, [PLAN])
+    # As seen with 20 pairs of 1024 px: 20.3 GB.
+    monkeypatch.setenv(memory.VARIABLE, "20.2")
+    with pytest.raises(UserError, match=r"1024 px takes about 20\.5 GB"):
+        require_memory("stage", KERNEL, [Plan(1024, 20, 2, PLAN.blocks[1:])])
     small = Plan(64, 16, 2, (Block("a", 1, 1, 1, 1),))  # takes little beside its step, too
     monkeypatch.setenv(memory.VARIABLE, f"{2 * step(64, 16) - NET.memory.base + 0.01}")
     require_memory("stage", NET, [small])

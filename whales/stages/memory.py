@@ -13,9 +13,9 @@ from whales.nets.net import Net
 from whales.training.plan import Plan
 
 VARIABLE = "WHALES_MEMORY_GB"
-# Gigabytes of a stage beside its largest step, at most: it holds several kinds of steps, and validates.
-# Stages of the full profile took .6 to 1.1 more (docs/speed.md, "Every stage").
-_BEYOND_STEP = 1.1
+# Of a stage beside its largest step: gigabytes, or a share of the step where that is more. It holds several
+# kinds of steps, and validates. Stages of the full profile took .6 to 2.3 GB more (docs/speed.md).
+_BEYOND_STEP, _SHARE_BEYOND = 1.1, 0.14
 _CGROUPS = (  # limit, use, statistics; version 2, then 1
     ("memory.max", "memory.current", "memory.stat"),
     ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat"),
@@ -57,7 +57,7 @@ def largest_step(net: Net, plan: Plan) -> float:
 def _needed(net: Net, plans: Sequence[Plan]) -> float:
     """Gigabytes of a whole stage: its largest step, and beside it no more than that step's photos take."""
     step = max(largest_step(net, plan) for plan in plans)
-    return step + min(_BEYOND_STEP, step - net.memory.base)
+    return step + min(max(_BEYOND_STEP, _SHARE_BEYOND * step), step - net.memory.base)
 
 
 def _has_gpu() -> bool:
