@@ -6,19 +6,10 @@ from siamese_net_v5_densenet121.a00_net_v5 import NET
 from whales.nets.net import BestOf
 from whales.stages.stage import run
 from whales.stages.training_stage import training_stage
-from whales.training.plan import SMOKE_AUGMENTATION, SMOKE_FOLD, SMOKE_MOMENTUM, Plan, fold_finetune
+from whales.training.plan import Plan, fold_finetune, smoke_fold
 
 FULL = Plan(384, batch=6, segments=4, validate_first=True, blocks=fold_finetune(last_epochs=5))
-SMOKE = Plan(
-    64,
-    16,
-    segments=2,
-    momentum=SMOKE_MOMENTUM,
-    augmentation=SMOKE_AUGMENTATION,
-    frozen_inference=True,
-    steps=14,
-    blocks=SMOKE_FOLD,
-)
+SMOKE = smoke_fold(size=64)
 START = BestOf(
     prefixes=("densenet121_384px_warmstart",),
     key="weights_v5_384_warm",

@@ -6,19 +6,10 @@ from siamese_net_v6_se_resnext.a00_net_v6 import NET
 from whales.nets.net import BestOf
 from whales.stages.stage import run
 from whales.stages.training_stage import training_stage
-from whales.training.plan import SMOKE_AUGMENTATION, SMOKE_FOLD, SMOKE_MOMENTUM, Plan, fold_finetune
+from whales.training.plan import Plan, fold_finetune, smoke_fold
 
 FULL = Plan(384, batch=4, segments=4, validate_first=True, blocks=fold_finetune(last_epochs=5))
-SMOKE = Plan(
-    48,
-    16,
-    segments=2,
-    momentum=SMOKE_MOMENTUM,
-    augmentation=SMOKE_AUGMENTATION,
-    frozen_inference=True,
-    steps=14,
-    blocks=SMOKE_FOLD,
-)
+SMOKE = smoke_fold(size=48)
 START = BestOf(
     prefixes=("seresnext50_384px_warmstart",),
     key="weights_v6_384_warm",

@@ -220,12 +220,27 @@ def fold_finetune(last_epochs: Schedule) -> tuple[Block, ...]:
     )
 
 
-# The same for the smoke profile: easier negatives, since the nets know little, and larger rates. They fall
-# at the end, so that batch normalization's moving statistics catch up with the weights.
-SMOKE_FOLD = (
-    Block("temp0", 1e-3, rounds=1, epochs=1, amplitude=1000, frozen=True),
-    Block("temp1", 1e-3, rounds=2, epochs=6, amplitude=lambda i: (1000, 10)[i], new_adam=True),
-    Block(
-        "final_v2", lambda i: (5e-4, 1e-4)[i], 2, 5, amplitude=lambda i: (10, 3)[i], each_round=True
-    ),
-)
+def smoke_fold(size: int) -> Plan:
+    """A fold's training in the smoke profile, with photos of `size` pixels (r15 of v5 and v6).
+
+    Easier negatives, since the nets know little, and larger rates. They fall at the end, so that batch
+    normalization's moving statistics catch up with the weights.
+    """
+    return Plan(
+        size,
+        batch=16,
+        segments=2,
+        momentum=SMOKE_MOMENTUM,
+        augmentation=SMOKE_AUGMENTATION,
+        frozen_inference=True,
+        steps=14,
+        blocks=(
+            Block("temp0", 1e-3, rounds=1, epochs=1, amplitude=1000, frozen=True),
+            Block("temp1", 1e-3, 2, 6, amplitude=lambda i: (1000, 10)[i], new_adam=True),
+            Block(
+                *("final_v2", lambda i: (5e-4, 1e-4)[i], 2, 5),
+                amplitude=lambda i: (10, 3)[i],
+                each_round=True,
+            ),
+        ),
+    )
