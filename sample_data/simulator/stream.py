@@ -12,12 +12,15 @@ import cv2
 import numpy as np
 
 from sample_data.simulator.individual import DRAWING, LEVEL_SIZES, draw, drawing
-from sample_data.simulator.view import photograph
+from sample_data.simulator.marks import years_later
+from sample_data.simulator.view import photograph, photograph_nothing
 from whales.base.concurrency import end_processes, follow_parent, fresh_processes, map_ahead
 from whales.base.stopping import requested
 
 CHUNK = 16  # individuals that one call of a worker draws
-_WHOLE = 0.2  # share of photos of which the whole frame is shown
+_WHOLE = 0.25  # share of photos of which the whole frame is shown
+_YEARS = 0.4  # share of photos that are of another time
+_NOTHING = 32  # in the place of every so manieth individual there is water alone
 _MEASURED = 320  # individuals that drawings are standardised by
 _FLAT = 0.03  # added to a deviation: where drawings hardly differ, rounding must not count
 
@@ -25,11 +28,13 @@ _FLAT = 0.03  # added to a deviation: where drawings hardly differ, rounding mus
 class Shots(NamedTuple):
     """Photos of k individuals.
 
-    crops: (k, photos, size, size, 1) uint8 grey; drawings: (k, numbers) float32.
+    crops: (k, photos, size, size, 1) uint8 grey; drawings: (k, numbers) float32; shown: (k,) bool, False
+    where the photos are of water alone, each of its own.
     """
 
     crops: np.ndarray
     drawings: np.ndarray
+    shown: np.ndarray
 
 
 class Easing(NamedTuple):
@@ -56,23 +61,28 @@ def shoot(seed: int, size: int, photos: int, easing: Easing, number: int) -> Sho
     """Chunk `number` of the stream `seed`, the same for equal arguments; drawings as `drawing` gives them."""
     crops = np.empty((CHUNK, photos, size, size, 1), np.uint8)
     drawings = np.empty((CHUNK, DRAWING), np.float32)
-    for place in range(CHUNK):
-        individual = number * CHUNK + place
+    individuals = np.arange(number * CHUNK, (number + 1) * CHUNK)
+    shown = (individuals + 1) % _NOTHING != 0
+    for place, individual in enumerate(individuals.tolist()):
         rng = np.random.default_rng([seed, 4, individual])
         whale = draw(rng)
         drawings[place] = drawing(whale)
         hardness = easing.hardness(individual)
         for photo in range(photos):
+            if not shown[place]:
+                crops[place, photo, ..., 0] = photograph_nothing(rng, size)
+                continue
             whole = bool(rng.random() < _WHOLE * hardness)
-            crops[place, photo, ..., 0] = photograph(rng, whale, size, whole, hardness)
-    return Shots(crops, drawings)
+            then = years_later(rng, whale) if rng.random() < _YEARS * hardness else whale
+            crops[place, photo, ..., 0] = photograph(rng, then, size, whole, hardness)
+    return Shots(crops, drawings, shown)
 
 
 class PhotoStream:
     """Individuals without end, each drawn once and photographed several times.
 
     What comes depends on the seed alone, never on the number of workers or on where one begins. Drawings
-    are standardised, and weighted so that each of their scales counts alike.
+    are standardised, and weighted so that each of their scales counts alike; of water alone they are 0.
     """
 
     def __init__(
@@ -100,8 +110,9 @@ class PhotoStream:
         for chunk in self._chunks(first // CHUNK):
             waiting.append(chunk)
             if len(waiting) * CHUNK == count:
-                crops, drawings = map(np.concatenate, zip(*waiting, strict=True))
-                yield Shots(crops, (drawings - self._mean) * self._scale)
+                crops, drawings, shown = map(np.concatenate, zip(*waiting, strict=True))
+                drawings = (drawings - self._mean) * self._scale * shown[:, None]
+                yield Shots(crops, drawings, shown)
                 waiting = []
 
     def _chunks(self, first: int) -> Iterator[Shots]:
