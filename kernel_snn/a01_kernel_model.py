@@ -58,10 +58,10 @@ def build_network(
     return start_from(network, weights)
 
 
-def build_branch(size: int, channels: int = 3) -> keras.Model:
+def build_branch(size: int | None, channels: int = 3) -> keras.Model:
     """Branch (n, size, size, channels) float32 -> (n, 512) features after the last ReLU.
 
-    Layer names are those of the published weights.
+    size: in pixels, None for photos of any size. Layer names are those of the published weights.
     """
     import keras
     from keras import layers

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kernel_snn.a00_net_kernel import GENERATED_START
-from kernel_snn.a01_kernel_model import build_network
+from kernel_snn.a01_kernel_model import build_branch
 from sample_data.simulator.stream import Easing, PhotoStream
 from whales.base.console import log
+from whales.nets.network import assemble, symmetric_preprocess
 from whales.nets.teaching import Lesson
 from whales.training.start_training import Round, StartPlan, StartTraining
 
@@ -23,15 +24,15 @@ if TYPE_CHECKING:
 
 RECIPE = StartPlan(
     steps=2800,
-    size=GENERATED_START.size,
-    # The head alone, and negatives by chance: the hardest of thousands of generated flukes look more alike
-    # than two photos of one, and teach it the contrary.
+    sizes=(64, 64, 64, 96),
+    # Within few: the hardest of thousands of generated flukes look more alike than two photos of one, and
+    # teach the contrary.
     rounds=tuple(
-        Round(3200, epochs=2, rate=rate, amplitude=1000, frozen=True) for rate in (1e-3, 5e-4, 2e-4)
+        Round(6400, epochs=2, rate=rate, amplitude=1.0, segment=32) for rate in (1e-3, 5e-4, 2e-4)
     ),
 )
 PHOTOS = 2  # of each individual
-EASING = Easing(first=40_000, last=160_000)
+EASING = Easing(first=32_000, last=128_000)
 # Individuals after which the curve is measured.
 _CURVE = tuple(64 * number for number in (16, 47, 157, 469, 1000, 1563, 2500))
 # Batch normalization inside of a block's own path, which has its rectifier before it.
@@ -58,19 +59,32 @@ def teach(
     from whales.scores.closed_ranking import KnownCrops
 
     plan = replace(RECIPE, steps=steps, rounds=RECIPE.rounds[:rounds])
-    crops = KnownCrops.of_root(measured_on, plan.size) if measured_on else None
+    size = GENERATED_START.size
+    crops = (
+        [KnownCrops.of_root(measured_on, each) for each in sorted({*plan.sizes})]
+        if measured_on
+        else []
+    )
     keras.utils.set_random_seed(seed)
-    network = build_network(plan.size, channels=1)
+    network = assemble(build_branch(None, channels=1), symmetric_preprocess, size)
     open_blocks(network.branch)
     target = replace(GENERATED_START, folder=folder)
-    with closing(PhotoStream(seed, plan.size, workers, PHOTOS, EASING)) as stream:
+
+    def measure() -> dict[str, float]:
+        return {
+            f"{name}_{each.size}": value
+            for each in crops
+            for name, value in each.measured(network).items()
+        }
+
+    with closing(PhotoStream(seed, size, workers, PHOTOS, EASING)) as stream:
         training = StartTraining(
             network,
             plan,
             stream,
             checkpoint=folder / "generated_start_checkpoint.pkl",
             seed=seed,
-            measure=(lambda: crops.measured(network)) if crops else None,
+            measure=measure if crops else None,
             measure_at=_CURVE,
         )
         training.run()

@@ -76,16 +76,16 @@ def _exposed(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
 def _blurred(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
     """A small photo made large, one out of focus, shaken, or sharpened; most are as they were."""
     size, kind = len(picture), rng.random()
-    if kind < 0.08:
+    if kind < 0.07:
         small = int(rng.integers(size // 4, size * 3 // 4))
         picture = cv2.resize(picture, (small, small), interpolation=cv2.INTER_AREA)
         how = cv2.INTER_NEAREST if rng.random() < 0.5 else cv2.INTER_LINEAR
         return cv2.resize(picture, (size, size), interpolation=how)
-    if kind < 0.22:
+    if kind < 0.18:
         return cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.4, 1.1) * size / 64)
-    if kind < 0.29:
+    if kind < 0.24:
         return cv2.filter2D(picture, -1, _shake(rng, size), borderType=cv2.BORDER_REPLICATE)
-    if kind < 0.41:
+    if kind < 0.37:
         return picture + rng.uniform(0.3, 1) * (picture - cv2.GaussianBlur(picture, (0, 0), 1.0))
     return picture
 

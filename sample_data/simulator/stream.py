@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from itertools import count
+from itertools import count as numbers
+from itertools import cycle, islice
 from typing import NamedTuple
 
 import cv2
@@ -89,7 +90,7 @@ class PhotoStream:
         self, seed: int, size: int, workers: int, photos: int = 2, easing: Easing = HARD
     ) -> None:
         """`size`: of the crops, pixels a side; `workers`: processes; `photos`: of each individual."""
-        self._shoot = partial(shoot, seed, size, photos, easing)
+        self._seed, self._size, self._photos, self._easing = seed, size, photos, easing
         self._workers = workers
         self._pool: ProcessPoolExecutor | None = None
         known = np.stack(
@@ -99,15 +100,19 @@ class PhotoStream:
         shares = np.concatenate([np.full(size, 1 / size) for size in LEVEL_SIZES])
         self._scale = (np.sqrt(shares * DRAWING / len(LEVEL_SIZES)) / deviation).astype(np.float32)
 
-    def individuals(self, count: int, first: int = 0) -> Iterator[Shots]:
+    def individuals(
+        self, count: int, first: int = 0, sizes: tuple[int, ...] | None = None
+    ) -> Iterator[Shots]:
         """So many individuals at a time, without end, from number `first` on.
 
-        count, first: multiples of `CHUNK`, ValueError otherwise.
+        count, first: multiples of `CHUNK`, ValueError otherwise; sizes: of the crops, in turn: the first one
+        for numbers 0 to count - 1 (None: the stream's for all).
         """
         if count % CHUNK or first % CHUNK:
             raise ValueError(f"expected multiples of {CHUNK}, received {count} and {first}")
         waiting: list[Shots] = []
-        for chunk in self._chunks(first // CHUNK):
+        sizes = sizes or (self._size,)
+        for chunk in self._chunks(first // CHUNK, count, sizes):
             waiting.append(chunk)
             if len(waiting) * CHUNK == count:
                 crops, drawings, shown = map(np.concatenate, zip(*waiting, strict=True))
@@ -115,16 +120,26 @@ class PhotoStream:
                 yield Shots(crops, drawings, shown)
                 waiting = []
 
-    def _chunks(self, first: int) -> Iterator[Shots]:
+    def _chunks(self, first: int, count: int, sizes: tuple[int, ...]) -> Iterator[Shots]:
         if self._pool is None:
             context = fresh_processes(["sample_data.simulator.stream"])
             self._pool = ProcessPoolExecutor(self._workers, context, _begin)
-        yield from map_ahead(self._pool, self._shoot, count(first), 4 * self._workers)
+        turns = cycle(np.repeat(sizes, count // CHUNK).tolist())
+        asked = islice(zip(turns, numbers()), first, None)
+        asked = (
+            partial(shoot, self._seed, size, self._photos, self._easing, number)
+            for size, number in asked
+        )
+        yield from map_ahead(self._pool, _call, asked, 4 * self._workers)
 
     def close(self) -> None:
         """End the workers."""
         if self._pool is not None:
             end_processes(self._pool, at_once=bool(requested()))
+
+
+def _call(asked: Callable[[], Shots]) -> Shots:
+    return asked()
 
 
 def _begin() -> None:

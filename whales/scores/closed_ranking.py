@@ -66,6 +66,11 @@ class KnownCrops:
     truths: list[str]
     identities: list[str]
 
+    @property
+    def size(self) -> int:
+        """Of the crops, pixels a side."""
+        return self.gallery["tight"].shape[1]
+
     @classmethod
     def of_root(cls, root: Path | str, size: int) -> KnownCrops:
         """From photos, test_labels.csv and boxes of a work root; `UserError` where one is missing."""

@@ -1,7 +1,7 @@
 """Teach a net on a stream of generated individuals, from nothing to first weights for real photos.
 
-First the branch alone, by `whales.training.contrast`; then branch and head by the method's rounds: features
-of new individuals, hard negatives by linear assignment, pairs. No individual comes back in a later step or
+First branch and head, by `whales.training.contrast`; then the head alone by the method's rounds: features of
+new individuals, hard negatives by linear assignment, pairs. No individual comes back in a later step or
 round.
 After a stop the same command goes on from the last checkpoint, and ends with the same weights
 but for the rounding of several threads.
@@ -13,8 +13,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import partial
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -27,11 +26,10 @@ from whales.base.progress import progress_bar
 from whales.base.stopping import Hold, look, would_keep
 from whales.base.tables import csv_text
 from whales.base.writing import write_text
-from whales.nets.features import crop_features
 from whales.scores.head import head_weights
 from whales.training.checkpoints import CheckpointClock
-from whales.training.contrast import Contrast
-from whales.training.learner import Batch, Learner
+from whales.training.contrast import Contrast, Weights
+from whales.training.learner import require_finite
 from whales.training.mining import epoch_pairs, matches, mine_round
 from whales.training.plan import Plan
 
@@ -45,7 +43,11 @@ _LEAST_RATE = 0.01  # of the highest one, at the end of the contrast
 
 
 class Photos(Protocol):
-    """Photos of k individuals: crops (k, photos, size, size, C) uint8, drawings (k, numbers) float32."""
+    """Photos of k individuals.
+
+    crops: (k, photos, size, size, C) uint8; drawings: (k, numbers) float32; shown: (k,) bool, False where the
+    photos show no animal.
+    """
 
     @property
     def crops(self) -> np.ndarray: ...
@@ -53,41 +55,50 @@ class Photos(Protocol):
     @property
     def drawings(self) -> np.ndarray: ...
 
+    @property
+    def shown(self) -> np.ndarray: ...
+
 
 class Stream(Protocol):
-    """Individuals in the order of their numbers, so many at a time."""
+    """Individuals in the order of their numbers, so many at a time, photographed in sizes that take turns."""
 
-    def individuals(self, count: int, first: int = 0) -> Iterator[Photos]: ...
+    def individuals(
+        self, count: int, first: int = 0, sizes: tuple[int, ...] | None = None
+    ) -> Iterator[Photos]: ...
 
 
 class Round(NamedTuple):
-    """One round of pairs: of so many new individuals, trained on in so many epochs."""
+    """One round of the head: pairs of so many new individuals, trained on in so many epochs.
+
+    segment: hard negatives are assigned within so many of them.
+    """
 
     individuals: int
     epochs: int
     rate: float
     amplitude: float
-    frozen: bool = False
+    segment: int
 
 
 @dataclass(frozen=True)
 class StartPlan:
     """The recipe of a net's first weights.
 
-    size: of the crops, pixels a side; steps: of the contrast, each of `individuals` new ones; rate: the
-    highest of Adam, reached after `warm_up` steps and then falling along a cosine; temperature, drawing: as
-    `Contrast` takes them, the weight of the drawing's loss; momentum: of moving statistics; rounds: of
-    pairs, in steps of `batch` of them.
+    sizes: of the crops, pixels a side, which steps take in turn; steps: of the contrast, each of so many new
+    `individuals`; rate: the highest of Adam, reached after `warm_up` steps and then falling along a cosine;
+    temperature, drawing, pairs: as `Contrast` takes them, the weights of two losses; momentum: of moving
+    statistics; rounds: of the head, in steps of `batch` pairs.
     """
 
     steps: int
     rounds: tuple[Round, ...]
-    size: int = 64
+    sizes: tuple[int, ...] = (64,)
     individuals: int = 64
     rate: float = 1e-3
     warm_up: int = 50
     temperature: float = 0.15
     drawing: float = 2.0
+    pairs: float = 0.5
     momentum: float = 0.99
     batch: int = 64
 
@@ -144,8 +155,7 @@ class StartTraining:
         state = self._resume()
         if self._progress.step < self.plan.steps:
             self._contrast(state)
-            state = ()
-        self._rounds(state)
+        self._rounds()
         return self._progress.measured
 
     def write_curve(self, path: Path) -> None:
@@ -180,8 +190,8 @@ class StartTraining:
 
         progress = self._progress
         kept = {"description": self._description, "progress": asdict(progress)}
-        networks = values(self._network_variables)
-        save(self._checkpoint_file, {**kept, "network": networks, "state": values(state)})
+        network = values(self._network_variables)
+        save(self._checkpoint_file, {**kept, "network": network, "state": values(state)})
         self._clock.reset()
         would_keep(f"the training is kept after {progress.step} steps and {progress.round} rounds")
 
@@ -195,12 +205,12 @@ class StartTraining:
 
     def _contrast(self, state: Sequence[np.ndarray]) -> None:
         plan, progress = self.plan, self._progress
-        batches = self._stream.individuals(plan.individuals, progress.step * plan.individuals)
+        batches = self._batches(progress.step * plan.individuals)
         first = next(batches)
-        weights = (1.0, plan.drawing)
+        weights = Weights(drawing=plan.drawing, pairs=plan.pairs)
         width = first.drawings.shape[1]
         batches = chain([first], batches)
-        contrast = Contrast(self.network.branch, width, plan.momentum, plan.temperature, weights)
+        contrast = Contrast(self.network, width, plan.momentum, plan.temperature, weights)
         if len(state):
             _assign(contrast.state, state)
         begin, told, losses = time.monotonic() - progress.seconds, time.monotonic(), []
@@ -214,8 +224,9 @@ class StartTraining:
                     bar.update()
                     progress.seconds = time.monotonic() - begin
                     if time.monotonic() - told > _LOG_SECONDS:
-                        contrasted, drawn = np.mean(losses, axis=0)
-                        log(f"step {progress.step}: contrast {contrasted:.4f}, drawing {drawn:.4f}")
+                        means = zip(Weights._fields, np.mean(losses, axis=0), strict=True)
+                        means = ", ".join(f"{name} {mean:.4f}" for name, mean in means)
+                        log(f"step {progress.step}: {means}")
                         told, losses = time.monotonic(), []
                     if progress.step * plan.individuals in self._measure_at:
                         self._note(progress.step * plan.individuals)
@@ -223,53 +234,70 @@ class StartTraining:
                         self._keep(contrast.state)
                         look()
 
-    def _contrast_step(self, contrast: Contrast, photos: Photos) -> tuple[float, float]:
-        count, times = photos.crops.shape[:2]
-        crops = photos.crops.reshape(-1, *photos.crops.shape[2:])
-        codes = np.repeat(np.arange(count), times)
-        drawings = np.repeat(photos.drawings, times, axis=0)
-        rate = self.plan.rate_at(self._progress.step)
-        return contrast.step(self.network.preprocess(crops), codes, drawings, rate)
+    def _batches(self, first: int) -> Iterator[Photos]:
+        """Photos of `plan.individuals` at a time, from number `first` on."""
+        return self._stream.individuals(self.plan.individuals, first, self.plan.sizes)
 
-    def _rounds(self, state: Sequence[np.ndarray]) -> None:
+    def _contrast_step(self, contrast: Contrast, photos: Photos) -> Weights:
+        crops = photos.crops.reshape(-1, *photos.crops.shape[2:])
+        drawings = np.repeat(photos.drawings, photos.crops.shape[1], axis=0)
+        rate = self.plan.rate_at(self._progress.step)
+        return contrast.step(self.network.preprocess(crops), codes_of(photos), drawings, rate)
+
+    def _rounds(self) -> None:
         """The method's rounds that are left, each on individuals of its own."""
         plan, progress = self.plan, self._progress
-        learner = Learner(self.network, plan.momentum, frozen_inference=True)
-        if len(state) == 1:  # of a round, not of the contrast
-            _assign(learner.weights[-1:], state)
         while progress.round < len(plan.rounds):
             each = plan.rounds[progress.round]
             before = sum(one.individuals for one in plan.rounds[: progress.round])
             first = plan.steps * plan.individuals + before
             begin = time.monotonic()
-            self._round(learner, each, next(self._stream.individuals(each.individuals, first)))
+            self._round(each, first)
             progress.round += 1
             progress.seconds += time.monotonic() - begin
             self._note(first + each.individuals)
-            self._keep(learner.weights[-1:])
+            self._keep([])
 
-    def _round(self, learner: Learner, each: Round, photos: Photos) -> None:
-        crops = photos.crops.reshape(-1, *photos.crops.shape[2:])
-        codes = np.repeat(np.arange(each.individuals), photos.crops.shape[1])
+    def _round(self, each: Round, first: int) -> None:
+        import keras
+
+        features, codes = self._features(each.individuals, first)
         rng = np.random.default_rng([self._seed, self._progress.round])
-        learner.begin(each.frozen, each.rate, new_adam=True)
-        features, head = crop_features(self.network, crops), head_weights(self.network.head)
-        mining = Plan(self.plan.size, self.plan.batch, segments=1, blocks=())
-        mined = mine_round(head, features, codes, mining, each.amplitude, rng)
+        head = self.network.head
+        parts = -(-each.individuals // each.segment)
+        mining = Plan(self.network.size, self.plan.batch, segments=parts, blocks=())
+        mined = mine_round(head_weights(head), features, codes, mining, each.amplitude, rng)
+        twice = np.flatnonzero(np.bincount(codes)[codes] > 1)
+        head.compile(keras.optimizers.Adam(each.rate), "binary_crossentropy", metrics=["accuracy"])
         for epoch in range(1, each.epochs + 1):
-            pairs, labels = epoch_pairs(matches(codes, rng), mined.next_epoch(), rng)
-            batches = partial(self._batches, crops, pairs, labels)
-            measured = learner.fit(batches, -(-len(labels) // self.plan.batch))
+            matched = twice[matches(codes[twice], rng)]
+            pairs, labels = epoch_pairs(matched, mined.next_epoch(), rng)
+            head.reset_metrics()
+            for start in range(0, len(labels), self.plan.batch):
+                part = slice(start, start + self.plan.batch)
+                left, right = (features[side] for side in pairs[part].T)
+                measured = head.train_on_batch([left, right], labels[part, None], return_dict=True)
+            require_finite(float(measured["loss"]))
             log(
-                f"round {self._progress.round} epoch {epoch}: loss {measured['loss']:.4f}, accuracy "
-                f"{measured['accuracy']:.4f}, {len(labels)} pairs"
+                f"round {self._progress.round} epoch {epoch}: loss {float(measured['loss']):.4f}, accuracy "
+                f"{float(measured['accuracy']):.4f}, {len(labels)} pairs"
             )
 
-    def _batches(self, crops: np.ndarray, pairs: np.ndarray, labels: np.ndarray) -> Iterator[Batch]:
-        for start in range(0, len(labels), self.plan.batch):
-            part = slice(start, start + self.plan.batch)
-            left, right = (self.network.preprocess(crops[side]) for side in pairs[part].T)
-            yield (left, right), labels[part, None]
+    def _features(self, individuals: int, first: int) -> tuple[np.ndarray, np.ndarray]:
+        """Features of photos of so many individuals, (n, d), and the photos' codes, (n,)."""
+        features, codes = [], []
+        for photos in islice(self._batches(first), individuals // self.plan.individuals):
+            crops = photos.crops.reshape(-1, *photos.crops.shape[2:])
+            features.append(self.network.features(self.network.preprocess(crops)))
+            codes.append(codes_of(photos) + sum(map(len, codes)))
+        return np.concatenate(features), np.concatenate(codes)
+
+
+def codes_of(photos: Photos) -> np.ndarray:
+    """Each photo's identity, (k * photos,) int below that number; those of no animal have one of their own."""
+    count, times = photos.crops.shape[:2]
+    own = np.arange(count * times).reshape(count, times)
+    return np.where(photos.shown[:, None], own[:, :1], own).ravel()
 
 
 def _assign(variables: Sequence[keras.Variable], values: Sequence[np.ndarray]) -> None:
