@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sample_data.simulator import individual, view
-from sample_data.simulator.individual import DRAWING, HEIGHT, UNIT, WIDTH, draw, drawing
+from sample_data.simulator import individual, marks, pigment, view
+from sample_data.simulator.canvas import HEIGHT, UNIT, WIDTH
+from sample_data.simulator.individual import DRAWING, draw, drawing
 from sample_data.simulator.stream import CHUNK, Easing, PhotoStream, shoot
-from sample_data.simulator.view import photograph
+from sample_data.simulator.view import photograph, photograph_nothing
 
 
 def whale(seed):
@@ -114,6 +115,8 @@ def test_the_stream_does_not_depend_on_workers_or_beginning():
         both = next(second.individuals(2 * CHUNK))
         np.testing.assert_array_equal(both.crops[CHUNK:], batches[1].crops)
         assert (batches[0].crops != batches[1].crops).mean() > 0.5
+        sized = first.individuals(CHUNK, CHUNK, sizes=(64, 96))
+        assert [next(sized).crops.shape[2] for _ in range(3)] == [96, 64, 96]
         with pytest.raises(ValueError, match="multiples of 16"):
             next(first.individuals(CHUNK + 1))
     finally:
@@ -148,3 +151,64 @@ def test_photos_get_harder():
     assert easiest[0] == easiest[1] == easiest[2]
     turned = [view._pose(np.random.default_rng(seed), 1.0).left.cos for seed in range(200)]
     assert min(turned) < 0.8 < np.median(turned)
+
+
+def test_years_leave_a_whale_itself():
+    """What changes is a part of it, and less than another whale differs."""
+    changed, other, nicked = [], [], 0
+    for seed in range(60):
+        drawn = whale(seed)
+        skin, alpha = drawn.skin.copy(), drawn.alpha.copy()
+        later = marks.years_later(np.random.default_rng(seed), drawn)
+        np.testing.assert_array_equal(drawn.skin, skin)  # the first photo's whale is as it was
+        np.testing.assert_array_equal(drawn.alpha, alpha)
+        changed.append(np.abs(drawing(later) - drawing(drawn)).mean())
+        other.append(np.abs(drawing(whale(seed + 100)) - drawing(drawn)).mean())
+        lost = (drawn.alpha > 127) & (later.alpha <= 127)
+        nicked += int(lost.any())
+        assert not ((later.alpha > 127) & (drawn.alpha <= 127)).any()
+        assert lost.mean() < 0.02
+    assert np.median(changed) > 0.002
+    assert np.median(changed) < 0.25 * np.median(other)
+    assert 1 <= nicked <= 20
+
+
+@pytest.mark.parametrize("kind", ["plain", "bullseye", "half", "marbled"])
+def test_a_pattern_is_on_both_lobes(kind):
+    pattern = pigment._Pattern(kind, 2.0, along=0.5, across=0.5, radius=0.15, turn=0.2)
+    lobes = [pattern.field(np.random.default_rng(1), lobe) for lobe in (0, 1)]
+    if kind == "plain":
+        assert lobes == [0, 0]
+        return
+    for lobe in lobes:
+        assert lobe.shape == (pigment.DEPTH, pigment.LENGTH)
+        assert lobe.max() > 0.5
+        assert lobe.min() < -0.2
+
+
+def test_a_bullseye_has_its_eye_where_it_is_said():
+    pattern = pigment._Pattern("bullseye", 2.0, along=0.5, across=0.5, radius=0.15, turn=0.0)
+    lobe = np.mean([pattern.field(np.random.default_rng(n), 0) for n in range(50)], axis=0)
+    row, column = np.unravel_index(lobe.argmax(), lobe.shape)
+    assert row / pigment.DEPTH == pytest.approx(0.5, abs=0.1)
+    assert column / pigment.LENGTH == pytest.approx(0.5, abs=0.05)
+
+
+def test_water_alone_comes_in_its_turn_and_has_no_drawing():
+    stream = PhotoStream(7, 64, workers=1)
+    try:
+        shots = next(stream.individuals(4 * CHUNK))
+    finally:
+        stream.close()
+    assert np.flatnonzero(~shots.shown).tolist() == [31, 63]
+    assert (shots.drawings[~shots.shown] == 0).all()
+    assert np.abs(shots.drawings[shots.shown]).max(axis=1).min() > 0.1
+    one, other = shots.crops[31]
+    assert (one != other).mean() > 0.5
+
+
+def test_no_photo_of_water_is_like_another():
+    photos = [photograph_nothing(np.random.default_rng(seed), 64) for seed in (1, 1, 2)]
+    assert photos[0].shape == (64, 64)
+    np.testing.assert_array_equal(photos[0], photos[1])
+    assert (photos[0] != photos[2]).mean() > 0.5

@@ -55,11 +55,11 @@ def mark(
 def years_later(rng: np.random.Generator, whale: Individual) -> Individual:
     """The same individual some years before or after: other marks, pigment that changed, a new nick."""
     skin, alpha = whale.skin.copy(), whale.alpha
-    years = rng.uniform(0.1, 1)
-    if rng.random() < 0.5:  # patches that darken or fade
-        place = np.clip(grid_noise(rng, (4, 6), skin.shape) - rng.uniform(0.2, 1.2), 0, 1)
-        _blend(skin, place * rng.uniform(0.2, 0.8) * years, int(rng.integers(20, 200)))
-    mark(rng, skin, whale.outline, 0.5 * years)
+    years = rng.uniform(0.3, 1)
+    if rng.random() < 0.6:  # patches that darken or fade
+        place = np.clip(grid_noise(rng, (4, 6), skin.shape) - rng.uniform(0, 1), 0, 1)
+        _blend(skin, place * rng.uniform(0.3, 0.9) * years, int(rng.integers(20, 200)))
+    mark(rng, skin, whale.outline, 0.6 * years)
     if rng.random() < 0.2:  # a film of algae
         film = np.clip(0.6 + 0.5 * grid_noise(rng, (7, 10), skin.shape), 0, 1)
         film = film * np.clip(1 + 0.4 * grid_noise(rng, (60, 70), skin.shape), 0, 1)

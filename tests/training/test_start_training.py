@@ -16,10 +16,10 @@ from kernel_snn.a01_kernel_model import build_branch
 from sample_data.simulator.stream import CHUNK
 from whales.base import stopping
 from whales.base.stopping import Stopped
-from whales.nets.network import assemble, symmetric_preprocess
+from whales.nets.network import assemble, build_head, symmetric_preprocess
 from whales.training import start_training
-from whales.training.contrast import Contrast, contrast_loss
-from whales.training.start_training import Round, StartPlan, StartTraining
+from whales.training.contrast import Contrast, Weights, contrast_loss, pair_loss
+from whales.training.start_training import Round, StartPlan, StartTraining, codes_of
 
 
 def loss_by_hand(codes, features, temperature):
@@ -55,11 +55,48 @@ def test_whoever_is_its_mates_twin_has_nothing_to_learn():
     assert np.min(contrast_loss(np.roll(codes, 1), features, 0.05)) > 10
 
 
-def small_branch(size=16):
+def test_the_head_is_asked_about_a_mate_the_likest_other_and_one_far_away():
+    """Photo by photo, by Keras's own cross-entropy of the head's answers."""
+    keras.utils.set_random_seed(0)
+    head = build_head(6)
+    codes = np.array([0, 0, 1, 1, 2, 2, 3, 4])  # two photos without a mate
+    features = np.random.default_rng(3).uniform(0, 2, (8, 6)).astype(np.float32)
+    centred = features - features.mean(axis=0)
+    unit = centred / np.linalg.norm(centred, axis=1)[:, None]
+    expected = []
+    for one in range(8):
+        mates = [other for other in range(8) if other != one and codes[other] == codes[one]]
+        others = [other for other in range(8) if codes[other] != codes[one]]
+        likest = max(others, key=lambda other: unit[one] @ unit[other])
+        loss = 0.0
+        for other, weight in (
+            (mates[0] if mates else 0, 0.5),
+            (likest, 0.25),
+            ((one + 4) % 8, 0.25),
+        ):
+            found = float(np.array(head([features[[one]], features[[other]]])).item())
+            same = codes[other] == codes[one]
+            loss -= weight * np.log(found if same else 1 - found)
+        expected.append(loss)
+    found = pair_loss(codes[:, None].astype(np.float32), features, head)
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+def test_photos_of_no_animal_are_nobodys_mates():
+    photos = SimpleNamespace(
+        crops=np.zeros((4, 2, 8, 8, 1), np.uint8), shown=np.array([True, False, True, True])
+    )
+    codes = codes_of(photos).tolist()
+    assert [codes.count(code) for code in codes] == [2, 2, 1, 1, 2, 2, 2, 2]
+
+
+def small_branch(size=None):
     photo = keras.Input((size, size, 1))
     x = layers.Conv2D(8, 5, strides=2, padding="same", activation="relu")(photo)
     x = layers.Conv2D(16, 3, strides=2, padding="same", activation="relu")(x)
-    return keras.Model(photo, layers.Flatten()(x))
+    return keras.Model(
+        photo, layers.GlobalMaxPooling2D()(layers.Conv2D(32, 3, activation="relu")(x))
+    )
 
 
 class Discs:
@@ -68,26 +105,29 @@ class Discs:
     def __init__(self, size=16):
         self.size, self.asked = size, []
 
-    def individuals(self, count, first=0):
+    def individuals(self, count, first=0, sizes=None):
+        sizes = sizes or (self.size,)
         while True:
             self.asked.append((first, count))
-            crops = np.zeros((count, 2, self.size, self.size, 1), np.uint8)
+            size = sizes[first // count % len(sizes)]
+            crops = np.zeros((count, 2, size, size, 1), np.uint8)
             drawings = np.zeros((count, 2), np.float32)
             for place in range(count):
                 rng = np.random.default_rng([1, first + place])
-                x, y = rng.uniform(2, self.size - 2, 2)
-                drawings[place] = (x - self.size / 2) / 4, (y - self.size / 2) / 4
+                x, y = rng.uniform(2, size - 2, 2)
+                drawings[place] = (x - size / 2) / 4, (y - size / 2) / 4
                 for photo in range(2):
-                    down, across = np.mgrid[: self.size, : self.size]
+                    down, across = np.mgrid[:size, :size]
                     near = np.hypot(across - x, down - y) < rng.uniform(1.5, 2.5)
                     crops[place, photo, ..., 0] = near * 200 + rng.integers(0, 50, near.shape)
-            yield SimpleNamespace(crops=crops, drawings=drawings)
+            yield SimpleNamespace(crops=crops, drawings=drawings, shown=np.ones(count, bool))
             first += count
 
 
 def test_contrast_learns_to_find_mates_and_to_draw():
     keras.utils.set_random_seed(0)
-    contrast = Contrast(small_branch(), 2, 0.99, 0.2, (1.0, 1.0))
+    network = assemble(small_branch(), symmetric_preprocess, 16)
+    contrast = Contrast(network, 2, 0.99, 0.2, Weights())
     stream = Discs().individuals(32)
     measured = []
     for _ in range(60):
@@ -110,8 +150,8 @@ def training(folder, plan, stream=None, measure=None, at=()):
 
 PLAN = StartPlan(
     steps=6,
-    rounds=(Round(32, 1, 1e-3, 1000, frozen=True), Round(32, 2, 1e-3, 0.5)),
-    size=16,
+    rounds=(Round(32, 1, 1e-3, 1000, segment=32), Round(32, 2, 1e-3, 0.5, segment=16)),
+    sizes=(16, 16, 24),
     individuals=16,
     warm_up=2,
     batch=16,
@@ -129,27 +169,61 @@ def test_no_individual_comes_twice(tmp_path):
     assert len(set(drawn)) == len(drawn) >= PLAN.all_individuals == 6 * 16 + 64
 
 
-def test_a_frozen_round_trains_the_head_alone(tmp_path):
-    one = StartPlan(**{**vars(PLAN), "rounds": PLAN.rounds[:1]})
-    network, run = training(tmp_path, one)
-    held = {}
-    fit = start_training.Learner.fit
+def test_a_round_trains_the_head_alone(tmp_path, monkeypatch):
+    network, run = training(tmp_path, StartPlan(**{**vars(PLAN), "rounds": PLAN.rounds[:1]}))
+    before = {}
+    begin = start_training.mine_round
 
-    def watched(learner, *arguments):
-        held["branch"] = [np.array(v) for v in network.branch.variables]
-        held["head"] = [np.array(v) for v in network.head.variables]
-        return fit(learner, *arguments)
+    def watched(*arguments):
+        before["branch"] = [np.array(v) for v in network.branch.variables]
+        before["head"] = [np.array(v) for v in network.head.variables]
+        return begin(*arguments)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(start_training.Learner, "fit", watched)
-        run.run()
-    for before, now in zip(held["branch"], network.branch.variables, strict=True):
-        np.testing.assert_array_equal(before, np.array(now))
-    moved = [
-        np.abs(before - np.array(now)).max()
-        for before, now in zip(held["head"], network.head.variables, strict=True)
-    ]
-    assert max(moved) > 1e-4
+    monkeypatch.setattr(start_training, "mine_round", watched)
+    run.run()
+    for value, now in zip(before["branch"], network.branch.variables, strict=True):
+        np.testing.assert_array_equal(value, np.array(now))
+    pairs = zip(before["head"], network.head.variables, strict=True)
+    assert max(np.abs(value - np.array(now)).max() for value, now in pairs) > 1e-4
+
+
+def test_hard_negatives_are_of_one_segment_and_matches_of_the_shown(tmp_path, monkeypatch):
+    """Of 32 individuals, two photos each, two of water alone; segments of 16."""
+    one = StartPlan(**{**vars(PLAN), "steps": 1, "rounds": PLAN.rounds[1:]})
+
+    class SomeWater(Discs):
+        def individuals(self, *arguments):
+            for photos in super().individuals(*arguments):
+                photos.shown[3] = False
+                yield photos
+
+    _, run = training(tmp_path, one, SomeWater())
+    asked = []
+    kept = start_training.epoch_pairs
+    monkeypatch.setattr(
+        start_training, "epoch_pairs", lambda *given: asked.append(given[:2]) or kept(*given)
+    )
+    run.run()
+    assert len(asked) == 2
+    for matched, mismatched in asked:
+        assert (matched // 2 == matched[:, ::-1] // 2).all()
+        assert not {6, 7, 38, 39} & {*matched.ravel().tolist()}
+        assert len(matched) == 60
+        np.testing.assert_array_equal(mismatched[:, 0] // 32, mismatched[:, 1] // 32)
+        assert len(mismatched) == 64
+
+
+def test_steps_take_the_sizes_in_turn(tmp_path, monkeypatch):
+    _, run = training(tmp_path, PLAN)
+    seen = []
+    step = Contrast.step
+    monkeypatch.setattr(
+        Contrast,
+        "step",
+        lambda self, photos, *given: seen.append(photos.shape[1]) or step(self, photos, *given),
+    )
+    run.run()
+    assert seen == [16, 16, 24, 16, 16, 24]
 
 
 @pytest.mark.parametrize("stops", [(2,), (6,), (3, 7)])
@@ -251,7 +325,9 @@ def test_the_start_sees_a_grey_photo_in_three_channels_as_in_one():
 @pytest.mark.slow
 def test_the_tool_writes_weights_with_their_recipe(tmp_path, script, monkeypatch):
     """The real net on real generated flukes, in its shortest form."""
-    short = StartPlan(steps=9, rounds=(Round(CHUNK, 1, 1e-3, 1.0),), individuals=CHUNK)
+    short = StartPlan(
+        steps=9, rounds=(Round(CHUNK, 1, 1e-3, 1.0, CHUNK),), individuals=CHUNK, sizes=(64, 96)
+    )
     monkeypatch.setattr(generated_start, "RECIPE", short)
     tool = script("tools/train_start.py")
     options = [str(tmp_path), "--steps", "2", "--rounds", "1", "--workers", "1"]

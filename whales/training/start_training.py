@@ -294,7 +294,7 @@ class StartTraining:
 
 
 def codes_of(photos: Photos) -> np.ndarray:
-    """Each photo's identity, (k * photos,) int below that number; those of no animal have one of their own."""
+    """Each photo's identity, (k * photos,) int below that number; a photo of no animal has its own."""
     count, times = photos.crops.shape[:2]
     own = np.arange(count * times).reshape(count, times)
     return np.where(photos.shown[:, None], own[:, :1], own).ravel()
