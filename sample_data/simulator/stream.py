@@ -82,9 +82,12 @@ def shoot(seed: int, size: int, photos: int, easing: Easing, number: int) -> Sho
 class PhotoStream:
     """Individuals without end, each drawn once and photographed several times.
 
-    What comes depends on the seed alone, never on the number of workers or on where one begins. Drawings
-    are standardised, and weighted so that each of their scales counts alike; of water alone they are 0.
+    What comes depends on the seed alone, never on the number of workers or on where one begins. Drawings,
+    `drawing` numbers each, are standardised, and weighted so that each of their scales counts alike; of water
+    alone they are 0.
     """
+
+    drawing = DRAWING
 
     def __init__(
         self, seed: int, size: int, workers: int, photos: int = 2, easing: Easing = HARD

@@ -1,6 +1,7 @@
 """First weights taught on a stream: the loss by hand, learning, and a stop that changes nothing."""
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import keras
@@ -12,14 +13,14 @@ from hypothesis import strategies as st
 from keras import layers
 
 from kernel_snn import generated_start
-from kernel_snn.a01_kernel_model import build_branch
+from kernel_snn.a01_kernel_model import build_branch, build_network
 from sample_data.simulator.stream import CHUNK
 from whales.base import stopping
 from whales.base.stopping import Stopped
 from whales.nets.network import assemble, build_head, symmetric_preprocess
 from whales.training import start_training
 from whales.training.contrast import Contrast, Weights, contrast_loss, pair_loss
-from whales.training.start_training import Round, StartPlan, StartTraining, codes_of
+from whales.training.start_training import Phase, Round, StartPlan, StartTraining, codes_of
 
 
 def loss_by_hand(codes, features, temperature):
@@ -78,7 +79,8 @@ def test_the_head_is_asked_about_a_mate_the_likest_other_and_one_far_away():
             same = codes[other] == codes[one]
             loss -= weight * np.log(found if same else 1 - found)
         expected.append(loss)
-    found = pair_loss(codes[:, None].astype(np.float32), features, head)
+    tensors = map(keras.ops.convert_to_tensor, (codes[:, None].astype(np.float32), features))
+    found = pair_loss(*tensors, head)
     np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
@@ -101,6 +103,8 @@ def small_branch(size=None):
 
 class Discs:
     """A stream of individuals that are told apart by where a disc lies: easy, and quick to draw."""
+
+    drawing = 2
 
     def __init__(self, size=16):
         self.size, self.asked = size, []
@@ -127,17 +131,17 @@ class Discs:
 def test_contrast_learns_to_find_mates_and_to_draw():
     keras.utils.set_random_seed(0)
     network = assemble(small_branch(), symmetric_preprocess, 16)
-    contrast = Contrast(network, 2, 0.99, 0.2, Weights())
+    contrast = Contrast(network, 2, 0.99, 0.2)
     stream = Discs().individuals(32)
     measured = []
     for _ in range(60):
         photos = next(stream)
         crops = symmetric_preprocess(photos.crops.reshape(-1, 16, 16, 1))
         codes, drawings = np.repeat(np.arange(32), 2), np.repeat(photos.drawings, 2, axis=0)
-        measured.append(contrast.step(crops, codes, drawings, 3e-3))
+        measured.append(contrast.step(crops, codes, drawings, 3e-3, Weights()))
     first, last = np.mean(measured[:5], axis=0), np.mean(measured[-5:], axis=0)
     assert last[0] < 0.75 * first[0]
-    assert last[1] < 0.5 * first[1]
+    assert last[1] < 0.7 * first[1]
 
 
 def training(folder, plan, stream=None, measure=None, at=()):
@@ -149,9 +153,8 @@ def training(folder, plan, stream=None, measure=None, at=()):
 
 
 PLAN = StartPlan(
-    steps=6,
+    phases=(Phase(4, (16, 16, 24), 1e-3, pairs=0.5), Phase(2, (16,), 5e-4)),
     rounds=(Round(32, 1, 1e-3, 1000, segment=32), Round(32, 2, 1e-3, 0.5, segment=16)),
-    sizes=(16, 16, 24),
     individuals=16,
     warm_up=2,
     batch=16,
@@ -170,7 +173,7 @@ def test_no_individual_comes_twice(tmp_path):
 
 
 def test_a_round_trains_the_head_alone(tmp_path, monkeypatch):
-    network, run = training(tmp_path, StartPlan(**{**vars(PLAN), "rounds": PLAN.rounds[:1]}))
+    network, run = training(tmp_path, PLAN.shortened(6, 1))
     before = {}
     begin = start_training.mine_round
 
@@ -189,7 +192,7 @@ def test_a_round_trains_the_head_alone(tmp_path, monkeypatch):
 
 def test_hard_negatives_are_of_one_segment_and_matches_of_the_shown(tmp_path, monkeypatch):
     """Of 32 individuals, two photos each, two of water alone; segments of 16."""
-    one = StartPlan(**{**vars(PLAN), "steps": 1, "rounds": PLAN.rounds[1:]})
+    one = replace(PLAN.shortened(1, None), rounds=PLAN.rounds[1:])
 
     class SomeWater(Discs):
         def individuals(self, *arguments):
@@ -223,7 +226,14 @@ def test_steps_take_the_sizes_in_turn(tmp_path, monkeypatch):
         lambda self, photos, *given: seen.append(photos.shape[1]) or step(self, photos, *given),
     )
     run.run()
-    assert seen == [16, 16, 24, 16, 16, 24]
+    assert seen == [16, 16, 24, 16, 16, 16]
+
+
+def test_a_shorter_plan_ends_in_the_middle_of_a_phase():
+    assert [phase.steps for phase in PLAN.shortened(5, None).phases] == [4, 1]
+    assert [phase.steps for phase in PLAN.shortened(3, None).phases] == [3]
+    assert PLAN.shortened(6, None) == PLAN
+    assert PLAN.shortened(100, 1).rounds == PLAN.rounds[:1]
 
 
 @pytest.mark.parametrize("stops", [(2,), (6,), (3, 7)])
@@ -272,7 +282,7 @@ def _stopped_after(run, stop, monkeypatch):
 
 def test_another_recipe_begins_anew_and_keeps_the_old_checkpoint(tmp_path, capsys):
     training(tmp_path, PLAN)[1].run()
-    other = StartPlan(**{**vars(PLAN), "rate": 2e-3})
+    other = replace(PLAN, temperature=0.2)
     training(tmp_path, other)[1].run()
     assert "of another recipe" in capsys.readouterr().out
     assert (tmp_path / "kept.pkl.1").exists()
@@ -290,8 +300,8 @@ def test_what_is_measured_becomes_a_table(tmp_path):
 
 
 def test_the_rate_rises_and_falls():
-    plan = StartPlan(steps=100, rounds=(), rate=1.0, warm_up=10)
-    rates = [plan.rate_at(step) for step in range(100)]
+    phase = Phase(100, (64,), rate=1.0)
+    rates = [phase.rate_at(step, 10) for step in range(100)]
     assert rates[0] == pytest.approx(0.1)
     assert rates[50] == pytest.approx(0.5)
     assert min(rates[10:]) >= 0.01
@@ -315,7 +325,7 @@ def test_open_blocks_pass_what_they_get():
 def test_the_start_sees_a_grey_photo_in_three_channels_as_in_one():
     """Of the shipped weights: a net of two steps turns the photo's last bit into .0005."""
     shipped = generated_start.GENERATED_START.checked()
-    network, three = (generated_start.build_network(64, shipped, channels=n) for n in (1, 3))
+    network, three = (build_network(64, shipped, channels=n) for n in (1, 3))
     photo = np.random.default_rng(0).uniform(0, 255, (1, 64, 64, 1)).astype(np.float32)
     grey = network.features(network.preprocess(photo))
     colour = three.features(three.preprocess(np.repeat(photo, 3, axis=3)))
@@ -325,22 +335,21 @@ def test_the_start_sees_a_grey_photo_in_three_channels_as_in_one():
 @pytest.mark.slow
 def test_the_tool_writes_weights_with_their_recipe(tmp_path, script, monkeypatch):
     """The real net on real generated flukes, in its shortest form."""
-    short = StartPlan(
-        steps=9, rounds=(Round(CHUNK, 1, 1e-3, 1.0, CHUNK),), individuals=CHUNK, sizes=(64, 96)
-    )
+    phases = Phase(1, (64, 96), 1e-3, pairs=0.5), Phase(8, (64,), 5e-4)
+    short = StartPlan(phases, (Round(CHUNK, 1, 1e-3, 1.0, CHUNK),), individuals=CHUNK)
     monkeypatch.setattr(generated_start, "RECIPE", short)
     tool = script("tools/train_start.py")
     options = [str(tmp_path), "--steps", "2", "--rounds", "1", "--workers", "1"]
     tool.main(options)
     recipe = json.loads((tmp_path / "generated_start.json").read_text())
-    assert recipe["plan"]["steps"] == 2
+    assert [phase["steps"] for phase in recipe["plan"]["phases"]] == [1, 1]
     assert recipe["seed"] == 1
-    made = generated_start.replace(generated_start.GENERATED_START, folder=tmp_path)
+    made = replace(generated_start.GENERATED_START, folder=tmp_path)
     size = made.checked().stat().st_size
     assert size < 6e6
-    network = generated_start.build_network(64, made.path, channels=1)
+    network = build_network(64, made.path, channels=1)
     assert all(np.isfinite(value).all() for value in weights_of(network))
-    three = generated_start.build_network(64, made.path)
+    three = build_network(64, made.path)
     (kernel, *others), (thirds, *same) = weights_of(network), weights_of(three)
     np.testing.assert_array_equal(thirds, np.repeat(kernel / np.float32(3), 3, axis=2))
     for ours, theirs in zip(others, same, strict=True):

@@ -104,25 +104,24 @@ class Contrast:
         drawing: int,
         momentum: float,
         temperature: float,
-        weights: Weights,
     ) -> None:
         """`network`: its branch takes photos of every size that comes; drawing: numbers of one.
 
         momentum: of moving statistics; temperature: as `contrast_loss` takes it.
         """
-        self._network, self._temperature, self._weights = network, temperature, weights
+        self._network, self._temperature = network, temperature
         self._statistics = MovingStatistics(network.branch, momentum)
         # Compared in a space of its own, so that the features need not be alike in all they hold.
         self._compared = keras.layers.Dense(_COMPARED, use_bias=False, name="contrast")
         self._drawn = keras.layers.Dense(drawing, kernel_initializer="zeros", name="drawing")
         self._optimizer = keras.optimizers.Adam()
-        self._models: dict[int, keras.Model] = {}
-        self._model(network.size)
+        self._models: dict[tuple[int, Weights], keras.Model] = {}
+        self._model(network.size, Weights())
 
-    def _model(self, size: int) -> keras.Model:
-        """The model for photos of a size, on the same weights and optimizer as all others."""
-        if size in self._models:
-            return self._models[size]
+    def _model(self, size: int, weights: Weights) -> keras.Model:
+        """The model for photos of a size and weights of the losses; all have one optimizer."""
+        if (size, weights) in self._models:
+            return self._models[size, weights]
         branch, head = self._network.branch, self._network.head
         photo = keras.Input((size, size, branch.input_shape[-1]))
         features = self._statistics(photo)
@@ -139,11 +138,11 @@ class Contrast:
                 "drawing": "mse",
                 "pairs": lambda codes, found: pair_loss(codes, found, head),
             },
-            loss_weights=self._weights._asdict(),
+            loss_weights=weights._asdict(),
             jit_compile="auto" if keras.backend.backend() == "jax" else False,
         )
         self._optimizer.build(model.trainable_variables)
-        self._models[size] = model
+        self._models[size, weights] = model
         return model
 
     @property
@@ -154,14 +153,19 @@ class Contrast:
         return [self._statistics.count, *kept, *self._optimizer.variables]
 
     def step(
-        self, photos: np.ndarray, codes: np.ndarray, drawings: np.ndarray, rate: float
+        self,
+        photos: np.ndarray,
+        codes: np.ndarray,
+        drawings: np.ndarray,
+        rate: float,
+        weights: Weights,
     ) -> Weights:
         """Train on one batch: the mean loss of each kind, as they were before.
 
         photos: (n, size, size, C) preprocessed float32; codes: (n,) int identities; drawings: (n, numbers)
         float32. `UserError` for a loss that is NaN or infinite.
         """
-        model = self._model(photos.shape[1])
+        model = self._model(photos.shape[1], weights)
         self._optimizer.learning_rate = rate
         identities = np.asarray(codes, np.float32)[:, None]
         wanted = {"contrast": identities, "drawing": drawings, "pairs": identities}

@@ -12,8 +12,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
-from itertools import chain, islice
+from dataclasses import asdict, dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -60,7 +60,12 @@ class Photos(Protocol):
 
 
 class Stream(Protocol):
-    """Individuals in the order of their numbers, so many at a time, photographed in sizes that take turns."""
+    """Individuals in the order of their numbers, so many at a time, photographed in sizes that take turns.
+
+    drawing: numbers of one.
+    """
+
+    drawing: int
 
     def individuals(
         self, count: int, first: int = 0, sizes: tuple[int, ...] | None = None
@@ -80,36 +85,61 @@ class Round(NamedTuple):
     segment: int
 
 
+class Phase(NamedTuple):
+    """A part of the contrast: so many steps.
+
+    sizes: of the crops, pixels a side, which steps take in turn; rate: the highest of Adam, falling along a
+    cosine; pairs: the weight of the head's loss.
+    """
+
+    steps: int
+    sizes: tuple[int, ...]
+    rate: float
+    pairs: float = 0.0
+
+    def rate_at(self, step: int, warm_up: int) -> float:
+        """Adam's rate at a step of the phase, which it rises to for so many."""
+        falling = 0.5 * (1 + math.cos(math.pi * step / self.steps))
+        return self.rate * min(1.0, (step + 1) / warm_up) * max(falling, _LEAST_RATE)
+
+
 @dataclass(frozen=True)
 class StartPlan:
     """The recipe of a net's first weights.
 
-    sizes: of the crops, pixels a side, which steps take in turn; steps: of the contrast, each of so many new
-    `individuals`; rate: the highest of Adam, reached after `warm_up` steps and then falling along a cosine;
-    temperature, drawing, pairs: as `Contrast` takes them, the weights of two losses; momentum: of moving
-    statistics; rounds: of the head, in steps of `batch` pairs.
+    phases: of the contrast, each step of so many new `individuals`, each phase with a `warm_up` of so many
+    steps; temperature, drawing: as `Contrast` takes them, the weight of the drawing's loss; momentum: of
+    moving statistics; rounds: of the head, in steps of `batch` pairs.
     """
 
-    steps: int
+    phases: tuple[Phase, ...]
     rounds: tuple[Round, ...]
-    sizes: tuple[int, ...] = (64,)
     individuals: int = 64
-    rate: float = 1e-3
     warm_up: int = 50
     temperature: float = 0.15
     drawing: float = 2.0
-    pairs: float = 0.5
     momentum: float = 0.99
     batch: int = 64
 
-    def rate_at(self, step: int) -> float:
-        """Adam's rate at a step of the contrast."""
-        falling = 0.5 * (1 + math.cos(math.pi * step / self.steps))
-        return self.rate * min(1.0, (step + 1) / self.warm_up) * max(falling, _LEAST_RATE)
+    def shortened(self, steps: int, rounds: int | None) -> StartPlan:
+        """The plan with so many steps of the contrast and rounds at most (None: all)."""
+        phases, left = [], steps
+        for phase in self.phases:
+            phases.append(phase._replace(steps=min(phase.steps, left)))
+            left -= phases[-1].steps
+        phases = tuple(phase for phase in phases if phase.steps)
+        return replace(self, phases=phases, rounds=self.rounds[:rounds])
+
+    @property
+    def steps(self) -> int:
+        """Of the contrast."""
+        return sum(phase.steps for phase in self.phases)
 
     def numbers(self) -> dict[str, object]:
         """Every number of the recipe as plain values."""
-        return {**asdict(self), "rounds": [each._asdict() for each in self.rounds]}
+        parts = {"phases": self.phases, "rounds": self.rounds}
+        named = {name: [each._asdict() for each in part] for name, part in parts.items()}
+        return {**asdict(self), **named}
 
     @property
     def all_individuals(self) -> int:
@@ -205,44 +235,59 @@ class StartTraining:
 
     def _contrast(self, state: Sequence[np.ndarray]) -> None:
         plan, progress = self.plan, self._progress
-        batches = self._batches(progress.step * plan.individuals)
-        first = next(batches)
-        weights = Weights(drawing=plan.drawing, pairs=plan.pairs)
-        width = first.drawings.shape[1]
-        batches = chain([first], batches)
-        contrast = Contrast(self.network, width, plan.momentum, plan.temperature, weights)
+        contrast = Contrast(self.network, self._stream.drawing, plan.momentum, plan.temperature)
         if len(state):
             _assign(contrast.state, state)
-        begin, told, losses = time.monotonic() - progress.seconds, time.monotonic(), []
+        start = 0  # the phase's first step
         with progress_bar("contrast", plan.steps, "step") as bar:
             bar.update(progress.step)
-            while progress.step < plan.steps:
-                with Hold() as hold:
-                    hold.begin()
-                    losses.append(self._contrast_step(contrast, next(batches)))
-                    progress.step += 1
-                    bar.update()
-                    progress.seconds = time.monotonic() - begin
-                    if time.monotonic() - told > _LOG_SECONDS:
-                        means = zip(Weights._fields, np.mean(losses, axis=0), strict=True)
-                        means = ", ".join(f"{name} {mean:.4f}" for name, mean in means)
-                        log(f"step {progress.step}: {means}")
-                        told, losses = time.monotonic(), []
-                    if progress.step * plan.individuals in self._measure_at:
-                        self._note(progress.step * plan.individuals)
-                    if self._clock.due() or progress.step == plan.steps:
-                        self._keep(contrast.state)
-                        look()
+            for phase in plan.phases:
+                if progress.step < start + phase.steps:
+                    self._phase(contrast, phase, start, bar.update)
+                start += phase.steps
 
-    def _batches(self, first: int) -> Iterator[Photos]:
+    def _phase(
+        self,
+        contrast: Contrast,
+        phase: Phase,
+        start: int,
+        after_step: Callable[[], object],
+    ) -> None:
+        """The steps of a phase that are left."""
+        plan, progress = self.plan, self._progress
+        batches = self._batches(progress.step * plan.individuals, phase.sizes)
+        weights = Weights(drawing=plan.drawing, pairs=phase.pairs)
+        begin, told, losses = time.monotonic() - progress.seconds, time.monotonic(), []
+        while progress.step < start + phase.steps:
+            with Hold() as hold:
+                hold.begin()
+                rate = phase.rate_at(progress.step - start, plan.warm_up)
+                losses.append(self._contrast_step(contrast, next(batches), rate, weights))
+                progress.step += 1
+                after_step()
+                progress.seconds = time.monotonic() - begin
+                if time.monotonic() - told > _LOG_SECONDS:
+                    means = zip(Weights._fields, np.mean(losses, axis=0), strict=True)
+                    means = ", ".join(f"{name} {mean:.4f}" for name, mean in means)
+                    log(f"step {progress.step}: {means}")
+                    told, losses = time.monotonic(), []
+                if progress.step * plan.individuals in self._measure_at:
+                    self._note(progress.step * plan.individuals)
+                if self._clock.due() or progress.step == plan.steps:
+                    self._keep(contrast.state)
+                    look()
+
+    def _batches(self, first: int, sizes: tuple[int, ...]) -> Iterator[Photos]:
         """Photos of `plan.individuals` at a time, from number `first` on."""
-        return self._stream.individuals(self.plan.individuals, first, self.plan.sizes)
+        return self._stream.individuals(self.plan.individuals, first, sizes)
 
-    def _contrast_step(self, contrast: Contrast, photos: Photos) -> Weights:
+    def _contrast_step(
+        self, contrast: Contrast, photos: Photos, rate: float, weights: Weights
+    ) -> Weights:
         crops = photos.crops.reshape(-1, *photos.crops.shape[2:])
         drawings = np.repeat(photos.drawings, photos.crops.shape[1], axis=0)
-        rate = self.plan.rate_at(self._progress.step)
-        return contrast.step(self.network.preprocess(crops), codes_of(photos), drawings, rate)
+        preprocessed = self.network.preprocess(crops)
+        return contrast.step(preprocessed, codes_of(photos), drawings, rate, weights)
 
     def _rounds(self) -> None:
         """The method's rounds that are left, each on individuals of its own."""
@@ -286,7 +331,8 @@ class StartTraining:
     def _features(self, individuals: int, first: int) -> tuple[np.ndarray, np.ndarray]:
         """Features of photos of so many individuals, (n, d), and the photos' codes, (n,)."""
         features, codes = [], []
-        for photos in islice(self._batches(first), individuals // self.plan.individuals):
+        batches = self._batches(first, (self.network.size,))
+        for photos in islice(batches, individuals // self.plan.individuals):
             crops = photos.crops.reshape(-1, *photos.crops.shape[2:])
             features.append(self.network.features(self.network.preprocess(crops)))
             codes.append(codes_of(photos) + sum(map(len, codes)))
