@@ -55,9 +55,14 @@ def developed(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
         _drawn_on(rng, pixels)
     if rng.random() < 0.25:
         for _ in range(rng.integers(1, 4)):
-            quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(12, 75))]
-            pixels = cv2.imdecode(cv2.imencode(".jpg", pixels, quality)[1], cv2.IMREAD_GRAYSCALE)
+            pixels = _compressed(pixels, int(rng.integers(12, 75)))
     return pixels
+
+
+def _compressed(pixels: np.ndarray, quality: int) -> np.ndarray:
+    """uint8 grey as a JPEG file of this quality gives it back."""
+    file = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+    return np.asarray(cv2.imdecode(file, cv2.IMREAD_GRAYSCALE))
 
 
 def _exposed(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
@@ -114,7 +119,7 @@ def _printed(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
         picture = picture + rng.uniform(0.02, 0.1) * np.sin(waves) * np.sin(waves)[:, None]
     if rng.random() < 0.4:
         edge = rng.integers(1, max(2, size // 10))
-        side = rng.integers(4)
+        side = int(rng.integers(4))
         turned = np.rot90(picture, side).copy()
         turned[:edge] = paper
         picture = np.rot90(turned, -side)
