@@ -17,17 +17,13 @@ from sample_data.simulator.stream import Easing, PhotoStream
 from whales.base.console import log
 from whales.nets.network import assemble, symmetric_preprocess
 from whales.nets.teaching import Lesson
-from whales.training.start_training import Phase, Round, StartPlan, StartTraining
+from whales.training.start_training import Round, StartPlan, StartTraining
 
 if TYPE_CHECKING:
     import keras
 
 RECIPE = StartPlan(
-    phases=(
-        Phase(2800, sizes=(64, 64, 64, 96), rate=1e-3, pairs=0.5),
-        # At the size that the file is for alone.
-        Phase(1200, sizes=(GENERATED_START.size,), rate=5e-4),
-    ),
+    steps=2800,
     # Negatives by chance: the hardest of thousands of generated flukes look more alike than two photos of
     # one, and teach the head the contrary.
     rounds=tuple(
@@ -36,9 +32,9 @@ RECIPE = StartPlan(
     ),
 )
 PHOTOS = 2  # of each individual
-EASING = Easing(first=32_000, last=128_000)
+EASING = Easing(first=40_000, last=160_000)
 # Individuals after which the curve is measured.
-_CURVE = tuple(64 * number for number in (16, 47, 157, 469, 1000, 1563, 2500, 2800, 3400, 4000))
+_CURVE = tuple(64 * number for number in (16, 47, 157, 469, 1000, 1563, 2500))
 _SIZES = (64, 96)  # at which it is measured
 # Batch normalization inside of a block's own path, which has its rectifier before it.
 _INSIDE = ("bm_bn_2_sub", "bm_bn_3_sub")
@@ -63,7 +59,7 @@ def teach(
 
     from whales.scores.closed_ranking import KnownCrops
 
-    plan = RECIPE.shortened(steps, rounds)
+    plan = replace(RECIPE, steps=steps, rounds=RECIPE.rounds[:rounds])
     size = GENERATED_START.size
     crops = [KnownCrops.of_root(measured_on, each) for each in _SIZES] if measured_on else []
     keras.utils.set_random_seed(seed)

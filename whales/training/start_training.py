@@ -1,6 +1,6 @@
 """Teach a net on a stream of generated individuals, from nothing to first weights for real photos.
 
-First branch and head, by `whales.training.contrast`; then the head alone by the method's rounds: features of
+First the branch alone, by `whales.training.contrast`; then the head alone by the method's rounds: features of
 new individuals, hard negatives by linear assignment, pairs. No individual comes back in a later step or
 round.
 After a stop the same command goes on from the last checkpoint, and ends with the same weights
@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -28,7 +28,7 @@ from whales.base.tables import csv_text
 from whales.base.writing import write_text
 from whales.scores.head import head_weights
 from whales.training.checkpoints import CheckpointClock
-from whales.training.contrast import Contrast, Weights
+from whales.training.contrast import Contrast
 from whales.training.learner import require_finite
 from whales.training.mining import epoch_pairs, matches, mine_round
 from whales.training.plan import Plan
@@ -85,61 +85,35 @@ class Round(NamedTuple):
     segment: int
 
 
-class Phase(NamedTuple):
-    """A part of the contrast: so many steps.
-
-    sizes: of the crops, pixels a side, which steps take in turn; rate: the highest of Adam, falling along a
-    cosine; pairs: the weight of the head's loss.
-    """
-
-    steps: int
-    sizes: tuple[int, ...]
-    rate: float
-    pairs: float = 0.0
-
-    def rate_at(self, step: int, warm_up: int) -> float:
-        """Adam's rate at a step of the phase, which it rises to for so many."""
-        falling = 0.5 * (1 + math.cos(math.pi * step / self.steps))
-        return self.rate * min(1.0, (step + 1) / warm_up) * max(falling, _LEAST_RATE)
-
-
 @dataclass(frozen=True)
 class StartPlan:
     """The recipe of a net's first weights.
 
-    phases: of the contrast, each step of so many new `individuals`, each phase with a `warm_up` of so many
-    steps; temperature, drawing: as `Contrast` takes them, the weight of the drawing's loss; momentum: of
-    moving statistics; rounds: of the head, in steps of `batch` pairs.
+    steps: of the contrast, each of so many new `individuals`; sizes: of the crops, pixels a side, which steps
+    take in turn; rate: the highest of Adam, reached after `warm_up` steps and then falling along a cosine;
+    temperature, drawing: as `Contrast` takes them, the weight of the drawing's loss; momentum: of moving
+    statistics; rounds: of the head, in steps of `batch` pairs.
     """
 
-    phases: tuple[Phase, ...]
+    steps: int
     rounds: tuple[Round, ...]
+    sizes: tuple[int, ...] = (64,)
     individuals: int = 64
+    rate: float = 1e-3
     warm_up: int = 50
     temperature: float = 0.15
     drawing: float = 2.0
     momentum: float = 0.99
     batch: int = 64
 
-    def shortened(self, steps: int, rounds: int | None) -> StartPlan:
-        """The plan with so many steps of the contrast and rounds at most (None: all)."""
-        phases, left = [], steps
-        for phase in self.phases:
-            phases.append(phase._replace(steps=min(phase.steps, left)))
-            left -= phases[-1].steps
-        phases = tuple(phase for phase in phases if phase.steps)
-        return replace(self, phases=phases, rounds=self.rounds[:rounds])
-
-    @property
-    def steps(self) -> int:
-        """Of the contrast."""
-        return sum(phase.steps for phase in self.phases)
+    def rate_at(self, step: int) -> float:
+        """Adam's rate at a step of the contrast."""
+        falling = 0.5 * (1 + math.cos(math.pi * step / self.steps))
+        return self.rate * min(1.0, (step + 1) / self.warm_up) * max(falling, _LEAST_RATE)
 
     def numbers(self) -> dict[str, object]:
         """Every number of the recipe as plain values."""
-        parts = {"phases": self.phases, "rounds": self.rounds}
-        named = {name: [each._asdict() for each in part] for name, part in parts.items()}
-        return {**asdict(self), **named}
+        return {**asdict(self), "rounds": [each._asdict() for each in self.rounds]}
 
     @property
     def all_individuals(self) -> int:
@@ -235,59 +209,45 @@ class StartTraining:
 
     def _contrast(self, state: Sequence[np.ndarray]) -> None:
         plan, progress = self.plan, self._progress
-        contrast = Contrast(self.network, self._stream.drawing, plan.momentum, plan.temperature)
+        batches = self._batches(progress.step * plan.individuals, plan.sizes)
+        contrast = Contrast(
+            self.network.branch,
+            self._stream.drawing,
+            plan.momentum,
+            plan.temperature,
+            (1.0, plan.drawing),
+        )
         if len(state):
             _assign(contrast.state, state)
-        start = 0  # the phase's first step
+        begin, told, losses = time.monotonic() - progress.seconds, time.monotonic(), []
         with progress_bar("contrast", plan.steps, "step") as bar:
             bar.update(progress.step)
-            for phase in plan.phases:
-                if progress.step < start + phase.steps:
-                    self._phase(contrast, phase, start, bar.update)
-                start += phase.steps
-
-    def _phase(
-        self,
-        contrast: Contrast,
-        phase: Phase,
-        start: int,
-        after_step: Callable[[], object],
-    ) -> None:
-        """The steps of a phase that are left."""
-        plan, progress = self.plan, self._progress
-        batches = self._batches(progress.step * plan.individuals, phase.sizes)
-        weights = Weights(drawing=plan.drawing, pairs=phase.pairs)
-        begin, told, losses = time.monotonic() - progress.seconds, time.monotonic(), []
-        while progress.step < start + phase.steps:
-            with Hold() as hold:
-                hold.begin()
-                rate = phase.rate_at(progress.step - start, plan.warm_up)
-                losses.append(self._contrast_step(contrast, next(batches), rate, weights))
-                progress.step += 1
-                after_step()
-                progress.seconds = time.monotonic() - begin
-                if time.monotonic() - told > _LOG_SECONDS:
-                    means = zip(Weights._fields, np.mean(losses, axis=0), strict=True)
-                    means = ", ".join(f"{name} {mean:.4f}" for name, mean in means)
-                    log(f"step {progress.step}: {means}")
-                    told, losses = time.monotonic(), []
-                if progress.step * plan.individuals in self._measure_at:
-                    self._note(progress.step * plan.individuals)
-                if self._clock.due() or progress.step == plan.steps:
-                    self._keep(contrast.state)
-                    look()
+            while progress.step < plan.steps:
+                with Hold() as hold:
+                    hold.begin()
+                    losses.append(self._contrast_step(contrast, next(batches)))
+                    progress.step += 1
+                    bar.update()
+                    progress.seconds = time.monotonic() - begin
+                    if time.monotonic() - told > _LOG_SECONDS:
+                        contrasted, drawn = np.mean(losses, axis=0)
+                        log(f"step {progress.step}: contrast {contrasted:.4f}, drawing {drawn:.4f}")
+                        told, losses = time.monotonic(), []
+                    if progress.step * plan.individuals in self._measure_at:
+                        self._note(progress.step * plan.individuals)
+                    if self._clock.due() or progress.step == plan.steps:
+                        self._keep(contrast.state)
+                        look()
 
     def _batches(self, first: int, sizes: tuple[int, ...]) -> Iterator[Photos]:
         """Photos of `plan.individuals` at a time, from number `first` on."""
         return self._stream.individuals(self.plan.individuals, first, sizes)
 
-    def _contrast_step(
-        self, contrast: Contrast, photos: Photos, rate: float, weights: Weights
-    ) -> Weights:
+    def _contrast_step(self, contrast: Contrast, photos: Photos) -> tuple[float, float]:
         crops = photos.crops.reshape(-1, *photos.crops.shape[2:])
         drawings = np.repeat(photos.drawings, photos.crops.shape[1], axis=0)
-        preprocessed = self.network.preprocess(crops)
-        return contrast.step(preprocessed, codes_of(photos), drawings, rate, weights)
+        rate = self.plan.rate_at(self._progress.step)
+        return contrast.step(self.network.preprocess(crops), codes_of(photos), drawings, rate)
 
     def _rounds(self) -> None:
         """The method's rounds that are left, each on individuals of its own."""
