@@ -26,10 +26,7 @@ RECIPE = StartPlan(
     steps=2800,
     # Negatives by chance: the hardest of thousands of generated flukes look more alike than two photos of
     # one, and teach the head the contrary.
-    rounds=tuple(
-        Round(3200, epochs=2, rate=rate, amplitude=1000, segment=3200)
-        for rate in (1e-3, 5e-4, 2e-4)
-    ),
+    rounds=tuple(Round(3200, epochs=2, rate=rate, amplitude=1000) for rate in (1e-3, 5e-4, 2e-4)),
 )
 PHOTOS = 2  # of each individual
 EASING = Easing(first=40_000, last=160_000)

@@ -73,16 +73,12 @@ class Stream(Protocol):
 
 
 class Round(NamedTuple):
-    """One round of the head: pairs of so many new individuals, trained on in so many epochs.
-
-    segment: hard negatives are assigned within so many of them.
-    """
+    """One round of the head: pairs of so many new individuals, trained on in so many epochs."""
 
     individuals: int
     epochs: int
     rate: float
     amplitude: float
-    segment: int
 
 
 @dataclass(frozen=True)
@@ -269,8 +265,7 @@ class StartTraining:
         features, codes = self._features(each.individuals, first)
         rng = np.random.default_rng([self._seed, self._progress.round])
         head = self.network.head
-        parts = -(-each.individuals // each.segment)
-        mining = Plan(self.network.size, self.plan.batch, segments=parts, blocks=())
+        mining = Plan(self.network.size, self.plan.batch, segments=1, blocks=())
         mined = mine_round(head_weights(head), features, codes, mining, each.amplitude, rng)
         twice = np.flatnonzero(np.bincount(codes)[codes] > 1)
         head.compile(keras.optimizers.Adam(each.rate), "binary_crossentropy", metrics=["accuracy"])
