@@ -21,7 +21,7 @@ from whales.base.stopping import requested
 CHUNK = 16  # individuals that one call of a worker draws
 _WHOLE = 0.25  # share of photos of which the whole frame is shown
 _YEARS = 0.4  # share of photos that are of another time
-_NOTHING = 32  # in the place of every so manieth individual there is water alone
+_NOTHING = 32  # of so many individuals the last one's place shows water alone
 _MEASURED = 320  # individuals that drawings are standardised by
 _FLAT = 0.03  # added to a deviation: where drawings hardly differ, rounding must not count
 
@@ -92,7 +92,10 @@ class PhotoStream:
     def __init__(
         self, seed: int, size: int, workers: int, photos: int = 2, easing: Easing = HARD
     ) -> None:
-        """`size`: of the crops, pixels a side; `workers`: processes; `photos`: of each individual."""
+        """`size`: of the crops where none is asked for, pixels a side; `photos`: of each individual.
+
+        workers: processes.
+        """
         self._seed, self._size, self._photos, self._easing = seed, size, photos, easing
         self._workers = workers
         self._pool: ProcessPoolExecutor | None = None

@@ -137,6 +137,11 @@ def weights_of(network):
     return [np.array(v) for v in (*network.branch.variables, *network.head.variables)]
 
 
+def test_a_round_is_of_whole_steps():
+    with pytest.raises(ValueError, match="multiples of 16 individuals, received 40"):
+        replace(PLAN, rounds=(Round(40, 1, 1e-3, 1000),))
+
+
 def test_no_individual_comes_twice(tmp_path):
     stream = Discs()
     training(tmp_path, PLAN, stream)[1].run()

@@ -88,7 +88,8 @@ class StartPlan:
     steps: of the contrast, each of so many new `individuals`; sizes: of the crops, pixels a side, which steps
     take in turn; rate: the highest of Adam, reached after `warm_up` steps and then falling along a cosine;
     temperature, drawing: as `Contrast` takes them, the weight of the drawing's loss; momentum: of moving
-    statistics; rounds: of the head, in steps of `batch` pairs.
+    statistics; rounds: of the head, in steps of `batch` pairs. ValueError where a round's individuals are no
+    multiple of a step's.
     """
 
     steps: int
@@ -101,6 +102,13 @@ class StartPlan:
     drawing: float = 2.0
     momentum: float = 0.99
     batch: int = 64
+
+    def __post_init__(self) -> None:
+        for each in self.rounds:
+            if each.individuals % self.individuals:
+                raise ValueError(
+                    f"expected multiples of {self.individuals} individuals, received {each.individuals}"
+                )
 
     def rate_at(self, step: int) -> float:
         """Adam's rate at a step of the contrast."""
