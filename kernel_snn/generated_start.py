@@ -15,6 +15,7 @@ from kernel_snn.a00_net_kernel import GENERATED_START
 from kernel_snn.a01_kernel_model import build_branch
 from sample_data.simulator.stream import Easing, PhotoStream
 from whales.base.console import log
+from whales.files.digests import text_digest
 from whales.nets.network import assemble, symmetric_preprocess
 from whales.nets.teaching import Lesson
 from whales.training.start_training import Round, StartPlan, StartTraining
@@ -30,6 +31,7 @@ RECIPE = StartPlan(
 )
 PHOTOS = 2  # of each individual
 EASING = Easing(first=40_000, last=160_000)
+_PHOTOS = {"photos_of_each": PHOTOS, "easing": EASING._asdict()}
 # Individuals after which the curve is measured.
 _CURVE = tuple(64 * number for number in (16, 47, 157, 469, 1000, 1563, 2500))
 _SIZES = (64, 96)  # at which it is measured
@@ -78,6 +80,7 @@ def teach(
             stream,
             checkpoint=folder / "generated_start_checkpoint.pkl",
             seed=seed,
+            made_of={**_PHOTOS, "code": _code()},
             measure=measure if crops else None,
             measure_at=_CURVE,
         )
@@ -103,12 +106,19 @@ def open_blocks(branch: keras.Model) -> None:
             layer.kernel.assign(_OWN_PATH * layer.kernel)
 
 
+def _code() -> str:
+    """A digest of this page and the simulator's: another one draws other photos, or begins otherwise."""
+    import sample_data.simulator as simulator
+
+    pages = [Path(__file__), *Path(simulator.__file__).parent.glob("*.py")]
+    return text_digest(page.read_bytes() for page in sorted(pages, key=lambda page: page.name))
+
+
 def _recipe(plan: StartPlan, seed: int) -> dict[str, object]:
     return {
         "command": "python3 tools/train_start.py FOLDER",
         "seed": seed,
-        "photos_of_each": PHOTOS,
-        "easing": EASING._asdict(),
+        **_PHOTOS,
         "plan": plan.numbers(),
         "versions": {name: _version(name) for name in _PACKAGES},
         "backend": os.environ.get("KERAS_BACKEND") or "tensorflow",

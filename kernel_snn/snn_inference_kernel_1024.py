@@ -10,6 +10,7 @@ from contextlib import closing
 
 from kernel_snn.a00_net_kernel import NET
 from whales.files.matrices import ScoreMatrix, save_dict
+from whales.files.trained import part_name, require_trained_shape
 from whales.stages.inference_stage import Tables, stage_features
 from whales.stages.job import Job
 from whales.stages.options import add_precision, existing_file, parse_arguments
@@ -32,6 +33,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     given = [getattr(args, f"model_weights_{number}") for number in range(1, 5)]
     folder = ws.file("models_kernel")
     weights = {fold: path or NET.weights.find(folder, fold) for fold, path in enumerate(given)}
+    own = [part_name(NET.name, fold) for fold, path in enumerate(given) if not path]
+    require_trained_shape(ws, own)
     rows = sorted(name for name in tables.test if name in tables.boxes)
     job = Job(
         options,

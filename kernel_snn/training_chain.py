@@ -90,7 +90,6 @@ def training_chain(
     first = StartingPoint.of(options.workspace, given)
     chosen = cold_plans if first.weights == "none" else plans
     chain = [given.plan(plan) for plan in numbered(chosen[options.profile])]
-    require_memory(Path(script).stem, net, chain)
     check_folds(options.workspace, net, args.RUN_FOLD)
     with closing(Workbench(options, net, given)) as bench:
         for fold in args.RUN_FOLD:
@@ -117,15 +116,17 @@ def _train_fold(
         fold=fold,
         given=given.for_stamp(),
     )
-    if job.up_to_date():
+    if job.up_to_date(begins=False):
         return
+    require_memory(Path(script).stem, bench.net, chain)
     log(f"{job.name}: first weights: {first.note}")
     names = Names(ws.file("models_kernel"), fold)
-    start = first.weights
+    start, done = first.weights, list[str]()
     for suffix, plan in zip(suffixes, chain, strict=True):
         begins = suffix == suffixes[0]
-        earlier = [names.temporary, names.final] if begins else []
-        saved = train(job, bench, plan, start, names.save_as, fold, earlier, suffix)
+        earlier = [names.temporary, names.final]
+        saved = train(job, bench, plan, start, names.save_as, fold, earlier, suffix, done)
+        done += [path.name for path, _ in saved]
         best, last = max(saved, key=lambda item: item[1])[0], saved[-1][0]
         start = best if begins else last
     job.done([best])

@@ -64,14 +64,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     writes = [ws.file("retinanet_last", fold=fold), history]
     numbers = {"training": asdict(plan), "detector": asdict(DETECTORS[options.profile])}
     job = Job(options, __file__, reads, writes, fold=fold, numbers=numbers, given=given)
-    if job.up_to_date():
+    if job.up_to_date(begins=False):
         return
     from retinanet.detector.training import DetectorRun, train_detector
 
     if args.weights:
         plan = replace(plan, weights=str(args.weights))
-    train_detector(DetectorRun(options, plan, job, fold, args.snapshot))
+    detector_run = DetectorRun(options, plan, job, fold, args.snapshot)
+    train_detector(detector_run)
     job.done()
+    detector_run.checkpoint.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

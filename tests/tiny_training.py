@@ -89,7 +89,8 @@ def start(
 
 
 def weights(root: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in (root / "saved_models/PLAN21").iterdir()}
+    files = [path for path in (root / "saved_models/PLAN21").iterdir() if path.is_file()]
+    return {path.name: path.read_bytes() for path in files}
 
 
 def history(root: Path) -> list[dict[str, str]]:

@@ -20,7 +20,7 @@ from whales.files.labels import identities_of, read_labels
 from whales.files.workspace import Workspace
 from whales.inspecting.questions import valid_answers
 from whales.scores.evaluation import CONFIDENCE, measures
-from whales.stages.options import ArgumentParser, positive
+from whales.stages.options import ArgumentParser, positive, seed
 from whales.stages.stage import run
 
 
@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("submission", type=Path, metavar="SUBMISSION")
     parser.add_argument("truth", type=Path, metavar="TRUTH", help="the right answer of each photo")
     parser.add_argument("--samples", type=positive, default=2000, help="of the bootstrap (2000)")
-    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap (0)")
+    parser.add_argument("--seed", type=seed, default=0, help="of the bootstrap (0)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers here as well")
     args = parser.parse_args(argv)
     configure(quiet=False)

@@ -16,11 +16,10 @@ from pathlib import Path
 
 from kernel_snn.generated_start import RECIPE, teach
 from whales.base.console import configure
-from whales.base.errors import UserError
 from whales.base.writing import require_writable
 from whales.files.workspace import Workspace
 from whales.stages.backends import prepare_backend
-from whales.stages.options import ArgumentParser, positive
+from whales.stages.options import ArgumentParser, positive, seed
 from whales.stages.stage import run
 
 
@@ -36,11 +35,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     add("--steps", type=positive, default=RECIPE.steps, help=f"of the contrast ({RECIPE.steps:,})")
     add("--rounds", type=positive, help="of pairs, at most (all)")
-    add("--seed", type=int, default=1, help="of the individuals and of the net (1)")
+    add("--seed", type=seed, default=1, help="of the individuals and of the net (1)")
     add("--workers", type=positive, default=os.cpu_count(), help="processes that draw (one a core)")
     args = parser.parse_args(argv)
-    if args.seed < 0:
-        raise UserError(f"--seed must be 0 or more, received {args.seed}")
     configure(quiet=False)
     require_writable(args.folder / "generated_start.h5")
     prepare_backend(Workspace(args.folder), None)

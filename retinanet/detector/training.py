@@ -101,7 +101,7 @@ class DetectorRun:
         ws = options.workspace
         self.options, self.plan, self.detector = options, plan, DETECTORS[options.profile]
         self.fold, self.snapshot, self.description = fold, snapshot, job.description
-        self.name = job.name
+        self.name, self.begins = job.name, job.begins
         self.checkpoint = ws.file("checkpoint", stage=f"{job.key}.h5")
         self.history = ws.file("history", stage=job.key)
         self.logs = ws.file("tensorboard", stage=job.key)
@@ -134,11 +134,16 @@ class DetectorRun:
         first = None
         if not self.snapshot:
             first = first_weights_file(weights, self.detector, rehearsal)
+        model, progress = (
+            self._start_from_snapshot(self.snapshot) if self.snapshot else self._new(first)
+        )
+        self.begins()  # nothing is refused any more
         if former:
             reason = f"it is of another training: {in_words(differences)}"
             set_aside(self.checkpoint, reason if differences else "--force")
-        if self.snapshot:
-            return self._start_from_snapshot(self.snapshot)
+        return model, progress
+
+    def _new(self, first: Path | None) -> tuple[tf_keras.Model, DetectorProgress]:
         legacy_keras().utils.set_random_seed(self.options.seed)
         model = build(self.detector)
         load_first_weights(model, first)
@@ -243,7 +248,7 @@ def _text_as(record: DetectorPlan | Detector, name: str) -> str:
 def train_detector(run: DetectorRun) -> None:
     """Train to the last epoch, writing snapshots and history after each.
 
-    The checkpoint goes at the end.
+    The checkpoint stays: it may go once the stage has its stamp.
     """
     plan, skip = run.plan, run.options.skip_broken_photos
     model, progress = run.start()
@@ -281,7 +286,6 @@ def train_detector(run: DetectorRun) -> None:
         log(f"{len(photos.broken)} photos left out because they cannot be read")
     if run.options.steps:
         log_rehearsed(run.name, run.forecast)
-    run.checkpoint.unlink(missing_ok=True)
 
 
 def _train_epoch(

@@ -6,7 +6,7 @@ import pytest
 from helpers import write_lines
 
 from whales.base.errors import UserError
-from whales.files.import_table import IMPORT_COLUMNS, carried
+from whales.files.import_table import IMPORT_COLUMNS, carried, imported
 from whales.files.workspace import Workspace
 
 
@@ -27,3 +27,13 @@ def test_a_photo_listed_twice_is_refused(tmp_path):
     write_lines(workspace.file("import_table"), ",".join((*IMPORT_COLUMNS, "side")), row, row)
     with pytest.raises(UserError, match="listed twice"):
         carried(workspace)
+
+
+def test_dates_that_a_spreadsheet_has_turned_are_refused(tmp_path):
+    workspace = Workspace(tmp_path)
+    rows = "a.jpg,a,/x/a,w_1,w_1,2019:7:4,train", "b.jpg,b,/x/b,w_1,w_1,14/07/2019,train"
+    write_lines(workspace.file("import_table"), ",".join(IMPORT_COLUMNS), rows[0])
+    assert imported(workspace)["a"]["date"] == "2019-07-04"
+    write_lines(workspace.file("import_table"), ",".join(IMPORT_COLUMNS), *rows)
+    with pytest.raises(UserError, match=r"import.csv, line 3: date is 14/07/2019.*2019-07-30"):
+        imported(workspace)

@@ -7,6 +7,7 @@ from helpers import refused, write
 
 from whales.files.trained import (
     Trained,
+    part_name,
     profile_of,
     remember_training,
     require_trained_shape,
@@ -82,7 +83,7 @@ def test_a_root_of_a_former_version_is_known_by_its_stamps(root):
 @pytest.mark.parametrize(
     "text",
     ['{"profile": "huge"}', "[]", '{"profile": "smoke", "size": 1}', '{"anisotropy": "2"}', "{",
-     '{"anisotropy": NaN}', '{"anisotropy": -1}', '{"profile": "full", "profile": "smoke"}'],
+     '{"shapes": 2}', '{"shapes": {"v5_fold_0": "2"}}', '{"anisotropy": NaN}', '{"anisotropy": -1}', '{"profile": "full", "profile": "smoke"}'],
 )  # fmt: skip
 def test_a_damaged_memory_is_named(root, text):
     write(root.root, "models/trained.json", text)
@@ -90,13 +91,26 @@ def test_a_damaged_memory_is_named(root, text):
 
 
 def test_crops_of_another_shape_are_refused(root):
-    require_trained_shape(root)
-    remember_training(root, "smoke")
-    require_trained_shape(root)
+    parts = [part_name("v5", None), part_name("v5", 0), part_name("v5", 1)]
+    require_trained_shape(root, parts)
+    remember_training(root, "smoke", parts[1])
+    require_trained_shape(root, parts)
     write(root.root, "data/settings.json", '{"anisotropy": 1.5}')
-    refused(lambda: require_trained_shape(root), "anisotropy is 1.5", "trained with 2.15")
-    remember_training(root, "smoke")
-    require_trained_shape(root)
+    for part in parts:  # of roots of former versions nobody knows what was trained
+        refused(
+            lambda part=part: require_trained_shape(root, [part]),
+            "anisotropy is 1.5", f"{part} was trained with 2.15", "--force",
+        )  # fmt: skip
+    remember_training(root, "smoke")  # a detector sees whole photos
+    refused(lambda: require_trained_shape(root, parts), "v5_playground was trained with 2.15")
+    remember_training(root, "smoke", parts[1])
+    remember_training(root, "smoke", parts[0])
+    require_trained_shape(root, parts[:2])
+    refused(lambda: require_trained_shape(root, parts), "v5_fold_1 was trained with 2.15")
+    write(root.root, "data/settings.json", '{"anisotropy": 2.15}')
+    refused(lambda: require_trained_shape(root, parts[1:]), "v5_fold_0 was trained with 1.5")
+    remember_training(root, "smoke", parts[0])
+    require_trained_shape(root, [parts[0], parts[2]])
 
 
 @pytest.mark.parametrize("call", [*STAGES[2:6:3], *STAGES[9:10], "tools/identify.py photo.jpg"])

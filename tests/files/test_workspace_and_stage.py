@@ -125,6 +125,8 @@ def test_folds(work_root):
         (["1", "2"], "unrecognized arguments: 2"),
         (["1", "--profile", "tiny"], "invalid choice: 'tiny'"),
         (["1", "--seed", "x"], "--seed"),
+        (["1", "--seed", "-1"], "expected a whole number from 0 to 4294967295, received -1"),
+        (["1", "--seed", "4294967296"], "from 0 to 4294967295, received 4294967296"),
         (["1", "--unknown"], "--unknown"),
         (["1", "--device", "gpu"], "received gpu"),
         (["1", "--workers", "0"], "expected a whole number from 1, received 0"),

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 from helpers import write
+from tiny_training import tiny_root
 
 from kernel_snn.a00_net_kernel import NET as KERNEL
 from siamese_net_v5_densenet121.a00_net_v5 import NET
 from whales.base.errors import UserError
+from whales.base.pickles import load, save
 from whales.stages import memory
 from whales.stages.memory import free_gigabytes, require_memory
 from whales.training.plan import Block, Plan
@@ -74,17 +76,25 @@ def test_a_container_may_have_less_than_its_machine(tmp_path: Path, monkeypatch)
     [
         ("siamese_net_v5_densenet121/r15_seamese_net_train_v5_finetune_512px.py", "0"),
         ("siamese_net_v6_se_resnext/r11_seamese_net_warmstart_from_scratch_224px.py",),
-        ("kernel_snn/snn_train_kernel_384_to_1024.py", "--RUN_FOLD", "0", "--weights", "none"),
+        ("kernel_snn/snn_train_kernel_384_to_1024.py", "--RUN_FOLD", "0"),
     ],
 )
 def test_stages_say_so_at_once(
-    command: tuple[str, ...], work_root: Path, repository: Path, monkeypatch
+    command: tuple[str, ...], sample: Path, tmp_path: Path, repository: Path, monkeypatch
 ) -> None:
-    write(work_root, "data/train.csv", "Image,Id\n")
+    root = tiny_root(sample, tmp_path / "root")
+    v1 = root / "modified_data/kfold/new_4_folds_split_train_val_v1.pkl"
+    v1.parent.mkdir(exist_ok=True)
+    folds = load(root / "modified_data/new_4_folds_split_train_val.pkl")
+    save(v1, {
+        name: {part: [n.replace(".jpg", ".npy") for n in names] for part, names in fold.items()}
+        for name, fold in folds.items()
+    })  # fmt: skip
+    monkeypatch.setenv("WHALES_ROOT", str(root))
     monkeypatch.setenv(memory.VARIABLE, "3.5")
     code = f"""
 import runpy, sys
-sys.argv = {[str(repository / command[0]), *command[1:], "--profile", "full"]!r}
+sys.argv = {[str(repository / command[0]), *command[1:], "--profile", "full", "--weights", "none"]!r}
 try:
     runpy.run_path(sys.argv[0], run_name="__main__")
 finally:

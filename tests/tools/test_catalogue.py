@@ -17,6 +17,7 @@ from whales.files import root_edits
 from whales.files.changes import present_names, read_changes
 from whales.files.digests import file_digest
 from whales.files.folds import FoldRecipe, extended_folds
+from whales.files.import_table import written_names
 from whales.files.root_edits import RootEdit, editing
 from whales.files.stamps import restamped
 from whales.files.workspace import Workspace
@@ -203,6 +204,44 @@ def test_merge_split_rename_and_undo(root):
         run("undo", "--yes")
     assert everything(root) == before
     refused(lambda: run("undo"), "no change stands")
+
+
+def test_a_merged_individual_keeps_its_own_name(root):
+    """Where the other one has a labelled test photo too, which no table of known photos lists."""
+    labelled = "t1.jpg,t1.jpg,/x/t1.jpg,w_b,Whale b,2020-01-01,test,Cove"
+    lines = (root / "data/import.csv").read_text().splitlines()
+    lines = [labelled if line.startswith("t1.jpg") else line for line in lines]
+    write_lines(root / "data/import.csv", *lines)
+    before = everything(root)
+    run("merge", "Whale a", "Whale b", "--yes")
+    named = {r["Id"]: r["identity"] for r in table(root / "data/import.csv") if r["Id"]}
+    assert named == {"w_a": "Whale a", "w_c": "Whale c"}
+    assert written_names(Workspace(root)) == named
+    run("undo", "--yes")
+    assert everything(root) == before
+
+
+def test_a_known_name_is_no_new_individuals(root):
+    """As people write it, where the tables have to write it otherwise."""
+    decided(root, "ann,1,t1,new,Mc Coy,")
+    run("add", "--yes")
+    decided(root, "ann,1,t1,new,Mc Coy,", "ann,2,t2,new,MC COY,")
+    refused(lambda: run("add"), "line 3", "Mc Coy is known already", "decide on the photo again")
+    write_lines(root / "submission/final_submit_with_post_proc.csv", "Image,Id", "t2.jpg,w_a")
+    refused(lambda: export_results.main(["--csv", str(root / "o.csv")]), "line 3", "known already")
+    decided(root, "ann,2,t2,new,MC COY,", "ann,3,t2,same,Mc_Coy,")
+    run("add", "--yes")
+    assert [labels(root)[name] for name in ("t1", "t2")] == ["Mc_Coy", "Mc_Coy"]
+
+
+def test_blank_details_take_nothing_away(root, tmp_path):
+    decided(root, "ann,1,t1,same,a1,")
+    lines = "photo,date,place,observer", "T1.JPG,,,Eva", "t9.jpg,2021,,"
+    details = write_lines(tmp_path / "d.csv", *lines)
+    run("add", "--details", details, "--yes")
+    row = next(r for r in table(root / "data/import.csv") if r["Image"] == "t1.jpg")
+    kept = [row[name] for name in ("date", "place", "observer")]
+    assert kept == ["2020-01-01", "Cove", "Eva"]
 
 
 def test_answers_and_decisions_of_before_a_rename_go_on(root):

@@ -157,6 +157,21 @@ def test_dates_and_places_of_the_cameras(tmp_path, import_dataset, capsys):
     assert {row[2] for row in plain[1:]} == {""}
 
 
+def test_a_burst_dated_by_the_camera_alone_stays_in_one_part(tmp_path, script):
+    for number in range(16):  # four days of each of two animals, two photos a day
+        day = number // 2 % 4 + 1
+        taken(tmp_path / f"cat/w{number // 8}/{'x' * (number + 1)}.jpg", f"2018:07:0{day} 10:22:01")
+    options = "--test-share", ".25", "--whole-frame-boxes", "--workers", "2"
+    arguments = [str(tmp_path / "cat"), str(tmp_path / "root"), *options]
+    script("tools/import_dataset.py").main(arguments)
+    header, *table = rows(tmp_path / "root/data/import.csv")
+    splits = {}
+    for row in (dict(zip(header, row, strict=True)) for row in table):
+        assert row["date"].startswith("2018-07-0")
+        splits.setdefault((row["Id"], row["date"]), []).append(row["split"])
+    assert sorted(map(tuple, splits.values())) == [("test",) * 2] * 2 + [("train",) * 2] * 6
+
+
 def test_what_a_source_says_counts_before_the_camera(tmp_path, import_dataset):
     for name in ("1.jpg", "22.jpg"):
         taken(tmp_path / name, "2018:07:14 10:22:01", 46.5, -1.25)

@@ -16,6 +16,7 @@ from whales.files.decided_photos import DecidedPhotos
 from whales.files.decisions import DecisionLog, standing
 from whales.files.digests import file_digest
 from whales.files.encounters import encounter_of
+from whales.files.import_table import IMPORT_COLUMNS
 from whales.files.sides import PairSides
 from whales.files.workspace import pairs_path
 from whales.identifying.among import write_pairs
@@ -336,6 +337,18 @@ def test_all_tables_agree_on_the_name(desk, root, table, tmp_path):
 
 
 # --- several photos at once -------------------------------------------------------------------------
+
+
+def test_a_name_that_is_known_by_now_is_no_new_one(desk, root, table):
+    """Joined to a photo whose new individual was taken into the catalogue since."""
+    post(desk, 1, identity="Moon 7")
+    write_lines(root.file("import_table"), ",".join(IMPORT_COLUMNS), "a.jpg,a,/x/a,Moon_7,Moon 7,,train")
+    labels = root.file("train_csv").read_text().strip().splitlines()
+    write_lines(root.file("train_csv"), *labels, "moon.jpg,Moon_7")
+    book = DecisionLog(root.file(BOOK))
+    later = Visitor(review_app(root, results_of_table(root, table), book, "anna").test_client())
+    assert post(later, 3, like=1).json["numbers"] == [3]
+    assert kept(root)[1:] == [("c.jpg", "same", "Moon_7")]
 
 
 def test_an_encounter_is_decided_at_once(root, table, tmp_path):

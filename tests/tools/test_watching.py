@@ -143,6 +143,35 @@ def test_what_comes_is_answered_and_an_earlier_table_goes_on(
     assert out.read_bytes() != first
 
 
+def test_many_photos_are_kept_as_they_are_answered(
+    trained_root, small_nets, drop, tmp_path, monkeypatch, capsys
+):
+    """A stop in the middle loses no more than what was being asked; an earlier page stays."""
+    out, page = tmp_path / "found.csv", tmp_path / "found.html"
+    page.write_text("of an earlier call")
+    for number in range(5):
+        draw(drop / f"{number}.jpg", 90 + number)
+    request = Request([drop], top=1, csv=out, html=page, watch=True)
+    asked = []
+    answer = watching._answer
+
+    def stopped(request, identifier, kept, photos):
+        asked.append([photo.name for photo in photos])
+        if len(asked) == 3:
+            raise KeyboardInterrupt
+        answer(request, identifier, kept, photos)
+
+    monkeypatch.setattr(watching, "_AT_ONCE", 2)
+    monkeypatch.setattr(watching, "_answer", stopped)
+    monkeypatch.setattr(watching, "_PAGE_SHARE", 1e-9)  # a page that takes long to write
+    watched(trained_root, request, [lambda: None, lambda: None], monkeypatch)
+    assert asked == [["0.jpg", "1.jpg"], ["2.jpg", "3.jpg"], ["4.jpg"]]
+    assert [name for name, _ in rows(out)] == ["0.jpg", "1.jpg", "2.jpg", "3.jpg"]
+    assert page.read_text().count("<section") == 4
+    assert (tmp_path / "found.html.1").read_text() == "of an earlier call"
+    assert "kept as" in capsys.readouterr().out
+
+
 def test_a_disk_that_fills_up_costs_no_answer(
     trained_root, small_nets, drop, tmp_path, monkeypatch
 ):

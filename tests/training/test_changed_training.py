@@ -8,8 +8,11 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import h5py
 import pytest
-from tiny_training import finish, history, kill_after, start, tiny_root, weights
+from tiny_training import finish, history, kill_after, refused, start, tiny_root, weights
+
+from whales.base.pickles import load
 
 pytestmark = pytest.mark.slow
 
@@ -77,3 +80,70 @@ def test_force_keeps_the_checkpoint_of_an_interrupted_training(
     assert (kept / "state.pkl").exists()
     with open(root / f"cache/history/{STATE}.csv", newline="") as rows:
         assert len(list(csv.DictReader(rows))) == 4
+
+
+def test_a_training_that_was_set_aside_comes_back_whole(sample: Path, tmp_path: Path) -> None:
+    """Its weights lie with its checkpoint: another training has written files of the same names."""
+    alone = tiny_root(sample, tmp_path / "alone")
+    finish(start(alone))
+    root = tiny_root(sample, tmp_path / "root")
+    kill_after(start(root), root, 3)
+    (temporary,) = weights(root).items()
+    kill_after(start(root, rate=2e-4), root, 3)
+    checkpoints = root / "cache/checkpoints"
+    kept = checkpoints / f"{STATE}.1"
+    assert {p.name: p.read_bytes() for p in (kept / "weights").iterdir()} == dict([temporary])
+    assert weights(root)[temporary[0]] != temporary[1]
+
+    (checkpoints / STATE).rename(tmp_path / "other")
+    kept.rename(checkpoints / STATE)
+    assert "resumed in block 1" in finish(start(root))
+    assert weights(root) == weights(alone)
+    assert history(root) == history(alone)
+
+
+def test_a_refusal_leaves_a_finished_training_finished(sample: Path, tmp_path: Path) -> None:
+    root = tiny_root(sample, tmp_path / "root")
+    finish(start(root))
+    settings = root / "data/settings.json"
+    settings.write_text('{"anisotropy": 1.5}')
+    assert "kernel_fold_0 was trained with 2.15; put it back" in refused(start(root))
+    settings.unlink()
+    assert "expected a whole number from 0" in refused(start(root, options=("--seed", "-1")))
+    assert "takes about" in refused(start(root, options=("--force",), WHALES_MEMORY_GB="0.1"))
+    assert "has no datasets of this net" in refused(start(root, weights=str(not_of_this_net(root))))
+    said = finish(start(root, WHALES_MEMORY_GB="0.1"))  # nothing is trained, so that nothing has to fit
+    assert said.strip().endswith("up to date")
+
+
+def not_of_this_net(root: Path) -> Path:
+    with h5py.File(root / "other.h5", "w") as file:
+        file["a"] = 1
+    return root / "other.h5"
+
+
+def test_a_photo_that_fails_within_an_epoch_is_named(sample: Path, tmp_path: Path) -> None:
+    root = tiny_root(sample, tmp_path / "root")
+    kill_after(start(root), root, 1)  # the next epoch reads no photo before it trains
+    split = load(root / "modified_data/new_4_folds_split_train_val.pkl")["fold_0"]["train"]
+    for name in split:
+        (root / "data/train" / name).write_bytes(b"no photo")
+    said = refused(start(root))
+    assert "Traceback" not in said
+    assert "cannot be read" in said.splitlines()[-1]
+
+
+def test_a_photo_that_is_mended_begins_the_round_anew(sample: Path, tmp_path: Path) -> None:
+    """The checkpoint's pairs are places in the list of the photos that could be read."""
+    root = tiny_root(sample, tmp_path / "root")
+    split = load(root / "modified_data/new_4_folds_split_train_val.pkl")["fold_0"]["train"]
+    broken = root / "data/train" / split[0]
+    content = broken.read_bytes()
+    broken.write_bytes(b"no photo")
+    options = ("--skip-broken-photos",)
+    kill_after(start(root, options=options), root, 1)
+    broken.write_bytes(content)
+    said = finish(start(root, options=options))
+    assert "the round begins anew" in said
+    assert "resumed in block 0, round 0, after epoch 0" in said
+    assert len(history(root)) == 9  # the first epoch is there twice

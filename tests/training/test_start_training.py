@@ -325,5 +325,15 @@ def test_the_tool_writes_weights_with_their_recipe(tmp_path, script, monkeypatch
     for ours, theirs in zip(others, same, strict=True):
         np.testing.assert_array_equal(ours, theirs)
     refused(lambda: tool.main([str(tmp_path), "--seed", "-1"]), "--seed")
+    # The same command has nothing left to do; with other photos it begins anew.
+    checkpoint = tmp_path / "generated_start_checkpoint.pkl"
+    content = made.path.read_bytes()
+    tool.main(options)
+    assert made.path.read_bytes() == content
+    monkeypatch.setattr(generated_start, "EASING", generated_start.EASING._replace(last=1))
+    tool.main(options)
+    assert made.path.read_bytes() != content
+    assert checkpoint.with_name(f"{checkpoint.name}.1").exists()
+    assert json.loads((tmp_path / "generated_start.json").read_text())["easing"]["last"] == 1
     missing = tmp_path / "no"
     refused(lambda: tool.main([*options, "--measure", str(missing)]), "test_labels.csv")

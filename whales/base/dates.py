@@ -6,6 +6,8 @@ import re
 from collections.abc import Sequence
 from datetime import date, datetime
 
+from whales.base.errors import UserError
+
 NOTHING = (
     "", "nan", "none", "null", "[]", "<na>", "nat", "na", "n/a", "#n/a", "n.a.", "-", "--", "?", "unknown",
     "unk", "no date", "0", "0.0",
@@ -70,6 +72,17 @@ def iso_date(text: str, formats: Sequence[str] = ()) -> str:
         if match and month:
             return _iso(text, match.groups()[order[0]], month, match.groups()[order[2]])
     raise NoDateError(_advice(text))
+
+
+def date_in_cell(text: str, where: str) -> str:
+    """`iso_date` of a table's cell whose order must be certain; `UserError`, which begins with `where`."""
+    try:
+        return iso_date(text)
+    except NoDateError:
+        raise UserError(
+            f"{where}: date is {text}, which could mean several days or none; write it as 2019, 2019-07 or "
+            "2019-07-30"
+        ) from None
 
 
 def date_of_parts(parts: Sequence[str]) -> str:

@@ -105,10 +105,14 @@ def _safe(name: str) -> str:
 
 def set_aside(path: Path, reason: str) -> None:
     """Keep the checkpoint (a file or folder) of an interrupted training as PATH.1, .2, .., and say so."""
-    names = (path.with_name(f"{path.name}.{number}") for number in count(1))
-    kept = next(name for name in names if not name.exists())
-    path.rename(kept)
+    kept = numbered(path)
     log(f"the checkpoint of an interrupted training is kept as {kept} ({reason}); starting anew")
+
+
+def numbered(path: Path) -> Path:
+    """Rename a file or folder to PATH.1, or the first number that is free; returns its new name."""
+    names = (path.with_name(f"{path.name}.{number}") for number in count(1))
+    return path.rename(next(name for name in names if not name.exists()))
 
 
 def move_to_earlier(path: Path) -> None:

@@ -23,7 +23,14 @@ from whales.files.boxes import Box
 from whales.files.import_table import PLAYGROUND, TEST
 from whales.files.labels import NEW_WHALE
 from whales.files.settings import ANISOTROPY
-from whales.stages.options import PROFILE_CHOICES, RunOptions, add_photo_limit, positive, record_of
+from whales.stages.options import (
+    PROFILE_CHOICES,
+    RunOptions,
+    add_photo_limit,
+    positive,
+    record_of,
+    seed,
+)
 
 # (photos, options of the detector's work root) -> photo -> its boxes in pixels, none where it finds none
 FindBoxes = Callable[[Sequence[Path], RunOptions], Mapping[Path, Sequence[Box]]]
@@ -82,7 +89,7 @@ def add_import_options(parser: argparse.ArgumentParser) -> None:
     add("--test-share", type=share, metavar="S", help="of the train photos, drawn for the test")
     add("--playground", type=Path, metavar="SOURCE", help="playground photos from here")
     add("--playground-share", type=share, metavar="S", help="of the identities, for the playground")
-    add("--seed", type=int, default=0, help="of what is drawn (default 0)")
+    add("--seed", type=seed, default=0, help="of what is drawn (default 0)")
     add_form_options(parser)
     add("--detector", type=Path, metavar="ROOT", help="whose detector finds missing boxes")
     add("--profile", choices=PROFILE_CHOICES, default="", help="of that detector (its root's)")
@@ -132,11 +139,12 @@ def import_dataset(plan: ImportPlan, find_boxes: FindBoxes) -> None:
     find_boxes: called for photos without a box, if the plan has a detector. `UserError` naming file
     and row for all that is wrong in the sources.
     """
-    records = _drawn(_named(_read(plan), plan), plan)
+    records = _named(_read(plan), plan)
+    if not plan.ignore_exif:  # before any are drawn: photos of one animal and day stay together
+        records = importing.with_camera_notes(records, plan.workers)
+    records = _drawn(records, plan)
     frame_for_all = plan.whole_frame_boxes or plan.detector is not None
-    checked = importing.check(
-        records, frame_for_all, plan.skip_broken_photos, plan.workers, not plan.ignore_exif
-    )
+    checked = importing.check(records, frame_for_all, plan.skip_broken_photos, plan.workers)
     _say_oddities(checked, plan)
     if plan.dry_run:
         log(*importing.notes(checked), "nothing was written (--dry-run)")

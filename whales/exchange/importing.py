@@ -39,13 +39,12 @@ def check(
     whole_frame: bool = False,
     skip: bool = False,
     workers: int = 1,
-    notes_of_camera: bool = True,
 ) -> list[Record]:
-    """The records with everything settled: split, whole pixel boxes, `ready`, labels, date and place.
+    """The records with everything settled: split, whole pixel boxes, `ready`, labels.
 
     Each photo is decoded to its end. whole_frame: a photo without a box gets the frame as its box;
-    skip: leave out photos that cannot be read; notes_of_camera: its date and place where the source has
-    none. Raises `UserError` naming file and row of all that is wrong, and where two columns say the sides.
+    skip: leave out photos that cannot be read. Raises `UserError` naming file and row of all that is wrong,
+    and where two columns say the sides.
     """
     _check_once(records)
     carried_sides(records)
@@ -64,7 +63,7 @@ def check(
             whole = _pixels(box, size, record.where)
         except UserError as error:
             return _Fault(str(error), can_be_left_out=False)
-        settled = replace(
+        return replace(
             record,
             box=whole,
             ready=ready,
@@ -73,7 +72,6 @@ def check(
             pixels=pixels,
             in_shares=False,
         )
-        return _with_notes(settled) if notes_of_camera else settled
 
     with ThreadPoolExecutor(workers) as pool:
         results = list(progress_bar("check photos", len(records), items=pool.map(settle, records)))
@@ -106,8 +104,13 @@ def _tell(faults: Sequence[_Fault], skip: bool, number: int) -> None:
         raise UserError(f"none of {number} photos can be read; the first: {left_out[0]}")
 
 
+def with_camera_notes(records: Sequence[Record], workers: int = 1) -> list[Record]:
+    """The records with date and place as the camera noted them, where the source says none."""
+    with ThreadPoolExecutor(workers) as pool:
+        return list(pool.map(_with_notes, records))
+
+
 def _with_notes(record: Record) -> Record:
-    """The record with date and place as the camera noted them, where the source says none."""
     notes = camera_notes(record.path)
     carried = dict(record.carried)
     if notes.latitude and not any(_is_latitude(name) and text for name, text in carried.items()):

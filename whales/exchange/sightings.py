@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -18,10 +18,10 @@ from whales.files.decisions import DecisionLog
 from whales.files.import_table import PLAYGROUND, TEST, TRAIN, UNMATCHED, carried, imported
 from whales.files.labels import NEW_WHALE, stem, with_jpg
 from whales.files.marks import MarkLog
-from whales.files.photo_details import DETAIL_DATE, details_of
-from whales.files.submissions import read_known_answers
+from whales.files.submissions import read_known_answers, renamed_answers
 from whales.files.workspace import Workspace, require
 from whales.photos.camera_notes import noted
+from whales.photos.photo_details import DETAIL_DATE, details_of
 from whales.scores.drawn_boxes import BoxLog
 from whales.scores.query_results import Results, ReviewQuery, results_of_table
 
@@ -122,6 +122,10 @@ class _Names:
         """An identity as people wrote it."""
         return self.individuals.get(identity, identity)
 
+    def of_known(self) -> set[str]:
+        """What people call the known individuals."""
+        return {self.individual(who) for who in self.labels.values() if who != NEW_WHALE}
+
     def sighting(self, name: str, identity: str, source: str, split: str) -> Sighting:
         """A photo (stem) of the work root."""
         row = self.rows.get(name, {})
@@ -151,11 +155,8 @@ def _asked_tests(names: _Names, decisions: Path, answers: Path | None) -> list[S
     tests = test_photos(workspace)
     if answers.exists():
         read = read_known_answers(answers, {*names.labels.values(), *names.present})
-        ranked = {
-            name: list(dict.fromkeys(names.present.get(who, who) for who in best))
-            for name, best in read.items()
-            if name not in names.labels
-        }
+        asked = {name: best for name, best in read.items() if name not in names.labels}
+        ranked = renamed_answers(asked, names.present)
         if len(ranked) < len(read):
             taken = len(read) - len(ranked)
             log(f"{answers}: {taken} of its photos are in the catalogue now; their label counts")
@@ -164,7 +165,9 @@ def _asked_tests(names: _Names, decisions: Path, answers: Path | None) -> list[S
         ranked = {name: [] for name in tests}
     decided: dict[str, Settled] = {}
     if decisions.exists():
-        decided = settled_queries(decisions, ranked, names.labels, workspace, names.present)
+        decided = settled_queries(
+            decisions, ranked, names.labels, workspace, names.present, names.of_known()
+        )
     marks, found = MarkLog.beside(decisions).standing(), []
     drawn = BoxLog.beside(decisions).standing(names.labels)
     for name, best in ranked.items():
@@ -200,12 +203,15 @@ def _asked_elsewhere(
         for query, candidates in zip(result.queries, result.candidates("results"), strict=True):
             ranked = [candidate.identity for candidate in candidates]
             asked.setdefault((query.name, query.content(digest)), (query, ranked))
+    paths = [query.path for query, _ in asked.values()]
+    said = details_of(details, paths) if details else {}
     in_catalogue = stems_of_contents(names.workspace)
     labelled: list[Sighting] = []
     for (name, content), (query, _) in list(asked.items()):
         there = in_catalogue.get(content) or (query.in_root.stem if query.in_root else "")
         if there in names.labels:
-            labelled.append(names.labelled(there, names.labels[there], TRAIN, asked=True))
+            label = names.labelled(there, names.labels[there], TRAIN, asked=True)
+            labelled.append(_told(label, said.get(query.path, {})))
             del asked[name, content]
     contents = [content for _, content in asked]
     queries = [query for query, _ in asked.values()]
@@ -217,8 +223,9 @@ def _asked_elsewhere(
     settled: dict[int, Settled] = {}
     if decisions.exists():
         shown = [query.name for query in queries]
-        settled = settled_photos(decisions, photos, shown, names.labels, names.present)
-    said = details_of(details, [query.path for query in queries]) if details else {}
+        settled = settled_photos(
+            decisions, photos, shown, names.labels, names.present, names.of_known()
+        )
     marks = MarkLog.beside(decisions).standing()
     return labelled + [
         _marked(
@@ -233,6 +240,13 @@ def _asked_elsewhere(
 def _marked(sighting: Sighting, marks: Mapping[str, str]) -> Sighting:
     """A sighting with how good its photo and how distinctive its animal was found."""
     return replace(sighting, details={**sighting.details, **marks}) if marks else sighting
+
+
+def _told(sighting: Sighting, said: Mapping[str, str]) -> Sighting:
+    """A sighting with what a table of details says of its photo, where that is not blank."""
+    more = {column: text for column, text in said.items() if text}
+    date = more.pop(DETAIL_DATE, sighting.date)
+    return replace(sighting, date=date, details={**sighting.details, **more})
 
 
 def _queried(
@@ -258,12 +272,11 @@ def _queried(
             sighting = replace(sighting, box=box)
         if query.fluke != "1":
             sighting = replace(sighting, image=query.name, box=box, file=query.in_root)
-        return replace(sighting, **shown)
-    notes = {**noted(query.path), **{column: text for column, text in said.items() if text}}
-    date = notes.pop(DETAIL_DATE, "")
+        return replace(_told(sighting, said), **shown)
     individual = names.individual(identity)
-    sighting = Sighting(query.name, str(query.path), individual, source, ELSEWHERE, date, box)
-    return replace(sighting, file=query.path, details=notes, **shown)
+    sighting = Sighting(query.name, str(query.path), individual, source, ELSEWHERE, box=box)
+    sighting = _told(_told(sighting, noted(query.path)), said)
+    return replace(sighting, file=query.path, **shown)
 
 
 def _whole_pixels(box: Box) -> tuple[int, int, int, int]:
@@ -291,14 +304,15 @@ def settled_queries(
     labels: Mapping[str, str],
     workspace: Workspace | None = None,
     present: Mapping[str, str] = MappingProxyType({}),
+    written: Collection[str] = (),
 ) -> dict[str, Settled]:
     """Query (stem) -> what people settled on.
 
     Left out are queries whose last decision is a skip, those on which people differ, and decisions on
     photos of other content, even of the same name (the log names both). queries: test photos, keyed by
     stem; labels: stem -> identity of the training photos; workspace: where the photos are (None: only
-    decisions that know no content are taken); present: identity of former tables -> as it is called now.
-    Raises `UserError` naming the line.
+    decisions that know no content are taken); present: identity of former tables -> as it is called now;
+    written: what people call known individuals. Raises `UserError` naming the line.
     """
     listed = {*queries, *labels}
     for row in DecisionLog(path).rows():
@@ -309,7 +323,7 @@ def settled_queries(
             )
     names = list(queries)
     photos = _decided_photos(names, workspace)
-    settled = settled_photos(path, photos, names, labels, present)
+    settled = settled_photos(path, photos, names, labels, present, written)
     return {names[index]: verdict for index, verdict in settled.items()}
 
 

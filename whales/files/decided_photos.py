@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -167,20 +167,22 @@ def settled_photos(
     names: Sequence[str],
     labels: Mapping[str, str],
     present: Mapping[str, str] = MappingProxyType({}),
+    written: Collection[str] = (),
 ) -> dict[int, Settled]:
     """Index of a photo -> what people settled on.
 
     Left out, and named in the log, are photos on which people differ, and decisions on other photos; those
     whose last decision holds them back are left out too. names: of the photos, to show; labels: stem ->
-    identity of the known photos; present: identity of former tables -> as it is called now. `UserError`
-    naming the line of a candidate that is none.
+    identity of the known photos; present: identity of former tables -> as it is called now; written:
+    what people call known individuals. `UserError` naming the line of a candidate that is none, or of a new
+    individual's name that is taken.
     """
     verdicts = photos.verdicts(DecisionLog(path).rows())
     known = {*labels.values(), *present} - {NEW_WHALE}
     settled: dict[int, Settled] = {}
     differing = []
     for index, stack in verdicts.of_photo.items():
-        words = words_of(stack, labels, known, path)
+        words = words_of(stack, labels, known, path, written)
         words = {who: present.get(word, word) for who, word in words.items()}
         if len({*words.values()}) > 1:
             differing.append(names[index])

@@ -143,20 +143,24 @@ def last_of_each(stack: Sequence[Decision]) -> dict[str, Decision]:
 
 
 def words_of(
-    stack: Sequence[Decision], labels: Mapping[str, str], known: Collection[str], source: Path | str
+    stack: Sequence[Decision],
+    labels: Mapping[str, str],
+    known: Collection[str],
+    source: Path | str,
+    written: Collection[str] = (),
 ) -> dict[str, str]:
     """Person -> identity, new individual's name, or `new_whale` that their last decision gives one photo.
 
     A person whose last decision is one of `HELD_BACK` is left out; two different values mean that people
     disagree. Who says "new" without a name agrees with the one name that others give. stack: the photo's
     decisions, as in `standing`; labels: stem -> identity of the training photos; known: the identities
-    among them; source: the rows' file, for messages. `UserError` naming the line of a candidate that is
-    neither an identity nor a photo, or of a new individual's name that is taken.
+    among them; source: the rows' file, for messages; written: what people call them. `UserError` naming the
+    line of a candidate that is neither an identity nor a photo, or of a new individual's name that is taken.
     """
     words = {
         who: candidate_identity(row.candidate, labels, known, f"{source}, line {row.line}")
         if row.decision == SAME
-        else _new_name(row, known, f"{source}, line {row.line}")
+        else _new_name(row, (*known, *written), f"{source}, line {row.line}")
         for who, row in last_of_each(stack).items()
         if row.decision not in HELD_BACK
     }
@@ -176,8 +180,8 @@ def _new_name(row: Decision, known: Collection[str], where: str) -> str:
     twin = {look(other): other for other in known}.get(look(name))
     if twin is not None:
         raise UserError(
-            f"{where}: {name} is to be a new individual, and {twin} is known already; write same, or "
-            "another name"
+            f"{where}: {name} is to be a new individual, and {twin} is known already; decide on the photo "
+            "again, or write same, or another name"
         )
     return name
 

@@ -4,8 +4,10 @@ the side alone (`whales.files.sides`)."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
+from whales.base.dates import date_in_cell
 from whales.base.errors import UserError
 from whales.base.tables import read_table
 from whales.files.labels import stem
@@ -20,8 +22,9 @@ UNMATCHED = "unmatched"  # in exports, the identity of a photo of no known whale
 def imported(workspace: Workspace) -> dict[str, dict[str, str]]:
     """Rows of `data/import.csv`, column -> text, by the photo's stem in the work root.
 
-    Empty where nothing was imported. `UserError` for a table without one of `IMPORT_COLUMNS`, and naming
-    the line, for a photo that is listed twice or whose name no table may have.
+    Dates are ISO. Empty where nothing was imported. `UserError` for a table without one of `IMPORT_COLUMNS`,
+    and naming the line, for a photo that is listed twice or whose name no table may have, and for a date
+    whose order is not certain, as spreadsheets may leave it.
     """
     path = workspace.file("import_table")
     return read_import_table(path) if path.exists() else {}
@@ -39,7 +42,7 @@ def read_import_table(path: Path) -> dict[str, dict[str, str]]:
         fault = "is listed twice; keep one" if stem(name) in rows else photo_fault(name)
         if fault:
             raise UserError(f"{where}: photo {quoted(name)} {fault}")
-        rows[stem(name)] = row
+        rows[stem(name)] = {**row, "date": date_in_cell(row["date"], where)}
     return rows
 
 
@@ -62,6 +65,11 @@ def written_names(workspace: Workspace) -> dict[str, str]:
         for row in imported(workspace).values()
         if row["identity"] and row["identity"] != row["Id"]
     }
+
+
+def known_names(workspace: Workspace, known: Collection[str]) -> set[str]:
+    """What people call the identities `known`, of those that the work root writes otherwise."""
+    return {name for who, name in written_names(workspace).items() if who in known}
 
 
 def imported_identities(workspace: Workspace) -> set[str]:

@@ -10,8 +10,10 @@ from typing import NamedTuple
 from whales.base.errors import UserError
 from whales.base.tables import csv_rows, csv_text, separator_tip
 from whales.base.writing import write_text
+from whales.files.changes import present_names
 from whales.files.labels import NEW_WHALE, read_answer_rows, stem
 from whales.files.names import identity_fault, photo_fault, quoted
+from whales.files.workspace import Workspace
 
 ANSWERS = 5  # of each photo, at most; a submission of the pipeline always has five
 COLUMNS = ["Image", "Id"]
@@ -91,6 +93,24 @@ def read_answers(path: Path) -> dict[str, list[str]]:
         if fault:
             raise UserError(f"{where}: {fault} of photo {name}; write the submission again")
     return answers
+
+
+def renamed_answers(
+    answers: Mapping[str, Sequence[str]], present: Mapping[str, str]
+) -> dict[str, list[str]]:
+    """Answers of a former catalogue as individuals are called now, each once.
+
+    present: former identity -> present one, as `whales.files.changes.present_names` gives it.
+    """
+    return {
+        name: list(dict.fromkeys(present.get(who, who) for who in row))
+        for name, row in answers.items()
+    }
+
+
+def present_answers(workspace: Workspace, path: Path) -> dict[str, list[str]]:
+    """`read_answers`, with individuals as they are called now, where they were merged or renamed since."""
+    return renamed_answers(read_answers(path), present_names(workspace))
 
 
 def _fault_in(row: Sequence[str]) -> str | None:

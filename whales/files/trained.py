@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from whales.base.errors import UserError
@@ -21,10 +23,24 @@ _TRAINING = re.compile(r"train|warmstart")  # in the names of the stages that tr
 
 
 class Trained(NamedTuple):
-    """profile: of the nets; anisotropy: width : height of the crops they saw; None where not known."""
+    """What is known; None where it is not.
+
+    profile: of the nets; anisotropy: width : height of the crops they saw; shapes: the same of those parts
+    that were trained anew with another one, by `part_name`.
+    """
 
     profile: str | None = None
     anisotropy: float | None = None
+    shapes: Mapping[str, float] = MappingProxyType({})
+
+    def shape_of(self, part: str) -> float | None:
+        """anisotropy of a part's training."""
+        return self.shapes.get(part, self.anisotropy)
+
+
+def part_name(net: str, fold: int | None) -> str:
+    """What is trained by itself: a net's fold, None for its warm start on the playground."""
+    return f"{net}_playground" if fold is None else f"{net}_fold_{fold}"
 
 
 def trained_with(workspace: Workspace) -> Trained:
@@ -42,11 +58,11 @@ def trained_with(workspace: Workspace) -> Trained:
         if isinstance(content, dict) and {*content} <= {*Trained._fields}
         else None
     )
-    shape = known and known.anisotropy
     if (
         known is None
         or known.profile not in (None, *PROFILE_CHOICES)
-        or not (shape is None or (isinstance(shape, float | int) and shape > 0))
+        or not (known.anisotropy is None or _is_shape(known.anisotropy))
+        or not (isinstance(known.shapes, Mapping) and all(map(_is_shape, known.shapes.values())))
     ):
         raise UserError(
             f"{path}: expected an object with profile ({' or '.join(PROFILE_CHOICES)}) and anisotropy; "
@@ -69,22 +85,43 @@ def profile_of(workspace: Workspace, asked: str) -> str:
     return asked or own or PROFILE_CHOICES[0]
 
 
-def require_trained_shape(workspace: Workspace) -> None:
-    """`UserError` where the root's nets were trained on crops of another shape than its settings ask for."""
-    trained, asked = trained_with(workspace).anisotropy, workspace.settings.anisotropy
-    if trained is not None and trained != asked:
-        raise UserError(
-            f"{workspace.file('settings')}: anisotropy is {asked:g}, and the nets were trained with "
-            f"{trained:g}; put it back, or train them anew with --force"
-        )
+def _is_shape(value: object) -> bool:
+    return isinstance(value, float | int) and value > 0
 
 
-def remember_training(workspace: Workspace, profile: str) -> None:
-    """Write down what a training that begins now is run with."""
-    now = Trained(profile, workspace.settings.anisotropy)
+def require_trained_shape(workspace: Workspace, parts: Collection[str]) -> None:
+    """`UserError` where a net was trained on crops of another shape than the root's settings ask for.
+
+    parts: by `part_name`, those that are to be used, or trained further.
+    """
+    trained, asked = trained_with(workspace), workspace.settings.anisotropy
+    for part in parts:
+        shape = trained.shape_of(part)
+        if shape not in (None, asked):
+            raise UserError(
+                f"{workspace.file('settings')}: anisotropy is {asked:g}, and {part} was trained with "
+                f"{shape:g}; put it back, or train each net's folds anew with --force"
+            )
+
+
+def remember_training(workspace: Workspace, profile: str, part: str | None = None) -> None:
+    """Write down what a training that begins now is run with.
+
+    part: by `part_name`, None for a detector, which sees whole photos.
+    """
+    before, shape = trained_with(workspace), workspace.settings.anisotropy
+    now = before._replace(profile=profile)
+    if part is not None and before.shape_of(part) != shape:
+        if before.anisotropy is None:
+            now = now._replace(anisotropy=shape)
+        else:
+            now = now._replace(shapes={**before.shapes, part: shape})
     path = workspace.file("trained")
-    if not path.exists() or trained_with(workspace) != now:
-        write_text(path, json.dumps(now._asdict()) + "\n")
+    if not path.exists() or before != now:
+        content = {
+            name: value for name, value in now._asdict().items() if value or name != "shapes"
+        }
+        write_text(path, json.dumps(content) + "\n")
 
 
 def _stamped_profile(workspace: Workspace) -> str | None:

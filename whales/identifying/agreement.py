@@ -19,7 +19,7 @@ from whales.base.writing import atomic_path
 from whales.files.decisions import fluke_content
 from whales.files.workspace import Workspace
 from whales.identifying.catalogue import Catalogue, Judge
-from whales.identifying.identification import Answer
+from whales.identifying.identification import Answer, Fluke, cut_flukes
 from whales.photos.crops import crop_window, cut
 from whales.photos.photos import read_photo
 
@@ -92,7 +92,10 @@ def _log_odds(scores: np.ndarray) -> np.ndarray:
 
 
 def draw_agreement(catalogue: Catalogue, answer: Answer, workspace: Workspace, path: Path) -> None:
-    """Draw a query and its best candidate, what they agree in painted over; path: of the PNG."""
+    """Draw a query and its best candidate, what they agree in painted over; path: of the PNG.
+
+    `UserError` for a photo that cannot be read, or a query that has changed since it was answered.
+    """
     import matplotlib
 
     matplotlib.use("Agg")
@@ -104,13 +107,15 @@ def draw_agreement(catalogue: Catalogue, answer: Answer, workspace: Workspace, p
     view = max(1, round(_HEIGHT * shape)), _HEIGHT  # the crop's own shape
     height, width = pixels.shape[:2]
     window = crop_window(catalogue.boxes[best.photo], width, height, anisotropy=shape)
-    known = {size: cut(pixels, window, size) for size in fluke.crops}
-    maps = agreement(catalogue.judges, fluke.crops, known)
+    sizes = {judge.size for judge in catalogue.judges}
+    known = {size: cut(pixels, window, size) for size in sizes}
+    query = _crops_again(fluke, sizes, shape)
+    maps = agreement(catalogue.judges, query, known)
     strongest = max(*(cells.max() for cells in maps), 1e-9)
-    largest = max(fluke.crops)
+    largest = max(sizes)
     titles = fluke.photo.name, f"{best.identity}, {best.photo}.jpg, score {best.score:.4f}"
     figure, axes = plt.subplots(2, 1, figsize=(7, 7.2))
-    crops = fluke.crops[largest], known[largest]
+    crops = query[largest], known[largest]
     for axis, crop, heat, title in zip(axes, crops, maps, titles, strict=True):
         axis.imshow(cut(crop, (0, 0, largest, largest), *view))
         share = cv2.resize(np.clip(heat / strongest, 0, 1), view, interpolation=cv2.INTER_LINEAR)
@@ -123,10 +128,19 @@ def draw_agreement(catalogue: Catalogue, answer: Answer, workspace: Workspace, p
     plt.close(figure)
 
 
+def _crops_again(fluke: Fluke, sizes: set[int], anisotropy: float) -> dict[int, np.ndarray]:
+    """Size -> crop of an answered fluke, which does not keep them."""
+    boxes = [fluke.box] if fluke.box else []
+    [again] = cut_flukes(fluke.photo, boxes, sizes, anisotropy)
+    if again.content != fluke.content:
+        raise UserError(f"photo {fluke.photo} has changed since it was answered; ask again")
+    return again.crops
+
+
 def draw_all(
     catalogue: Catalogue, answers: Sequence[Answer], workspace: Workspace, folder: Path
 ) -> list[str]:
-    """Draw each answer into a folder; returns what is wrong with known photos that cannot be read."""
+    """Draw each answer into a folder; returns what is wrong with photos that cannot be read any more."""
     faults = []
     for answer, path in zip(answers, drawing_paths(answers, folder), strict=True):
         try:

@@ -30,7 +30,7 @@ from whales.files.dataset import known_photos, load_boxes, training_identities
 from whales.files.digests import text_digest
 from whales.files.folds import checked_fold
 from whales.files.sides import NO_SIDES, PairSides, Sides, read_sides
-from whales.files.trained import require_trained_shape
+from whales.files.trained import part_name, require_trained_shape
 from whales.files.workspace import Workspace, require
 from whales.nets.net import Net
 from whales.scores.basis import NO_BASIS, Basis, TrainedNet, basis_of, weights_of
@@ -179,12 +179,12 @@ def trained(
 
     `UserError` where there are none, or the root's settings have changed since they were trained.
     """
-    require_trained_shape(workspace)
     with_files, makers = [], []
     for net in nets:
         files = weights_of(workspace, net, folds)
         makers.append(f"{net.weights.maker(0)} (and the stages before it)")
         if files:
+            require_trained_shape(workspace, [part_name(net.name, fold) for fold in files])
             with_files.append(TrainedNet(net, files))
     if not with_files:
         chosen = f" of fold {', '.join(map(str, folds))}" if folds else ""

@@ -34,7 +34,9 @@ class Fluke(NamedTuple):
     number: int  # among those of its photo, from 1
     box: Box | None  # x1, y1, x2, y2 in pixels of the photo held upright; None: the whole frame
     view: np.ndarray  # (100, w, 3) uint8, for people
-    crops: dict[int, np.ndarray]  # size -> (size, size, 3) uint8, for the nets
+    crops: dict[
+        int, np.ndarray
+    ]  # size -> (size, size, 3) uint8, for the nets; none once it is answered
     content: str = ""  # digest of the photo's file
     side: str | None = None  # that it shows, "" for either; None where the root knows no sides
 
@@ -233,4 +235,5 @@ def _answer(catalogue: Catalogue, fluke: Fluke, best: Best, row: int) -> Answer:
             Candidate(known.identities[code], known.photos[column], float(score), probability)
         )
     new = catalogue.new.of(float(best.scores[row, 0]))
-    return Answer(fluke, new, candidates, catalogue.basis)
+    # Of thousands of photos the crops would fill the memory.
+    return Answer(fluke._replace(crops={}), new, candidates, catalogue.basis)

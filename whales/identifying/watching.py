@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from whales.base.console import is_quiet, log, log_error
 from whales.base.errors import UserError, shown
+from whales.base.folders import numbered
 from whales.base.stopping import would_keep
 from whales.base.tables import read_table
 from whales.files.digests import file_digest
@@ -25,6 +26,8 @@ _CONTENT = result_page.COLUMNS.index("content")
 PAUSE = 0.5  # seconds between two looks
 SETTLED = 1.0  # seconds that a file must stay as it is before it is opened
 PATIENCE = 15.0  # seconds that one which cannot be read must stay so before it counts as broken
+_AT_ONCE = 8  # photos that are asked, and their answers written, together
+_PAGE_SHARE = 0.1  # of the time at most, for writing the page while more photos wait
 
 
 class _State(NamedTuple):
@@ -95,9 +98,11 @@ class NewPhotos:
 
 
 class KeptAnswers:
-    """The answers of a watch in the files that the request names, written whole after every photo.
+    """The answers of a watch in the files that the request names, always whole.
 
-    The table of an earlier watch goes on: its rows stay, and its photos are not asked again.
+    The table is written after every few photos, the page too, but for a large one while more photos wait.
+    The table of an earlier watch goes on: its rows stay, and its photos are not asked again. Its page is set
+    aside: a table does not hold what a page shows.
     """
 
     def __init__(self, request: Request) -> None:
@@ -105,7 +110,7 @@ class KeptAnswers:
         self.request = request
         self._rows: list[list[str]] = []
         self._answers: dict[Path, list[Answer]] = {}
-        self._unwritten = False
+        self._unwritten, self._page_due = False, 0.0
         if request.csv and request.csv.exists():
             table, _ = read_table(request.csv)
             columns = result_page.COLUMNS
@@ -114,6 +119,8 @@ class KeptAnswers:
                 raise UserError(f"{request.csv} is there and is no table of identify; name another")
             more = [""] * (len(columns) - len(table.columns))
             self._rows = [[*row, *more] for row in table.itertuples(index=False, name=None)]
+        if request.html and request.html.exists():
+            log(f"the page of an earlier call is kept as {numbered(request.html)}")
 
     def answered(self, photo: Path) -> bool:
         """Whether the table of an earlier watch has answers to a photo of this path and content."""
@@ -129,8 +136,11 @@ class KeptAnswers:
         self._answers |= fresh
         self._unwritten = self._unwritten or bool(fresh)
 
-    def write(self, identifier: Identifier) -> None:
-        """Write what is not written yet; where that fails it is said, and tried again at the next call."""
+    def write(self, identifier: Identifier, more_wait: bool = False) -> None:
+        """Write what is not written yet; where that fails it is said, and tried again at the next call.
+
+        more_wait: the page may come later.
+        """
         if not self._unwritten:
             return
         answers = [answer for group in self._answers.values() for answer in group]
@@ -139,15 +149,19 @@ class KeptAnswers:
             if self.request.csv:
                 names = written_names(workspace)
                 result_page.write_csv(self.request.csv, answers, names, self._rows)
-            if self.request.html:
+            begin = time.monotonic()
+            later = more_wait and begin < self._page_due
+            if self.request.html and not later:
                 boxes = identifier.catalogue.boxes
                 result_page.write_html(
                     self.request.html, answers, workspace, boxes, self.request.csv
                 )
+                end = time.monotonic()
+                self._page_due = end + (end - begin) / _PAGE_SHARE
         except UserError as fault:
             log_error(str(fault))
             return
-        self._unwritten = False
+        self._unwritten = later
         photos = len(self._answers) + len({row[0] for row in self._rows})
         if self.request.csv:
             would_keep(f"{self.request.csv} holds the answers to {photos} photos")
@@ -175,15 +189,19 @@ def watch(
     names = ", ".join(shown(folder) for folder in request.photos)
     log(f"watching {names}: drop photos in; Ctrl-C ends it")
     photos = NewPhotos(request.photos)
-    while True:
-        found = photos.look()
-        fresh = [photo for photo in found if not kept.answered(photo)]
-        if len(fresh) < len(found):
-            log(f"{len(found) - len(fresh)} photos are answered in {request.csv} already")
-        if fresh:
-            _answer(request, identifier, kept, fresh)
-        kept.write(identifier)
-        time.sleep(PAUSE)
+    try:
+        while True:
+            found = photos.look()
+            fresh = [photo for photo in found if not kept.answered(photo)]
+            if len(fresh) < len(found):
+                log(f"{len(found) - len(fresh)} photos are answered in {request.csv} already")
+            for start in range(0, len(fresh), _AT_ONCE):
+                _answer(request, identifier, kept, fresh[start : start + _AT_ONCE])
+                kept.write(identifier, more_wait=start + _AT_ONCE < len(fresh))
+            kept.write(identifier)
+            time.sleep(PAUSE)
+    finally:
+        kept.write(identifier)  # a page that had to wait
 
 
 def _answer(
@@ -198,7 +216,6 @@ def _answer(
             result_page.show(answer, names=names)
         answers.append(answer)
     kept.add(answers)
-    kept.write(identifier)
     if request.why:
         faults += agreement.draw_all(
             identifier.catalogue, answers, identifier.options.workspace, request.why

@@ -158,16 +158,23 @@ def _folds(path: Path, content: Mapping[str, object]) -> Content[Splits]:
     return Content(path, FOLDS, splits, tuple(faults))
 
 
+def _are_names(side: object) -> TypeGuard[Iterable[object]]:
+    listed = isinstance(side, Iterable) and not isinstance(side, str | bytes | Mapping)
+    return listed and getattr(side, "ndim", 1) == 1
+
+
 def _matrix(
     path: Path,
-    rows: Iterable[object],
-    columns: Iterable[object],
+    rows: object,
+    columns: object,
     scores: Any,  # what has no types: an array, or a sparse matrix
     key: str,
     stated: float | None,
 ) -> Content[Scores]:
     if len(getattr(scores, "shape", ())) != 2 or scores.dtype.kind not in "biufc":
         raise UserError(f"{path} holds names with what is no matrix of numbers; make it again")
+    if not (_are_names(rows) and _are_names(columns)):
+        raise UserError(f"{path} holds a matrix with what are no names; make it again")
     wrong = scores.dtype != np.float32
     faults = (f"scores that are {scores.dtype}, expected float32",) * wrong
     if sparse.issparse(scores):

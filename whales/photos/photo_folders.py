@@ -158,7 +158,7 @@ class PhotoNames:
             end = "/".join(parts[begin:])
             if ".." not in parts and os.path.lexists(self.folder / end):
                 return end
-            for way in ("form", "case", "ending"):
+            for way in _FORMS:
                 found = _preferred(self._index(way).get(_WAYS[way](end), []))
                 if len(found) == 1:
                     return found[0]
@@ -179,6 +179,36 @@ class PhotoNames:
                 index.setdefault(_FILE_KEYS[way](name), []).append(name)
             self._by[way] = index
         return self._by[way]
+
+
+class PhotosByName:
+    """Finds photos of a list, from any folders, by the names that tables give them; as `PhotoNames` does."""
+
+    def __init__(self, photos: Iterable[Path]) -> None:
+        self._by: dict[str, dict[str, list[Path]]] = {way: {} for way in ("", *_FORMS)}
+        for photo in dict.fromkeys(photos):
+            for way, index in self._by.items():
+                index.setdefault(_form(way, photo.name), []).append(photo)
+
+    def find(self, name: str) -> list[Path]:
+        """The photos that a name may mean: with its folders, if it has some, else in any folder."""
+        name = name.replace("\\", "/").removeprefix("./")
+        ends = [name]
+        if _ABSOLUTE.match(name):  # perhaps of another machine: the longest end that fits
+            parts = [part for part in name.split("/")[1:] if part]
+            ends = ["/".join(parts[begin:]) for begin in range(len(parts))]
+        for end in ends:
+            for way, index in self._by.items():
+                wanted = f"/{_form(way, end)}"
+                near = index.get(_alone(wanted), [])
+                found = [p for p in near if f"/{_form(way, p.as_posix())}".endswith(wanted)]
+                if found:
+                    return found
+        return []
+
+
+def _form(way: str, name: str) -> str:
+    return _WAYS[way](name) if way else name
 
 
 def _preferred(names: Sequence[str]) -> Sequence[str]:
@@ -214,6 +244,8 @@ def _alone(key: str) -> str:
     return key.rsplit("/", 1)[-1]
 
 
+# Ways that hold for a file in the folder that its name says.
+_FORMS = ("form", "case", "ending")
 # From the nearest to the farthest; a name with a folder never lies in another one.
 _WAYS = {
     "form": _composed,

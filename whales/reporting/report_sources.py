@@ -14,7 +14,7 @@ from whales.files.labels import NEW_WHALE
 from whales.files.matrices import ScoreMatrix
 from whales.files.root_matrices import TEST_SCORES, RootMatrices
 from whales.files.sides import Sides, read_sides
-from whales.files.submissions import ANSWERS, read_answers
+from whales.files.submissions import ANSWERS, present_answers
 from whales.files.workspace import Workspace, require
 from whales.nets.net import Net
 from whales.reporting.gallery import AnsweredQuery, queries
@@ -111,7 +111,11 @@ class Sources:
 
     def _submitted(self, net: str, truth: Mapping[str, str]) -> Judged:
         path = require(self.workspace, self.workspace.file(_SUBMISSIONS[net]))
-        answers = {name: row for name, row in read_answers(path).items() if name in truth}
+        answers = {
+            name: row
+            for name, row in present_answers(self.workspace, path).items()
+            if name in truth
+        }
         identities = self.training_identity_of.items()
         known = [name for name, identity in identities if identity != NEW_WHALE]
         return judge_answers(net, "test", answers, self.identity_of, known, self.sides)
@@ -134,7 +138,7 @@ class Sources:
             matrix = self.labelled_ensemble
         except UserError:
             return self.held_out.queries
-        answers = read_answers(path)
+        answers = present_answers(self.workspace, path)
         without = [NEW_WHALE] * ANSWERS
         rows = [answers.get(name, without) for name in matrix.rows]
         return queries(matrix, rows, self.identity_of, "test", self.sides)

@@ -23,13 +23,13 @@ from whales.files.changes import (
 from whales.files.dataset import PHOTO_TABLES, load_boxes, test_photos, training_identities
 from whales.files.decided_photos import DecidedPhotos, Settled, settled_photos
 from whales.files.decisions import DecisionLog, now
-from whales.files.import_table import IMPORT_COLUMNS, TRAIN, UNMATCHED, imported
+from whales.files.import_table import IMPORT_COLUMNS, TRAIN, UNMATCHED, imported, known_names
 from whales.files.labels import NEW_WHALE, read_submission_names, stem, with_jpg
 from whales.files.marks import NO_MARKS
-from whales.files.photo_details import DETAIL_DATE, details_of
 from whales.files.sides import column_of
 from whales.files.workspace import Workspace, require
 from whales.photos.camera_notes import noted
+from whales.photos.photo_details import DETAIL_DATE, details_of
 from whales.photos.photos import photo_header
 from whales.photos.upright import copy_upright
 from whales.reviewing.catalogue_edits import Relabelled
@@ -79,7 +79,8 @@ def additions(
         lambda name: digest(workspace.train_photo(name)),
     )
     shown, present = [query.name for query in queries], present_names(workspace)
-    settled = settled_photos(decisions, photos, shown, labels, present)
+    written = known_names(workspace, labels.values())
+    settled = settled_photos(decisions, photos, shown, labels, present, written)
     workspace.digests.remember()
     spoken = spoken_names(DecisionLog(decisions).rows())
     return list(_named(workspace, labels, queries, settled, spoken))
@@ -236,7 +237,7 @@ def _row(
         row |= {"original": original, "path": path, "date": "", **noted(a.query.path)}
         row |= {side_column: a.query.side} if side_column else {}
     date = {DETAIL_DATE: said[DETAIL_DATE]} if said.get(DETAIL_DATE) else {}
-    more = {k: text for k, text in said.items() if k not in IMPORT_COLUMNS}
+    more = {k: text for k, text in said.items() if text and k not in IMPORT_COLUMNS}
     return {**row, **date, **more}
 
 

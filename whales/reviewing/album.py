@@ -70,6 +70,10 @@ class Album:
             raise UserError(f"{text} may be {' or '.join(hits)}; type one of these names")
         return hits[0] if hits else None
 
+    def knows(self, name: str) -> bool:
+        """Whether a known individual is called so."""
+        return bool(called(name, self._photos, self.names))
+
     def photos(self, identity: str) -> list[AlbumPhoto]:
         """All photos of an individual, named as the tables or as people do, latest date first.
 

@@ -134,8 +134,9 @@ def _import_table(workspace: Workspace, wanted: Relabelled) -> str | None:
         there[name] = {**there.get(name, {}), **row}
     columns += [c for row in fresh.values() for c in row if c not in columns]
     for name, row in there.items():
-        row["Id"] = wanted.identity_of.get(name) or wanted.whole.get(row["Id"], row["Id"])
-        changed = name in wanted.identity_of or row["Id"] in wanted.names
+        before = row.get("Id", "")  # none yet of a new photo
+        row["Id"] = wanted.identity_of.get(name) or wanted.whole.get(before, before)
+        changed = name in wanted.identity_of or before in wanted.whole or row["Id"] in wanted.names
         if changed:
             row["identity"] = written.get(row["Id"], row["Id"])
     columns = list(dict.fromkeys(columns))

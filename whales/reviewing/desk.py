@@ -285,10 +285,12 @@ class Desk:
         named = candidate
 
         def plan(rows: list[Decision]) -> list[Decision]:
-            nonlocal named
+            nonlocal named, decision
             indices = [shown, *others]
             if decision == NEW and (others or posted.get("like") is not None):
                 named, indices = self._joined(rows, indices, candidate)
+                if self._album.knows(named):  # it was taken into the catalogue since
+                    decision, named = self._album.meant(named)
             when = now() if len(indices) == 1 else now_together()
             return [
                 Decision(

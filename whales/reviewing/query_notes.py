@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from whales.files.encounters import encounter_of
-from whales.files.photo_details import details_of
 from whales.files.workspace import Workspace
 from whales.photos.camera_notes import noted
+from whales.photos.photo_details import details_of
 from whales.reviewing.album import Album
 from whales.scores.query_results import Results
 

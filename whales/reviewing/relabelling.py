@@ -24,7 +24,7 @@ from whales.files.decisions import (
     last_of_each,
     words_of,
 )
-from whales.files.import_table import imported_identities
+from whales.files.import_table import imported_identities, known_names
 from whales.files.labels import NEW_WHALE, checked_labels, identities_of, read_labels, stem
 from whales.files.workspace import Workspace
 from whales.scores.query_results import Results, ReviewQuery, decided_photos
@@ -78,7 +78,8 @@ def apply_decisions(
     if write:
         require_writable(out, summary_path(out))
     photos = decided_photos(workspace, results)
-    result = relabel(rows, results.queries, results.labels, taken, decisions.path, photos)
+    written = known_names(workspace, results.labels.values())
+    result = relabel(rows, results.queries, results.labels, taken, decisions.path, photos, written)
     workspace.digests.remember()
     lines = summary(result, len(results.labels), decisions.path)
     log(*lines)
@@ -98,13 +99,15 @@ def relabel(
     taken: set[str],
     source: Path,
     photos: DecidedPhotos | None = None,
+    written: Collection[str] = (),
 ) -> Relabelling:
     """Weigh all decisions; the last one on a photo counts.
 
     People whose last words on a photo differ are in conflict; a skip or "cannot tell" is no word, but as the
     last one it holds the photo back. taken: identities that made-up ones must not be called, in any case;
     source: of the rows, for messages; photos: the queries, in their order, with their contents (None: by
-    name alone). Raises `UserError` naming the line of a candidate that is none.
+    name alone); written: what people call known individuals. Raises `UserError` naming the line of a
+    candidate that is none, or of a new individual's name that is taken.
     """
     photos = photos or DecidedPhotos([query.name for query in queries])
     verdicts = photos.verdicts(rows)
@@ -120,7 +123,7 @@ def relabel(
         if name in labels and not query.shared:
             result.labelled.append(query.name)
             continue
-        words = words_of(stack, labels, known, source)
+        words = words_of(stack, labels, known, source, written)
         if len({*words.values()}) > 1:
             result.conflicts[query.name] = words
         elif stack[-1].decision in HELD_BACK:

@@ -25,7 +25,7 @@ from whales.files.labels import (
 from whales.files.matrices import ScoreMatrix
 from whales.files.root_matrices import TEST_SCORES, RootMatrices
 from whales.files.sides import NO_SIDES, Sides
-from whales.files.submissions import ANSWERS, read_answers
+from whales.files.submissions import ANSWERS, present_answers
 from whales.files.workspace import Workspace, require
 from whales.scores.metrics import mapk
 from whales.scores.ranking import ENSEMBLE_THRESHOLD, rank, validation_map
@@ -76,7 +76,7 @@ def test_answers(workspace: Workspace) -> dict[str, str] | None:
 
 def submission_map5(workspace: Workspace, key: str, truth: dict[str, str]) -> NetMap5:
     """MAP@5 of a submission file (key in the work root) on all test photos; truth: as `test_answers`."""
-    answers = read_answers(workspace.file(key))
+    answers = present_answers(workspace, workspace.file(key))
     check_truth(answers, truth, workspace.file(key))
     names = {"submission_v5": "v5", "submission_v6": "v6", "submission": "ensemble"}
     map5 = mapk([truth[name] for name in answers], list(answers.values()))

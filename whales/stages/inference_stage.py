@@ -27,7 +27,7 @@ from whales.files.matrices import ScoreMatrix, matrix_bytes, save_tuple
 from whales.files.root_matrices import RootMatrices
 from whales.files.sides import Sides, read_sides, side_tables
 from whales.files.submissions import write_submission
-from whales.files.trained import require_trained_shape
+from whales.files.trained import part_name, require_trained_shape
 from whales.files.workspace import Workspace, require
 from whales.nets.net import Net
 from whales.scores.ensemble import mean_matrix
@@ -59,10 +59,7 @@ class Tables:
 
     @classmethod
     def read(cls, workspace: Workspace, *more: str) -> Tables:
-        """Read them; `more`: keys of further files that must be there. `UserError` for a missing one, and
-        where the root's settings are not those that its nets were trained with.
-        """
-        require_trained_shape(workspace)
+        """Read them; `more`: keys of further files that must be there. `UserError` for a missing one."""
         files = [workspace.file(key) for key in ("train_csv", "sample_submission", *more)]
         files += crop_tables(workspace) + side_tables(workspace)
         for path in files:
@@ -85,6 +82,7 @@ def inference_stage(doc: str | None, script: str, argv: Sequence[str] | None, ne
     )
     tables = Tables.read(options.workspace, net.folds)
     folds = range(FOLDS) if args.fold is None else [args.fold]
+    require_trained_shape(options.workspace, [part_name(net.name, fold) for fold in folds])
     # Every fold's weights are looked up before the first is used: nothing fails after hours.
     folder = options.workspace.file(f"models_{net.name}")
     weights = {fold: net.weights.find(folder, fold) for fold in folds}

@@ -72,11 +72,11 @@ class Job:
         name = path.stem if top else f"{path.parent.name}.{path.stem}"
         return name if fold is None else f"{name}_fold_{fold}"
 
-    def up_to_date(self) -> bool:
+    def up_to_date(self, begins: bool = True) -> bool:
         """Whether there is nothing to do (said in one line), unless `--force`.
 
-        Else the stage begins; with `--check` it ends with exit code 1. `UserError` where another process is
-        at it, or an output cannot be written.
+        Else the stage `begins`, or does so later, by the method of that name; with `--check` it ends with
+        exit code 1. `UserError` where another process is at it, or an output cannot be written.
         """
         self._open_log()  # another job of the process may have begun meanwhile
         if self._nothing_to_do():
@@ -92,9 +92,16 @@ class Job:
         if self._nothing_to_do():  # another process has ended it meanwhile
             locks.release(self._lock)
             return True
-        # The stage begins: killed while it writes, its outputs are no longer those of the stamp.
-        self._stamp.unlink(missing_ok=True)
+        if begins:
+            self.begins()
         return False
+
+    def begins(self) -> None:
+        """From now on it writes: killed meanwhile, its outputs are no longer those of the stamp.
+
+        What may still be refused is better refused before: without a stamp the stage would run again.
+        """
+        self._stamp.unlink(missing_ok=True)
 
     def _nothing_to_do(self) -> bool:
         if self.options.force or not self.current():

@@ -62,7 +62,7 @@ def _needed(net: Net, plans: Sequence[Plan]) -> float:
 
 def _has_gpu() -> bool:
     """Whether a GPU is there and not hidden; asked of no framework, since that takes seconds."""
-    return Path("/dev/nvidia0").exists() and os.environ.get("CUDA_VISIBLE_DEVICES") != ""
+    return any(Path("/dev").glob("nvidia[0-9]*")) and os.environ.get("CUDA_VISIBLE_DEVICES") != ""
 
 
 def free_gigabytes(system: Path = Path("/")) -> float | None:

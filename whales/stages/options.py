@@ -136,7 +136,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     profile = "default: that of the root's nets, full where there are none"
     add("--profile", choices=PROFILE_CHOICES, default="", help=profile)
     add("--force", action="store_true", help="run even if up to date")
-    add("--seed", type=int, default=0, help="of all that is random (default 0)")
+    add("--seed", type=seed, default=0, help="of all that is random (default 0)")
     add("--device", default="auto", help="auto, cpu, or GPU numbers such as 0 or 0,1")
     workers = "threads that read and augment photos"
     add("--workers", type=positive, default=os.cpu_count(), help=workers)
@@ -230,6 +230,15 @@ def choose_device(device: str) -> None:
     os.environ["CUDA_VISIBLE_DEVICES"] = "" if device == "cpu" else device
     if device == "cpu":
         os.environ["JAX_PLATFORMS"] = os.environ["KERAS_TORCH_DEVICE"] = "cpu"
+
+
+def seed(text: str) -> int:
+    """Parser of an argument that seeds random numbers: 0 to 2 ** 32 - 1, as NumPy and Keras take it."""
+    if not (text.isascii() and text.isdigit() and int(text) < 2**32):
+        raise argparse.ArgumentTypeError(
+            f"expected a whole number from 0 to {2**32 - 1}, received {text}"
+        )
+    return int(text)
 
 
 def positive(text: str) -> int:

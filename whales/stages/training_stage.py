@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,7 +18,7 @@ from whales.base.writing import require_writable
 from whales.files.boxes import Box
 from whales.files.dataset import TrainingData, load_boxes, training_data, training_reads
 from whales.files.stamps import Description
-from whales.files.trained import remember_training, require_trained_shape
+from whales.files.trained import part_name, remember_training, require_trained_shape
 from whales.files.workspace import Workspace, require
 from whales.nets.net import WEIGHTS_SUFFIX, BestOf, Net
 from whales.nets.teaching import lesson, teaching_after
@@ -78,7 +78,6 @@ def training_stage(
     )
     given = Given.of(args, options)
     plan = given.plan(plans[options.profile])
-    require_memory(Path(script).stem, net, [plan])
     # Every fold's start is looked up before the first trains: nothing fails after hours.
     starts = {
         fold: _first_weights(options.workspace, net, plan, given, start, fold)
@@ -235,8 +234,9 @@ def _train_fold(
         fold=fold,
         given=given.for_stamp(),
     )
-    if job.up_to_date():
+    if job.up_to_date(begins=False):
         return
+    require_memory(Path(script).stem, bench.net, [plan])
     folder = ws.file(f"models_{bench.net.name}")
 
     def save_as(tag: str, score: float) -> Path:
@@ -297,16 +297,19 @@ def train(
     fold: int | None,
     earlier: Sequence[str] = (),
     part: str = "",
+    besides: Collection[str] = (),
 ) -> list[tuple[Path, float]]:
     """Train a net by one plan and return the files written with their MAP@5, in order.
 
     job: of the fold; fold: None for the playground; save_as: file for a block's tag and score; earlier:
     prefixes of files of an earlier run, set aside where the training starts anew; part: name of the plan
-    in a stage of several.
+    in a stage of several; besides: names of files of the plans before it, which stay.
     """
     options, ws, key = job.options, job.options.workspace, job.key + part
+    folder = save_as("", 0).parent
+    mine = part_name(bench.net.name, fold)
     if not options.force:
-        require_trained_shape(ws)
+        require_trained_shape(ws, [mine])
     require_writable(save_as("", 0), ws.file("checkpoint", stage=key) / "state.pkl")
     bench.net.fetch_first_weights(start, options.profile)
     from whales.photos.crops import check_boxes
@@ -318,7 +321,6 @@ def train(
     feed = bench.feed(plan, boxes)
     if options.skip_broken_photos:
         data = data.only(set(feed.readable(sorted({*data.train, *data.rows, *data.columns}))))
-    remember_training(ws, options.profile)
     devices = bench.given.devices_of(plan)
     with device_scope(devices):
         trainer = Trainer(
@@ -328,6 +330,7 @@ def train(
             data,
             seed=options.seed,
             checkpoint=ws.file("checkpoint", stage=key),
+            weights=folder,
             history_csv=ws.file("history", stage=key),
             description=_of_plan(job, plan, part, start),
             tensorboard=ws.file("tensorboard", stage=key) if options.tensorboard else None,
@@ -339,10 +342,15 @@ def train(
         )
         if not (data.rows and data.columns):
             log("no validation photos: MAP@5 counts as 0, weights are saved at the end alone")
+        job.begins()
+        remember_training(ws, options.profile, mine)
         if options.force:
             trainer.set_aside("--force")
-        if options.force or not trainer.resume():
-            _set_aside(save_as("", 0).parent, earlier)
+        resumed = not options.force and trainer.resume()
+        if not resumed or trainer.was_set_aside:
+            _set_aside(folder, earlier, besides)
+        if resumed and trainer.was_set_aside:
+            trainer.bring_weights_back()
         saved = trainer.run(save_as)
         if options.steps:
             log_rehearsed(job.name, trainer.forecast)
@@ -365,8 +373,12 @@ def _of_plan(job: Job, plan: Plan, part: str, start: Start) -> Description:
     return Description({**job.description.content, **changed}, former)
 
 
-def _set_aside(folder: Path, prefixes: Sequence[str]) -> None:
-    """Move weights of an earlier run to `earlier/`: later stages choose the best by its name."""
+def _set_aside(folder: Path, prefixes: Sequence[str], besides: Collection[str] = ()) -> None:
+    """Move weights of an earlier run to `earlier/`: later stages choose the best by its name.
+
+    besides: names of files that stay.
+    """
     for prefix in prefixes:
         for path in folder.glob(f"{prefix}*"):
-            move_to_earlier(path)
+            if path.name not in besides:
+                move_to_earlier(path)

@@ -133,15 +133,29 @@ class Learner:
         begun: `sums` of its batches trained before; after_step: called with the number of steps done
         here, between two steps. `UserError` as soon as the loss is NaN or infinite.
         """
-        source = _steady(batches, self.network.branch.input_shape[1:], self._devices.number)
-        fitted = self._models[self._frozen].fit(
-            source,
-            steps_per_epoch=steps,
-            epochs=1,
-            verbose=0,
-            shuffle=False,
-            callbacks=[self._each_step(begun, after_step or (lambda _: None))],
-        )
+        failed: list[Exception] = []
+
+        def told() -> Iterator[Batch]:
+            try:
+                yield from batches()
+            except Exception as fault:
+                failed.append(fault)
+                raise
+
+        source = _steady(told, self.network.branch.input_shape[1:], self._devices.number)
+        try:
+            fitted = self._models[self._frozen].fit(
+                source,
+                steps_per_epoch=steps,
+                epochs=1,
+                verbose=0,
+                shuffle=False,
+                callbacks=[self._each_step(begun, after_step or (lambda _: None))],
+            )
+        except Exception as fault:
+            if failed:  # TensorFlow makes an error of its own of it
+                raise failed[0] from fault
+            raise
         measured = {key: values[-1] for key, values in fitted.history.items()}
         # Over several devices Keras's own mean counts a batch that each device has once for each.
         measured["loss"] = measured.pop(_WEIGHTED_LOSS, measured["loss"])

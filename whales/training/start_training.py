@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
@@ -143,11 +144,13 @@ class StartTraining:
         stream: Stream,
         checkpoint: Path,
         seed: int,
+        made_of: Mapping[str, object] = MappingProxyType({}),
         measure: Callable[[], dict[str, float]] | None = None,
         measure_at: tuple[int, ...] = (),
     ) -> None:
         """`network`: with random weights, trained in place; `checkpoint`: a file.
 
+        made_of: what else the result depends on, plain values: a checkpoint with others is set aside.
         measure: what a net is worth, in numbers by name; measure_at: so many individuals seen, besides each
         round's end.
         """
@@ -156,7 +159,7 @@ class StartTraining:
         self._measure, self._measure_at = measure, measure_at
         self._progress = _Progress()
         self._clock = CheckpointClock()
-        self._description = {**plan.numbers(), "seed": seed}
+        self._description = {**plan.numbers(), **made_of, "seed": seed}
 
     def run(self) -> list[dict[str, object]]:
         """Train to the plan's end. Returns what was measured on the way, a row each time."""

@@ -17,6 +17,7 @@ import numpy as np
 from tqdm import tqdm
 
 from whales.base.console import log
+from whales.base.errors import UserError
 from whales.base.folders import set_aside
 from whales.base.pickles import load, save
 from whales.base.progress import progress_bar
@@ -24,6 +25,7 @@ from whales.base.stopping import Hold, look, would_keep
 from whales.base.tables import csv_text
 from whales.base.writing import write_text
 from whales.files.dataset import TrainingData
+from whales.files.digests import text_digest
 from whales.files.stamps import Description, in_words
 from whales.nets.features import branch_features
 from whales.nets.teaching import Teaching
@@ -79,12 +81,13 @@ class Trainer:
         data: TrainingData,
         seed: int,
         checkpoint: Path,
+        weights: Path,
         history_csv: Path,
         description: Description,
         tensorboard: Path | None = None,
         taught: Teaching = (),
     ) -> None:
-        """`data`: the photos to train and validate on; `checkpoint`: a folder.
+        """`data`: the photos to train and validate on; `checkpoint`, `weights`: folders.
 
         `history_csv`: one row an epoch; `description` of options, numbers and inputs: a checkpoint with
         another one is not resumed; `tensorboard`: a folder for its log, None for none; `taught`: what the
@@ -97,10 +100,13 @@ class Trainer:
         self.sides = data.sides.codes(self.photos) if data.sides else None
         self.rng = np.random.default_rng(seed)
         self.progress = TrainingProgress()
+        # The checkpoint knows photos by their places among these.
+        self._photos = text_digest(self.photos)
         self.description = description
         self._folder = checkpoint
         self._state = checkpoint / "state.pkl"
         self._costs = checkpoint / "round.pkl"
+        self._weights, self._with_it = weights, checkpoint / "weights"
         self._history_csv = history_csv
         self._tensorboard, self._taught = tensorboard, taught
         self._resumed: dict[str, list[np.ndarray]] | None = None
@@ -131,14 +137,44 @@ class Trainer:
         for variable, value in zip(self.learner.weights, state["weights"], strict=True):
             variable.assign(value)
         self._resumed = state
+        if state.get("photos", self._photos) != self._photos:
+            log(
+                "other photos can be read now than when the checkpoint was written: the round begins anew"
+            )
+            progress = self.progress
+            progress.epoch, progress.mates, progress.mined = 0, [], False
+            progress.step, progress.sums, progress.seconds = 0, [], 0.0
         log(f"resumed in {self.progress}")
         would_keep(f"the training is kept in {self.progress}")
         return True
 
     def set_aside(self, reason: str) -> None:
-        """Rename the checkpoint, if there is one, and log its new name with the reason."""
-        if self._state.exists():
-            set_aside(self._folder, reason)
+        """Rename the checkpoint, if there is one, and log its new name with the reason.
+
+        The weight files of its training go along.
+        """
+        if not self._state.exists():
+            return
+        self._with_it.mkdir(exist_ok=True)
+        try:
+            saved = load(self._state)["progress"]["saved"]
+        except (UserError, LookupError, TypeError):  # damaged: only its name is changed
+            saved = []
+        for path in (self._weights / Path(name).name for name, _ in saved):
+            if path.exists():
+                path.replace(self._with_it / path.name)
+        set_aside(self._folder, reason)
+
+    @property
+    def was_set_aside(self) -> bool:
+        """Whether the checkpoint was renamed, and somebody has given it its name back."""
+        return self._with_it.exists()
+
+    def bring_weights_back(self) -> None:
+        """Put the weight files that were set aside with the checkpoint into their place."""
+        for path in self._with_it.iterdir():
+            path.replace(self._weights / path.name)
+        self._with_it.rmdir()
 
     def run(self, save_as: Callable[[str, float], Path]) -> list[tuple[Path, float]]:
         """Train to the end of the plan.
@@ -356,6 +392,7 @@ class Trainer:
         state = {
             "description": dict(self.description.content),
             "progress": vars(self.progress),
+            "photos": self._photos,
             "rng": self._before_epoch if self.progress.step else self.rng.bit_generator.state,
             "weights": [ops.convert_to_numpy(variable) for variable in self.learner.weights],
             "optimizer": [
