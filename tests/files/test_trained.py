@@ -83,7 +83,8 @@ def test_a_root_of_a_former_version_is_known_by_its_stamps(root):
 @pytest.mark.parametrize(
     "text",
     ['{"profile": "huge"}', "[]", '{"profile": "smoke", "size": 1}', '{"anisotropy": "2"}', "{",
-     '{"shapes": 2}', '{"shapes": {"v5_fold_0": "2"}}', '{"anisotropy": NaN}', '{"anisotropy": -1}', '{"profile": "full", "profile": "smoke"}'],
+     '{"shapes": 2}', '{"shapes": {"v5_fold_0": "2"}}',
+     '{"anisotropy": NaN}', '{"anisotropy": -1}', '{"profile": "full", "profile": "smoke"}'],
 )  # fmt: skip
 def test_a_damaged_memory_is_named(root, text):
     write(root.root, "models/trained.json", text)

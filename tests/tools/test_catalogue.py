@@ -244,6 +244,26 @@ def test_blank_details_take_nothing_away(root, tmp_path):
     assert kept == ["2020-01-01", "Cove", "Eva"]
 
 
+def test_details_are_told_of_photos_of_the_root_too(root, tmp_path):
+    """Test photos that were identified by path, and one that is in the catalogue by now."""
+    decided(root, "ann,1,t3,same,a1,")
+    run("add", "--yes")
+    rows = [f"{root}/data/test/t{n}.jpg,1,,,,,.5,1,w_a,.5,.5,a1.jpg" for n in (1, 2)]
+    rows.append(f"{root}/data/train/t3.jpg,1,,,,,.5,1,w_a,.5,.5,a1.jpg")
+    head = "query,fluke,x1,y1,x2,y2,new_whale,rank,identity,probability,score,photo"
+    found = write_lines(tmp_path / "found.csv", head, *rows)
+    lines = "photo,date,place,observer", "t1.jpg,2021-7-4,,Eva", "t3.jpg,2021-07-05,Bay,Ben"
+    details = write_lines(tmp_path / "d.csv", *lines)
+    out = tmp_path / "out.csv"
+    export_results.main(["--results", str(found), "--details", str(details), "--csv", str(out)])
+    told = {r["image"]: (r["date"], r["place"], r["observer"]) for r in table(out)}
+    assert told == {
+        "t1.jpg": ("2021-07-04", "Cove", "Eva"),
+        "t2.jpg": ("2020-01-02", "Cove", ""),
+        "t3.jpg": ("2021-07-05", "Bay", "Ben"),
+    }
+
+
 def test_answers_and_decisions_of_before_a_rename_go_on(root):
     write_lines(
         root / "submission/final_submit_with_post_proc.csv", "Image,Id", "t1.jpg,w_a w_b new_whale w_c",

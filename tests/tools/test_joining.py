@@ -342,7 +342,9 @@ def test_all_tables_agree_on_the_name(desk, root, table, tmp_path):
 def test_a_name_that_is_known_by_now_is_no_new_one(desk, root, table):
     """Joined to a photo whose new individual was taken into the catalogue since."""
     post(desk, 1, identity="Moon 7")
-    write_lines(root.file("import_table"), ",".join(IMPORT_COLUMNS), "a.jpg,a,/x/a,Moon_7,Moon 7,,train")
+    write_lines(
+        root.file("import_table"), ",".join(IMPORT_COLUMNS), "a.jpg,a,/x/a,Moon_7,Moon 7,,train"
+    )
     labels = root.file("train_csv").read_text().strip().splitlines()
     write_lines(root.file("train_csv"), *labels, "moon.jpg,Moon_7")
     book = DecisionLog(root.file(BOOK))

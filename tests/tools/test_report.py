@@ -21,6 +21,8 @@ import whales.stages.pipeline  # noqa: F401, it names the stages that make what 
 from whales.base import web_page
 from whales.base.errors import UserError
 from whales.base.pickles import save
+from whales.base.writing import write_text
+from whales.files.changes import Change, changes_text
 from whales.files.labels import NEW_WHALE
 from whales.files.matrices import ScoreMatrix, save_dict, save_tuple
 from whales.files.workspace import Workspace
@@ -43,6 +45,7 @@ from whales.reporting.report_parts import (
     tradeoff,
     trainings,
 )
+from whales.reporting.report_sources import Sources
 from whales.scores import root_scores
 from whales.scores.best_photos import Candidate
 from whales.scores.ensemble import blended
@@ -582,6 +585,27 @@ def test_page_tells_the_numbers(whole):
     # new whales a1, a known one, tells nothing.
     assert [sum(map(int, numbers)) for numbers in counts] == [12, 1]
     assert "rest on 4 validation photos, 1 of them of new whales" in section(text, "probabilities")
+
+
+def test_answers_of_before_a_merge_and_a_rename_are_judged_as_the_same_whales(root, tmp_path):
+    """w_b and w_c are one whale by now, called w_z: its photos t1, t2 and t4 have their answer."""
+    for key in ("train_csv", "test_labels"):
+        text = root.file(key).read_text()
+        root.file(key).write_text(text.replace("w_b", "w_z").replace("w_c", "w_z"))
+    rows = (
+        Change("1", "", "ann", "merge", "c0.jpg", "w_c", "w_b"),
+        Change("2", "", "ann", "rename", "b0.jpg", "w_b", "w_z"),
+    )
+    write_text(root.file("changes"), changes_text(rows))
+    judged, absent = Sources(root, NETS).tested
+    assert not absent
+    ensemble = judged[-1]
+    assert set(map(tuple, ensemble.answers.values())) == {("w_a", NEW_WHALE, "w_z", "w_d")}
+    # Right at place 1 of w_a's two photos, at 2 of the new whale's, at 3 of the three others.
+    expected = (2 * 1 + 1 / 2 + 3 / 3) / 6
+    truth = root_scores.test_answers(root)
+    assert root_scores.submission_map5(root, "submission", truth).map5 == pytest.approx(expected)
+    write(root, tmp_path / "report.html")
 
 
 def test_a_fold_without_valid_photos(root, tmp_path):

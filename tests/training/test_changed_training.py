@@ -112,7 +112,9 @@ def test_a_refusal_leaves_a_finished_training_finished(sample: Path, tmp_path: P
     assert "expected a whole number from 0" in refused(start(root, options=("--seed", "-1")))
     assert "takes about" in refused(start(root, options=("--force",), WHALES_MEMORY_GB="0.1"))
     assert "has no datasets of this net" in refused(start(root, weights=str(not_of_this_net(root))))
-    said = finish(start(root, WHALES_MEMORY_GB="0.1"))  # nothing is trained, so that nothing has to fit
+    said = finish(
+        start(root, WHALES_MEMORY_GB="0.1")
+    )  # nothing is trained, so that nothing has to fit
     assert said.strip().endswith("up to date")
 
 
