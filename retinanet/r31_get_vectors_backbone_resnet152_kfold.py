@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     # Two folds may end at the same time: the later one must see the boxes of both.
     with in_turn(ws.file("lock", name="boxes_retinanet"), "boxes of all folds"):
         for key, parts in BOX_FILES.items():
-            found = [collect(ws, part, photos, skip) for part in parts]
+            found = [collect(ws, part, photos, detector.made_by, skip) for part in parts]
             best = {name: box for boxes in found for name, box in boxes.items()}
             boxes = {name: box for name, box in best.items() if box}
             save(ws.file(key), boxes)

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from retinanet.detector.geometry import DETECTOR_FOLDS, DETECTORS
+from retinanet.detector.geometry import DETECTOR_FOLDS, DETECTORS, Detector
 from retinanet.detector.model_files import digest, load_model
 from retinanet.detector.network import Key, Predict, by_shape, network_input, predictor
 from whales.base.concurrency import read_ahead
@@ -25,10 +25,11 @@ from whales.base.progress import progress_bar
 from whales.base.writing import write_text
 from whales.files.boxes import Detection, RawDetections, merge_views, to_pixels
 from whales.files.dataset import PHOTO_TABLES, check_apart
+from whales.files.digests import text_digest
 from whales.files.folds import check_split
 from whales.files.labels import read_submission_names, stem
 from whales.files.workspace import Workspace
-from whales.photos.photos import photo_size, read_photo
+from whales.photos.photos import DECODING, photo_size, read_photo
 from whales.stages.options import RunOptions
 
 MAIN_PARTS = ("train", "test")
@@ -110,11 +111,13 @@ def photo_file(workspace: Workspace, part: str, name: str) -> Path:
 class _CacheNote:
     """What the entries of a cache were made from.
 
-    weights: digest of the detector, None without a note; photos: stem -> digest of the photo's file.
+    weights: digest of the detector, None without a note; photos: stem -> digest of the photo's file; made_by:
+    digest of the detector's numbers and of how photos are decoded, "" in notes of former versions.
     """
 
     weights: str | None = None
     photos: Mapping[str, str] = field(default_factory=dict)
+    made_by: str = ""
 
     @classmethod
     def read(cls, path: Path) -> _CacheNote:
@@ -125,12 +128,16 @@ class _CacheNote:
             return cls()
         if not isinstance(content, dict) or not isinstance(content.get("weights"), str):
             return cls()
-        photos = content.get("photos")
-        return cls(content["weights"], photos if isinstance(photos, dict) else {})
+        photos, made_by = content.get("photos"), content.get("made_by", "")
+        return cls(content["weights"], photos if isinstance(photos, dict) else {}, str(made_by))
 
     def write(self, path: Path) -> None:
         """Write the note as JSON."""
-        write_text(path, json.dumps({"weights": self.weights, "photos": self.photos}))
+        write_text(path, json.dumps(asdict(self)))
+
+    def is_of(self, weights: str, made_by: str) -> bool:
+        """Whether the entries are a detector's; what former versions did not note counts as the same."""
+        return self.weights == weights and self.made_by in ("", made_by)
 
 
 @dataclass(frozen=True)
@@ -150,30 +157,38 @@ class Cache:
         """Where the photo lies."""
         return photo_file(self.workspace, self.part, name)
 
-    def weights(self) -> str | None:
-        """Digest of the weights that made the entries; None if there are none."""
-        return _CacheNote.read(self._note()).weights
+    def note(self) -> _CacheNote:
+        """What the entries were made from."""
+        return _CacheNote.read(self._note())
 
-    def prepare(self, weights: str, names: Sequence[str], digests: Mapping[str, str]) -> list[str]:
-        """Drop the entries of other weights and of photos that changed; return the names to predict.
+    def prepare(
+        self,
+        weights: str,
+        made_by: str,
+        names: Sequence[str],
+        digests: Mapping[str, str],
+        anew: bool = False,
+    ) -> list[str]:
+        """Drop the entries of another detector and of photos that changed; return the names to predict.
 
-        digests: of each photo's file, "" for one that cannot be read now. Entries of a version that did
-        not keep them count unless they are older than their photo.
+        weights, made_by: as a note has them; digests: of each photo's file, "" for one that cannot be read
+        now; anew: drop all. Entries of a version that did not keep digests count unless they are older than
+        their photo.
         """
-        note = _CacheNote.read(self._note())
-        if note.weights != weights:
+        note = self.note()
+        if anew or not note.is_of(weights, made_by):
             stale = [name for name in names if self.path(name).exists()]
             for name in stale:
                 self.path(name).unlink()
             if stale:
-                log(f"{self.part}: {len(stale)} cached photos are of other weights, done again")
+                why = "dropped (--force)" if anew else "of another detector"
+                log(f"{self.part}: {len(stale)} cached photos are {why}, done again")
             note = _CacheNote(weights)
-        known = note.photos
-        todo = [name for name in names if not self._fresh(name, known.get(name), digests[name])]
+        todo = [name for name in names if not self._fresh(name, note, digests[name])]
         for name in todo:
             self.path(name).unlink(missing_ok=True)
-        photos = {**known, **{name: digests[name] for name in names if digests[name]}}
-        _CacheNote(weights, photos).write(self._note())
+        photos = {**note.photos, **{name: digests[name] for name in names if digests[name]}}
+        _CacheNote(weights, photos, made_by).write(self._note())
         return todo
 
     def merged(self, name: str) -> list[Detection]:
@@ -193,18 +208,23 @@ class Cache:
                 damaged.append(name)
         return by_photo, damaged
 
-    def _fresh(self, name: str, known: str | None, digest: str) -> bool:
-        entry, photo = self.path(name), self.photo(name)
+    def _fresh(self, name: str, note: _CacheNote, digest: str) -> bool:
+        entry, photo, known = self.path(name), self.photo(name), note.photos.get(name)
         if not entry.exists():
             return False
         if not digest:
             return True  # the photo cannot be read now: what is known of it is not thrown away
-        if known is not None:
+        if note.photos:  # an entry that it does not know is of another fold's detector
             return known == digest
         return not photo.exists() or entry.stat().st_mtime_ns >= photo.stat().st_mtime_ns
 
     def _note(self) -> Path:
         return self.workspace.file("detections_weights", part=self.part, fold=self.fold)
+
+
+def made_by(detector: Detector) -> str:
+    """A digest of what detections depend on besides the weights and the photos."""
+    return text_digest([*asdict(detector).items(), DECODING])
 
 
 class FoldDetector:
@@ -215,14 +235,15 @@ class FoldDetector:
         self.options, self.fold, self.digests = options, fold, digests
         self.detector = DETECTORS[options.profile]
         self.path = options.workspace.file("retinanet_converted", fold=fold)
-        self.weights = digest(self.path)
+        self.weights, self.made_by = digest(self.path), made_by(self.detector)
         self.left_out: list[str] = []
         self._predict: Predict | None = None
 
     def detect(self, part: str, names: Sequence[str]) -> dict[str, list[Detection]]:
         """Merged detections by photo, at most four each; photos without any are absent."""
         cache = Cache(self.options.workspace, part, self.fold)
-        self._fill(cache, cache.prepare(self.weights, names, self.digests))
+        todo = cache.prepare(self.weights, self.made_by, names, self.digests, self.options.force)
+        self._fill(cache, todo)
         by_photo, damaged = cache.read(names)
         if damaged:
             log(f"{part}: {len(damaged)} cached photos are damaged, done again")
@@ -290,22 +311,32 @@ def save_detections(path: Path, by_photo: Mapping[str, Sequence[Detection]]) -> 
 
 
 def collect(
-    workspace: Workspace, part: str, photos: PhotosToDetect, skip_broken_photos: bool = False
+    workspace: Workspace,
+    part: str,
+    photos: PhotosToDetect,
+    made_by: str,
+    skip_broken_photos: bool = False,
 ) -> dict[str, tuple[int, int, int, int] | None]:
     """Boxes in whole pixels from all folds' caches: the mean of the folds' best boxes.
 
-    A fold whose entries were made by other weights than its converted detector now has is left out,
-    which the log says. None for a photo in which nothing was detected; photos without an entry are
-    absent. skip_broken_photos: so are those whose size cannot be read now, which the log says, where a
-    `UserError` is raised otherwise.
+    A fold whose entries were made by another detector than its converted one is left out, and so are entries
+    of photos that have changed since, which the log says. made_by: as a note has it. None for a photo in
+    which nothing was detected; photos without an entry are absent. skip_broken_photos: so are those whose
+    size cannot be read now, which the log says, where a `UserError` is raised otherwise.
     """
     best: dict[str, list[Sequence[float]]] = {}
     for fold in photos.valid:
         cache = Cache(workspace, part, fold)
-        if not _usable(cache):
+        note = cache.note()
+        if not _usable(cache, note, made_by):
             continue
-        for name in photos.names(part, fold):
-            if cache.path(name).exists():
+        names = [name for name in photos.names(part, fold) if cache.path(name).exists()]
+        present = workspace.digests.of_photos({name: cache.photo(name) for name in names})
+        changed = {n for n in names if note.photos and present[n] not in ("", note.photos.get(n))}
+        if changed:
+            log(f"{part}: {len(changed)} of fold {fold}'s detections are of other photos, left out")
+        for name in names:
+            if name not in changed:
                 boxes = best.setdefault(name, [])
                 boxes.extend(detection.box for detection in cache.merged(name)[:1])
     found: dict[str, tuple[int, int, int, int] | None] = {}
@@ -321,12 +352,12 @@ def collect(
     return found
 
 
-def _usable(cache: Cache) -> bool:
-    weights = cache.weights()
+def _usable(cache: Cache, note: _CacheNote, made_by: str) -> bool:
     converted = cache.workspace.file("retinanet_converted", fold=cache.fold)
-    if weights is None:
+    if note.weights is None:
         return False
-    if converted.exists() and digest(converted) != weights:
-        log(f"{cache.part}: fold {cache.fold}'s detections are of other weights, left out")
+    weights = digest(converted) if converted.exists() else note.weights
+    if not note.is_of(weights, made_by):
+        log(f"{cache.part}: fold {cache.fold}'s detections are of another detector, left out")
         return False
     return True

@@ -244,31 +244,66 @@ def test_r32_averages_and_lets_drawn_boxes_win(root):
     }  # fmt: skip
 
 
-def cached(cache, name, box, weights):
+def cached(cache, name, box, weights, made_by="", digest="d"):
     """A cache entry in which both views saw one box (x1, y1, x2, y2), in shares of the sides."""
     boxes, scores = np.full((2, 300, 4), -1, np.float32), np.full((2, 300), -1, np.float32)
     x1, y1, x2, y2 = box
     boxes[:, 0] = [box, (1 - x2, y1, 1 - x1, y2)]
     scores[:, 0] = 0.8
-    assert cache.prepare(weights, [name], {name: "d"}) == [name]
+    assert cache.prepare(weights, made_by, [name], {name: digest}) == [name]
     save(cache.path(name), (boxes, scores, scores.astype(np.int32)))
-    assert cache.prepare(weights, [name], {name: "d"}) == []
+    assert cache.prepare(weights, made_by, [name], {name: digest}) == []
 
 
 def test_folds_that_predicted_one_photo_are_averaged(root, capsys):
     """In shares of the sides, before scaling: x1 .28 * 120 = 33.6, y2 .55 * 66 = 36.3."""
     workspace, name = Workspace(root), "t01"
-    cached(Cache(workspace, "test", 1), name, (0.25, 0.125, 0.75, 0.5), "one")
+    first, second = (Cache(workspace, "test", fold) for fold in (1, 2))
+    digest = workspace.digests.of(first.photo(name))
+    cached(first, name, (0.25, 0.125, 0.75, 0.5), "one", "numbers", digest)
     both = PhotosToDetect({"test": [name, "t02"]}, {1: [], 2: []})
-    assert collect(workspace, "test", both) == {name: (30, 8, 90, 33)}
-    cached(Cache(workspace, "test", 2), name, (0.31, 0.125, 0.96, 0.6), "two")
-    assert collect(workspace, "test", both) == {name: (33, 8, 102, 36)}
-    # Fold 2 is converted again: its detections are of other weights now.
+
+    def collected():
+        return collect(workspace, "test", both, "numbers")
+
+    assert collected() == {name: (30, 8, 90, 33)}
+    cached(second, name, (0.31, 0.125, 0.96, 0.6), "two", "numbers", digest)
+    assert collected() == {name: (33, 8, 102, 36)}
+    assert collect(workspace, "test", both, "other numbers") == {}
+    # Fold 2 is converted again: its detections are of another detector now.
     converted = workspace.file("retinanet_converted", fold=2)
     converted.parent.mkdir(parents=True)
     converted.write_bytes(b"other weights")
-    assert collect(workspace, "test", both) == {name: (30, 8, 90, 33)}
-    assert "fold 2's detections are of other weights" in capsys.readouterr().out
+    assert collected() == {name: (30, 8, 90, 33)}
+    assert "fold 2's detections are of another detector" in capsys.readouterr().out
+    converted.unlink()
+    # The photo is another one now, and only fold 1 has looked at it since.
+    first.photo(name).write_bytes(first.photo("t02").read_bytes())
+    digest = workspace.digests.of(first.photo(name))
+    assert first.prepare("one", "numbers", [name], {name: digest}) == [name]
+    cached(first, name, (0.125, 0.125, 0.75, 0.5), "one", "numbers", "other")
+    first.prepare("one", "numbers", [], {})
+    note = workspace.file("detections_weights", part="test", fold=1)
+    note.write_text(note.read_text().replace("other", digest))
+    assert collected() == {name: (15, 8, 90, 33)}
+    assert "1 of fold 2's detections are of other photos, left out" in capsys.readouterr().out
+
+
+def test_detections_are_made_again_by_force_and_for_other_numbers(root):
+    cache = Cache(Workspace(root), "test", 1)
+    box = (0.25, 0.125, 0.75, 0.5)
+    cached(cache, "t01", box, "one", "numbers")
+    assert cache.prepare("one", "numbers", ["t01"], {"t01": "d"}, anew=True) == ["t01"]
+    cached(cache, "t01", box, "one", "numbers")
+    assert cache.prepare("one", "other numbers", ["t01"], {"t01": "d"}) == ["t01"]
+    # An entry that the note does not know, whatever its age: that of another fold's detector.
+    cached(cache, "t01", box, "one", "numbers")
+    cached(cache, "t02", box, "one", "numbers")
+    note = cache.workspace.file("detections_weights", part="test", fold=1)
+    content = json.loads(note.read_text())
+    del content["photos"]["t02"]
+    note.write_text(json.dumps(content))
+    assert cache.prepare("one", "numbers", ["t02"], {"t02": "d"}) == ["t02"]
 
 
 def test_a_photo_that_changed_is_predicted_again(root):
@@ -277,10 +312,10 @@ def test_a_photo_that_changed_is_predicted_again(root):
     assert cache.path("a05").name == "a05.pklz"
     later = cache.path("a05").stat().st_mtime_ns + 10**9
     os.utime(cache.photo("a05"), ns=(later, later))
-    assert cache.prepare("one", ["a05"], {"a05": "d"}) == []  # touched, but the same
-    assert cache.prepare("one", ["a05"], {"a05": ""}) == []  # its disk is not there today
-    assert cache.prepare("one", ["a05"], {"a05": "d"}) == []
-    assert cache.prepare("one", ["a05"], {"a05": "e"}) == ["a05"]
+    assert cache.prepare("one", "", ["a05"], {"a05": "d"}) == []  # touched, but the same
+    assert cache.prepare("one", "", ["a05"], {"a05": ""}) == []  # its disk is not there today
+    assert cache.prepare("one", "", ["a05"], {"a05": "d"}) == []
+    assert cache.prepare("one", "", ["a05"], {"a05": "e"}) == ["a05"]
     assert not cache.path("a05").exists()
 
 
@@ -290,11 +325,11 @@ def test_entries_without_digests_count_unless_older_than_their_photo(root):
     cached(cache, "a05", (0.25, 0.125, 0.75, 0.5), "one")
     note = workspace.file("detections_weights", part="train", fold=3)
     note.write_text(json.dumps({"weights": "one"}))  # as versions before 0.2 wrote it
-    assert cache.prepare("one", ["a05"], {"a05": "e"}) == []
+    assert cache.prepare("one", "", ["a05"], {"a05": "e"}) == []
     note.write_text(json.dumps({"weights": "one"}))
     later = cache.path("a05").stat().st_mtime_ns + 10**9
     os.utime(cache.photo("a05"), ns=(later, later))
-    assert cache.prepare("one", ["a05"], {"a05": "e"}) == ["a05"]
+    assert cache.prepare("one", "", ["a05"], {"a05": "e"}) == ["a05"]
 
 
 def test_agreement_counts_photos_without_a_box_as_zero():

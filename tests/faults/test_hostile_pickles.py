@@ -231,6 +231,8 @@ CASES = {
     "elements without content": P4
     + array_state(b"\x8a\x06" + (2**40).to_bytes(6, "little") + b"\x85", dtype_of_nothing(), raw(b""))
     + b".",
+    "keys that collide": pickle.dumps({k * (2**61 - 1): 0 for k in range(50)}, 4),
+    "members that collide": pickle.dumps({(k * (2**61 - 1),) for k in range(50)}, 4),
     "nothing": b"",
     "cut off": pickle.dumps(list(range(1000)), 4)[:-20],
     "two pickles' worth of marks": P4 + b"((((.",

@@ -82,7 +82,19 @@ def test_a_column_twice_is_refused(tmp_path):
 def test_a_header_with_empty_ends_is_read(tmp_path):
     path = write_lines(tmp_path / "t.csv", "a,b,,", "1,2,,", "3,4")
     table, _ = read_table(path)
-    assert table[["a", "b"]].to_numpy().tolist() == [["1", "2"], ["3", "4"]]
+    assert table.to_dict("list") == {"a": ["1", "3"], "b": ["2", "4"]}
+    path = write_lines(tmp_path / "t.csv", "a,,,", "1,,x,", "3")
+    table, _ = read_table(path)
+    assert table.to_numpy().tolist() == [["1", "", "x"], ["3", "", ""]]  # nothing is lost
+
+
+def test_short_rows_do_not_fill_the_memory(tmp_path):
+    wide = f"photo{',' * 1_999}"
+    path = write_lines(tmp_path / "t.csv", wide, *["a"] * 20_000)
+    table, _ = read_table(path)
+    assert table.shape == (20_000, 1)
+    path = write_lines(tmp_path / "t.csv", wide, "a" + "," * 1_998 + "x", *["a"] * 20_000)
+    refused(lambda: read_table(path), "more than 20,000,000 fields, with the empty ones")
 
 
 def read_or_refused(path):
@@ -169,6 +181,10 @@ BAD_SHEETS = {
     "column far right": (CELL.format(row=2, cell="ZZZ2", text="a"), "", "column 18278"),
     "cell of no name": (CELL.format(row=2, cell="../2", text="a"), "", "is called ../2"),
     "cells": ('<row><c r="XFD2"/></row>' * 2_000, "", "more than 20,000,000 cells"),
+    "far corner": (
+        CELL.format(row=2, cell="A2", text="a") + CELL.format(row=1 << 20, cell=f"XFD{1 << 20}", text="a"),
+        "", "more than 20,000,000 cells, with the empty ones",
+    ),
     "bomb": (CELL.format(row=2, cell="A2", text="x" * (40 << 20)), "", "unfolds to far more"),
 }  # fmt: skip
 
@@ -262,6 +278,12 @@ def test_json_that_is_refused(tmp_path, fault):
         path = tmp_path / name
         path.write_text(BAD_JSON[fault], encoding="utf-8")
         refused(lambda path=path, reader=reader: reader(path), str(path), "cannot be read as JSON")
+
+
+def test_a_key_that_stands_twice_is_found_among_many():
+    names = ",".join(f'"{number}":0' for number in range(300_000))
+    with pytest.raises(JSONFaultError, match="'299999' stands twice"):
+        parse_json(f'{{{names},"299999":1}}')
 
 
 def test_brackets_in_strings_are_no_depth():

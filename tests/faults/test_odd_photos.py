@@ -642,13 +642,13 @@ def test_boxes_of_photos_that_went_bad_since(tmp_path, capsys):
         scores = np.full((2, 300), -1, np.float32)
         boxes[:, 0], scores[:, 0] = share, 0.9
         save(cache.path(name), (boxes, scores, np.where(scores > 0, 0, -1).astype(np.int32)))
-    cache.prepare("weights", [], {})
+    cache.prepare("weights", "", [], {})
     (tmp_path / "data/test").mkdir(parents=True)
     content(encoded(scene(), "PNG"))(tmp_path / "data/test/good.jpg")
     BROKEN["dangling"][0](tmp_path / "data/test/gone.jpg")
     photos = PhotosToDetect({"test": ["good", "gone"]}, {1: []})
-    refused(lambda: collect(workspace, "test", photos), "gone.jpg cannot be read")
-    found = collect(workspace, "test", photos, skip_broken_photos=True)
+    refused(lambda: collect(workspace, "test", photos, ""), "gone.jpg cannot be read")
+    found = collect(workspace, "test", photos, "", skip_broken_photos=True)
     assert found == {"good": (WIDTH // 4, HEIGHT // 4, 3 * WIDTH // 4, 3 * HEIGHT // 4)}
     assert "left out: photo " in capsys.readouterr().out
 

@@ -102,9 +102,10 @@ def test_steps_of_another_machine_make_hours(work_root, script, tmp_path, capsys
     """Half the seconds a step are half the hours of what is counted from steps; the rest is the host's."""
     (work_root / "data").mkdir(exist_ok=True)
     hours = []
+    r30 = "retinanet/r30_train_backbone_resnet152_kfold.py,600,1,whole net,4.4"  # --measure writes it too
     for seconds in (0.5, 0.25):
         table, out = tmp_path / "steps.csv", tmp_path / "plan.csv"
-        table.write_text(f"{STEPS}{V5_512},512,4,whole net,{seconds}\n")
+        table.write_text(f"{STEPS}{r30}\n{V5_512},512,4,whole net,{seconds}\n")
         script("tools/plan.py").main(["--rates", str(table), "--csv", str(out)])
         rows = {row["stage"]: row for row in csv.DictReader(out.read_text().splitlines())}
         named = next(row for stage, row in rows.items() if "train_v5_finetune_512px" in stage)

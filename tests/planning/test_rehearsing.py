@@ -11,8 +11,15 @@ from whales.base.errors import UserError
 from whales.files.workspace import Workspace
 from whales.planning.few_photos import few_photos
 from whales.planning.plan_request import PlanRequest, answer
-from whales.planning.rehearsing import DONE, rehearse, rehearsed, rehearsed_steps
+from whales.planning.rehearsing import (
+    DONE,
+    rehearse,
+    rehearsed,
+    rehearsed_steps,
+    scripts_for_training,
+)
 from whales.stages.options import RunOptions
+from whales.stages.pipeline import STAGES
 
 V5 = "siamese_net_v5_densenet121"
 # Trains only in two parts and from random weights, and says what a step took.
@@ -106,6 +113,30 @@ def test_what_a_refusal_advises_is_done_and_steps_are_kept(root, tmp_path):
     models = root.root / "rehearsal/few/rehearsal/full/models/Res_v5_densenet121"
     names = [f"ft_v5_512px_finetune_{fold}_final_0.500000.model_weights" for fold in range(4)]
     assert sorted(path.name for path in models.iterdir()) == names
+
+
+def test_links_of_a_former_rehearsal_go_with_their_weights(root, tmp_path):
+    """Else inference would take the best of their names, which leads nowhere."""
+    script = tmp_path / "project" / V5 / "r15_seamese_net_train_v5_finetune_512px.py"
+    script.parent.mkdir(parents=True)
+    script.write_text(STAND_IN)
+    rehearse(root, tmp_path / "project", "full", 3, ["v5_finetune_512"])
+    models = root.root / "rehearsal/few/rehearsal/full/models/Res_v5_densenet121"
+    (models / "ft_v5_512px_finetune_0_final_0.500000.model_weights").unlink()
+    script.write_text(STAND_IN.replace("0.500000", "0.400000"))
+    rehearse(root, tmp_path / "project", "full", 3, ["v5_finetune_512"])
+    names = [f"ft_v5_512px_finetune_{fold}_final_0.400000.model_weights" for fold in range(4)]
+    assert sorted(path.name for path in models.iterdir()) == names
+
+
+def test_what_trainings_read_is_made_before_they_are_measured():
+    for profile in ("full", "smoke"):
+        scripts = scripts_for_training(profile)
+        assert scripts[0] == "retinanet/r10_create_csv_for_retinanet.py"
+        assert {stage.script for stage in STAGES if stage.trains} <= {*scripts}
+        assert "retinanet/r32_average_boxes.py" in scripts
+        assert "r10_create_kfold_split.py" in scripts
+        assert not any("inference" in script or "final" in script for script in scripts)
 
 
 def test_unknown_stages_are_refused(root, repository):

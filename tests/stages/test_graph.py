@@ -13,6 +13,7 @@ from proof import quick_stage
 
 from whales.base.errors import UserError
 from whales.files.workspace import Workspace
+from whales.stages import graph_call
 from whales.stages.graph import Graph
 from whales.stages.pipeline import calls, dependants
 
@@ -118,6 +119,21 @@ def test_a_forced_fold_runs_again_with_all_that_need_it_and_no_other(repository,
     assert code == 0, output
     assert len(begun(output)) == len(expected)
     assert stamp.stat().st_mtime_ns > before
+
+
+def test_a_retry_forces_again_what_had_not_begun(finished):
+    """A stage drops its stamp as it begins: ended before, it would be up to date for the retry."""
+    graph = graph_of(finished)
+    call, again = graph.call(R26), graph.workspace.file("again")
+    again.parent.mkdir(parents=True, exist_ok=True)
+    again.write_text("one run of an engine")
+    assert graph_call._first_time(graph, call)
+    assert graph_call._first_time(graph, call)
+    graph.workspace.file("stamp", stage=call.stamps[0]).unlink()
+    assert not graph_call._first_time(graph, call)
+    again.write_text("another run")
+    assert graph_call._first_time(graph, call)
+    assert not graph_call._first_time(graph, call)
 
 
 # --- what runs again --------------------------------------------------------------------------------

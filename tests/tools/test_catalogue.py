@@ -14,13 +14,20 @@ from whales_tools import catalogue, export_results
 
 from whales.base.pickles import load, save
 from whales.files import root_edits
-from whales.files.changes import present_names, read_changes
+from whales.files.changes import deciders, present_names, read_changes
+from whales.files.decisions import DecisionLog
 from whales.files.digests import file_digest
 from whales.files.folds import FoldRecipe, extended_folds
 from whales.files.import_table import written_names
 from whales.files.root_edits import RootEdit, editing
 from whales.files.stamps import restamped
 from whales.files.workspace import Workspace
+from whales.inspecting import contents
+from whales.inspecting.inspection import inspect
+from whales.inspecting.root_tables import RootTables
+from whales.reviewing.relabelling import apply_decisions
+from whales.scores.query_results import results_of_table
+from whales.stages.rehearsal import rehearsal_root
 
 LABELS = {
     "a1": "w_a", "a2": "w_a", "a3": "w_a", "b1": "w_b", "b2": "w_b", "b3": "w_b", "c1": "w_c",
@@ -242,6 +249,82 @@ def test_blank_details_take_nothing_away(root, tmp_path):
     row = next(r for r in table(root / "data/import.csv") if r["Image"] == "t1.jpg")
     kept = [row[name] for name in ("date", "place", "observer")]
     assert kept == ["2020-01-01", "Cove", "Eva"]
+
+
+def test_the_second_fluke_of_a_photo_is_another_animal(root, tmp_path):
+    """Once the first one is in the catalogue, under the photo's name."""
+    draw(tmp_path / "day/two.jpg", 77)
+    photo = tmp_path / "day/two.jpg"
+    rows = [f"{photo},{n},{10 * n},2,{10 * n + 9},30,.5,1,w_a,.5,.5,a1.jpg" for n in (1, 2)]
+    head = "query,fluke,x1,y1,x2,y2,new_whale,rank,identity,probability,score,photo"
+    found, content = write_lines(tmp_path / "found.csv", head, *rows), file_digest(photo)
+    more = f"{HEADER},query_content,candidate_content"
+    lines = [more, f"ann,1,two.jpg,same,w_b,,{content},"]
+    write_lines(root / "review/decisions.csv", *lines)
+    run("add", "--results", found, "--yes")
+    out = tmp_path / "out.csv"
+
+    def exported():
+        export_results.main(["--results", str(found), "--csv", str(out)])
+        return [(r["identity"], r["source"], r["decided_by"]) for r in table(out)]
+
+    assert exported() == [("Whale b", "label", "ann"), ("Whale a", "answer", "")]
+    out.unlink()
+    write_lines(root / "review/decisions.csv", *lines, f"ben,2,two#2.jpg,same,w_c,,{content}#2,")
+    assert exported() == [("Whale b", "label", "ann"), ("Whale c", "decision", "ben")]
+
+
+def test_names_that_look_alike_are_one_new_individual(root, tmp_path):
+    decided(root, "ann,1,t1,new,MX-117,", "ben,2,t2,new,mx-117,", "ann,3,t2,new,MX-117,")
+    out = tmp_path / "out.csv"
+    write_lines(
+        root / "submission/final_submit_with_post_proc.csv", "Image,Id",
+        *(f"t{i}.jpg,w_a w_b new_whale w_c" for i in (1, 2, 3)),
+    )  # fmt: skip
+    export_results.main(["--csv", str(out)])
+    told = {row["image"]: row["identity"] for row in table(out)}
+    assert (told["t1.jpg"], told["t2.jpg"]) == ("MX-117", "MX-117")
+    run("add", "--yes")
+    assert (labels(root)["t1"], labels(root)["t2"]) == ("MX-117", "MX-117")
+
+
+def test_a_name_is_no_decision(root):
+    decided(root, "ann,1,t1,same,a1,")
+    run("add", "--yes")
+    run("rename", "w_a", "Alba", "--yes")
+    assert deciders(Workspace(root)) == {"t1": "ann"}
+    run("merge", "Alba", "w_b", "--yes")  # who merges decides on photos that nobody decided on
+    assert deciders(Workspace(root)) == {"t1": "ann", "b1": "eva", "b2": "eva", "b3": "eva"}
+    run("split", "Alba", "t1", "--yes")
+    assert deciders(Workspace(root))["t1"] == "eva"
+
+
+def test_decisions_of_before_are_sound_and_applied(root, tmp_path):
+    """By the present name of a renamed individual, and not again for a photo that was taken in."""
+    content = file_digest(root / "data/test/t1.jpg")
+    lines = (
+        f"{HEADER},query_content,candidate_content",
+        f"ann,1,t1.jpg,new,Luna,,{content},", "ann,2,t2.jpg,same,w_a,,,",
+    )  # fmt: skip
+    book = write_lines(root / "review/decisions.csv", lines[0], lines[1])
+    run("add", "--yes")
+    run("rename", "w_a", "Alba", "--yes")
+    write_lines(book, *lines)
+    content = contents.read(book)
+    assert inspect(content, RootTables.read(Workspace(root))).faults == []
+    tables = [f"{root}/data/train/t1.jpg", f"{root}/data/test/t2.jpg"]
+    head = "query,fluke,x1,y1,x2,y2,new_whale,rank,identity,probability,score,photo"
+    rows = [f"{photo},1,,,,,.5,1,w_a,.5,.5,a1.jpg" for photo in tables]
+    results = results_of_table(Workspace(root), write_lines(tmp_path / "found.csv", head, *rows))
+    out = tmp_path / "labels.csv"
+    apply_decisions(out, Workspace(root), results, DecisionLog(book), write=True)
+    assert {r["Image"]: r["Id"] for r in table(out)}["t2.jpg"] == "Alba"
+
+
+def test_a_rehearsals_tables_are_not_edited(root):
+    rehearsal = rehearsal_root(Workspace(root), "smoke")
+    refused(lambda: editing(rehearsal).__enter__(), "is of a rehearsal", str(root))
+    assert labels(root) == LABELS
 
 
 def test_details_are_told_of_photos_of_the_root_too(root, tmp_path):

@@ -539,6 +539,45 @@ def test_camera_traps(photos, import_dataset, tmp_path, capsys):
     assert "1 photos without an animal" in capsys.readouterr().out
 
 
+def test_events_of_camera_traps_are_of_their_deployment_and_time(photos, import_dataset, capsys):
+    """As version 1.0 has them: media know no events."""
+    resources = [{"name": n, "path": f"{n}.csv"} for n in ("media", "observations")]
+    (photos / "datapackage.json").write_text(json.dumps({"resources": resources}))
+    times = (
+        "05-01T08:00:00Z",
+        "05-01T10:00:00+02:00",
+        "05-01T09:00:01Z",
+        "05-02T08:00:00Z",
+        "05-03T08:00:00Z",
+    )
+    write_lines(
+        photos / "media.csv",
+        "mediaID,deploymentID,timestamp,filePath",
+        *(f"m{i},d{1 + (i == 3)},2020-{time},p{i}.jpg" for i, time in enumerate(times)),
+    )
+    begin_and_end = "2020-05-01T07:00:00Z,2020-05-01T09:00:00Z"
+    write_lines(
+        photos / "observations.csv",
+        "observationID,deploymentID,mediaID,eventID,eventStart,eventEnd,observationType,individualID,classifiedBy",
+        f"o0,d1,,e0,{begin_and_end},animal,Otter1,eva",
+        "o1,d1,m1,e0,,,animal,,AI",  # a box alone: the event says who
+        "o2,d1,,e1,2020-05-01T09:00:01Z,2020-05-01T09:00:01Z,blank,,",
+        "o3,d2,m3,e2,,,blank,,",
+        f"o4,d2,,e2,{begin_and_end},animal,Otter2,eva",
+        f"o5,d9,,e3,{begin_and_end},animal,Otter3,eva",
+    )  # fmt: skip
+    table = import_dataset(photos)
+    assert [row[:2] for row in table[1:]] == [
+        ["p0.jpg", "Otter1"],
+        ["p1.jpg", "Otter1"],
+        ["p4.jpg", ""],
+    ]
+    said = capsys.readouterr().out
+    assert "2 observations of events that no photo belongs to are left out, the first in " in said
+    assert "observations.csv, line 6" in said
+    assert "2 photos without an animal" in said
+
+
 def test_wildbooks_bulk_import(photos, import_dataset):
     wild = {
         "Encounter.mediaAsset0": ["p0.jpg", "p2.jpg"], "Encounter.mediaAsset1": ["p1.jpg", ""],

@@ -394,10 +394,39 @@ def test_an_act_is_undone_whole_or_not_at_all(desk, root):
     assert standing(DecisionLog(root.file(BOOK)).rows(), photos.index_of) == {}
 
 
+def test_two_flukes_of_one_photo_are_never_one_animal(root, tmp_path):
+    photo_file = photo(tmp_path / "two.jpg", 80)
+    content = file_digest(photo_file)
+    candidate = Candidate("ann", "k1", 0.9, 0.9)
+    flukes = [
+        Fluke(photo_file, n, None, np.zeros((1, 1, 3), np.uint8), {}, content) for n in (1, 2)
+    ]
+    write_csv(tmp_path / "two.csv", [Answer(fluke, 0.5, [candidate]) for fluke in flukes])
+    details = write_lines(tmp_path / "d.csv", "photo,encounter", "two.jpg,E1")
+    results = results_of_table(root, tmp_path / "two.csv")
+    book = DecisionLog(root.file(BOOK))
+    visitor = Visitor(review_app(root, results, book, "anna", details=details).test_client())
+    assert visitor.get("/api/queries/1").json["together"] == []
+    for said in ({"identity": "ann"}, {"decision": "same", "photo": "k1.jpg"}):
+        answer = post(visitor, 1, **said, **{"with": [2]})
+        assert answer.status_code == 400
+        assert "two flukes of one photo" in answer.json["error"]
+    assert post(visitor, 1, decision="skip", **{"with": [2]}).status_code == 200
+
+
 @pytest.mark.parametrize("wrong", ["2", [0], [99], [True], {"a": 1}])
 def test_odd_lists_of_photos(desk, root, wrong):
     assert post(desk, 1, decision="unsure", **{"with": wrong}).status_code in (400, 404)
     assert not root.file(BOOK).exists()
+
+
+def test_words_for_nothing_are_no_encounter():
+    for word in ("NA", "unknown", " ? ", "n/a", "-"):
+        assert encounter_of({"sighting": word, "date": "2019-07-01", "place": word}) == ""
+    assert (
+        encounter_of({"sighting": "NA", "date": "2019-07-01", "place": "Bay"}) == "2019-07-01, Bay"
+    )
+    assert encounter_of({"encounter": "0"}) == "0"
 
 
 def test_encounters_by_hand():

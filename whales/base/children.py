@@ -36,13 +36,15 @@ class Children:
         output: IO[str] | None = None,
         environment: Mapping[str, str] | None = None,
         folder: Path | None = None,
+        keep: Sequence[int] = (),
     ) -> int:
         """Run a program to its end; its exit code, 128 + signal where a signal ended it.
 
-        output: takes what it prints and its errors; None leaves them where they are; folder: it runs in.
+        output: takes what it prints and its errors; None leaves them where they are; folder: it runs in;
+        keep: descriptors that it has too.
         """
         # In a thread: a stop, which rises in the main thread, cannot come between a start and its note.
-        return self._pool.submit(self._run, command, output, environment, folder).result()
+        return self._pool.submit(self._run, command, output, environment, folder, keep).result()
 
     def _run(
         self,
@@ -50,6 +52,7 @@ class Children:
         output: IO[str] | None,
         environment: Mapping[str, str] | None,
         folder: Path | None,
+        keep: Sequence[int],
     ) -> int:
         with self._lock:
             if self._ending:
@@ -62,6 +65,7 @@ class Children:
                 env=environment,
                 cwd=folder,
                 process_group=0,
+                pass_fds=keep,
             )
             self._running.add(process)
         code = process.wait()

@@ -13,6 +13,17 @@ NOTHING = (
     "unk", "no date", "0", "0.0",
 )  # fmt: skip
 
+
+def is_nothing(text: str) -> bool:
+    """Whether a cell says nothing, or in words that nothing is known; 0 is a word for dates alone.
+
+    >>> is_nothing(" N/A "), is_nothing("0"), is_nothing("Bay")
+    (True, False, False)
+    """
+    word = text.strip().casefold()
+    return word in NOTHING and not word.startswith("0")
+
+
 _TIME = r"(?:[T ]+\d\d?[:.]\d\d.*)?"
 # Whole dates, in which the order of the numbers is certain; `2019.0` is a year taken for a number.
 _CERTAIN = (

@@ -81,8 +81,8 @@ def _check_depth(text: str) -> None:
 def _object(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
     content = dict(pairs)
     if len(content) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        seen: set[str] = set()
+        twice = next(name for name, _ in pairs if name in seen or seen.add(name))
         raise JSONFaultError(f"the key {twice[:60]!r} stands twice in one object")
     for name, value in pairs:
         for part in (name, *(value if isinstance(value, list) else [value])):

@@ -24,6 +24,7 @@ MAX_DEPTH = 64
 # What a file may unfold to, in bytes: so much whatever its length, and so many times its length.
 FREE_BYTES, UNFOLD_RATIO = 64 << 20, 24
 # Parts of a key of a dict, all it holds unfolded; the pipeline's own have ten at most.
+_LARGEST_KEY = 1 << 60  # larger whole numbers can be made to collide in a dict
 _MOST_KEY_PARTS = 1000
 # Rough size of a small object in memory, bytes.
 _CONTAINER_BYTES, _OBJECT_BYTES = 72, 32
@@ -143,6 +144,8 @@ class PlainUnpickler(pickle._Unpickler):
             while waiting:
                 value = waiting.pop()
                 count += 1
+                if isinstance(value, int) and abs(value) >= _LARGEST_KEY:
+                    raise pickle.UnpicklingError("a key of it is a number of more than 60 bits")
                 if isinstance(value, _CONTAINERS):
                     count += len(value)
                     if count > _MOST_KEY_PARTS:

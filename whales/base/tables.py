@@ -23,6 +23,7 @@ from whales.base.workbooks import WorkbookFaultError, read_workbook
 WORKBOOKS = (".xlsx", ".xlsm")
 _OTHER_WORKBOOKS = (".xls", ".xlsb", ".ods", ".numbers")
 _LARGEST = 256 << 20  # bytes of a table
+_MOST_CELLS = 20_000_000  # with those that rows leave out
 _MOST_COLUMNS = 2_000
 _LONGEST = 100_000  # characters of a field
 # Where a cell begins, and where one begins in a program that takes another character for the separator.
@@ -164,7 +165,7 @@ def read_csv(
     header = [name if name.strip() else f"Unnamed: {place}" for place, name in enumerate(header)]
     if len(header) > _MOST_COLUMNS:
         raise _no_table(path, f"its header has {len(header):,} fields")
-    content, places, faults = [], [], []
+    content, places, faults, widest = [], [], [], needed
     for line, cells in rows:
         if len(cells) > len(header):
             faults.append(f"{path}, line {line}: more fields than the header has; take them out")
@@ -177,10 +178,16 @@ def read_csv(
                 f"received {len(cells)}; complete the row"
             )
             continue
-        content.append(cells + [""] * (len(header) - len(cells)))
+        filled = next((n for n in range(len(cells), widest, -1) if cells[n - 1]), 0)
+        widest = max(widest, filled)
+        content.append(cells)
+        if len(content) * widest > _MOST_CELLS:
+            raise _no_table(path, f"it has more than {_MOST_CELLS:,} fields, with the empty ones")
         places.append(f"{path}, line {line}")
     refuse(faults, f"rows of {path} are at fault")
-    return pd.DataFrame(content, columns=header, dtype=str), places
+    # Columns without a name that hold nothing are none.
+    rows_of_all = [[*cells[:widest], *[""] * (widest - len(cells))] for cells in content]
+    return pd.DataFrame(rows_of_all, columns=header[:widest], dtype=str), places
 
 
 def csv_rows(path: Path | str, separators: str = ",") -> Iterator[tuple[int, list[str]]]:

@@ -149,6 +149,7 @@ class _Sheet:
     def __init__(self) -> None:
         self.cells = 0
         self._row = self._column = 0
+        self._last = self._widest = 0  # row and column of cells that hold something
 
     def doctype(self, *_: object) -> None:
         """A document type is what entities are declared in; no program writes one."""
@@ -165,12 +166,15 @@ class _Sheet:
             self._column = 0
         elif kind == "c":
             self._cell(attributes.get("r"))
+        elif kind in ("v", "is", "f"):
+            self._last, self._widest = max(self._last, self._row), max(self._widest, self._column)
         else:
             return
         if self._row > _MOST_ROWS or self._column > _MOST_COLUMNS:
             raise WorkbookFaultError(f"it has a cell in row {self._row}, column {self._column}")
-        if self.cells > _MOST_CELLS:
-            raise WorkbookFaultError(f"it has more than {_MOST_CELLS:,} cells")
+        # The table has as many rows as the last one, each as wide as the widest.
+        if max(self.cells, self._last * self._widest) > _MOST_CELLS:
+            raise WorkbookFaultError(f"it has more than {_MOST_CELLS:,} cells, with the empty ones")
 
     def _cell(self, reference: str | None) -> None:
         before = self._column

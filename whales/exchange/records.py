@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from whales.base.console import log, refuse
-from whales.base.dates import NOTHING, NoDateError, date_of_parts, iso_date
+from whales.base.dates import NoDateError, date_of_parts, is_nothing, iso_date
 from whales.base.errors import UserError
 from whales.base.folders import look
 from whales.exchange.columns import UNKNOWN, Columns, Form
@@ -160,6 +160,7 @@ class _Reader:
             return
         written = _as_written(row[columns.identity]) if columns.identity else ""
         encounter = text_of(row[columns.encounter]) if columns.encounter else ""
+        encounter = "" if is_nothing(encounter) else encounter
         box = self._told(where, lambda: self._box(row))
         date = self._told(where, lambda: self._date(row)) or ""
         split = self._told(where, lambda: self._split(row)) or ""
@@ -237,7 +238,7 @@ class _Reader:
         if len(cells) == 1 and isinstance(cells[0], (list, tuple, np.ndarray)):
             cells = list(cells[0])
         texts = [text_of(cell) for cell in cells]
-        if all(text.casefold() in NOTHING and text != "0" for text in texts):
+        if all(map(is_nothing, texts)):
             return None
         if len(texts) == 1:
             texts = re.split(r"[\s,;]+", texts[0].strip("[]() "))

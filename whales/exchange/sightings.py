@@ -208,7 +208,9 @@ def _asked_elsewhere(
     in_catalogue = stems_of_contents(names.workspace)
     labelled: list[Sighting] = []
     for (name, content), (query, _) in list(asked.items()):
-        there = in_catalogue.get(content) or (query.in_root.stem if query.in_root else "")
+        # Of a photo with several flukes the root's label is of the first.
+        own = query.in_root.stem if query.in_root and query.fluke == "1" else ""
+        there = in_catalogue.get(content) or own
         if there in names.labels:
             label = names.labelled(there, names.labels[there], TRAIN, asked=True)
             labelled.append(_told(label, said.get(query.path, {})))

@@ -69,10 +69,17 @@ def next_number(rows: Sequence[Change]) -> int:
 
 
 def deciders(workspace: Workspace) -> dict[str, str]:
-    """Photo (stem) -> who decided whom it shows, as the last change that stands says."""
+    """Photo (stem) -> who decided whom it shows, as the changes that stand say.
+
+    Whoever merges two individuals decides on photos that nobody decided on before; a name is no decision.
+    """
     found: dict[str, str] = {}
     for row in standing_changes(read_changes(workspace)):
-        found[stem(row.photo)] = row.decided_by or row.who
+        name = stem(row.photo)
+        if row.change in (ADD, SPLIT):
+            found[name] = row.decided_by or row.who
+        elif row.change == MERGE:
+            found.setdefault(name, row.who)
     return found
 
 

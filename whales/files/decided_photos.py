@@ -18,6 +18,7 @@ from whales.files.decisions import (
     DecisionLog,
     last_of_each,
     name_and_content,
+    spelled_alike,
     standing,
     words_of,
 )
@@ -101,7 +102,7 @@ class DecidedPhotos:
 
     def verdicts(self, rows: Sequence[Decision]) -> Verdicts:
         """What a table's rows, in file order, say of the photos."""
-        found = Verdicts()
+        found, rows = Verdicts(), spelled_alike(rows)
         mine: list[tuple[Decision, int]] = []
         others: list[Decision] = []
         for row in rows:

@@ -119,6 +119,17 @@ def name_and_content(row: Decision) -> tuple[str, str]:
     return stem(row.query), row.query_content
 
 
+def spelled_alike(rows: Sequence[Decision]) -> list[Decision]:
+    """The rows with names of new individuals that look alike spelled as the first of them: one animal."""
+    first: dict[str, str] = {}
+    return [
+        row._replace(candidate=first.setdefault(look(cleaned(row.candidate)), row.candidate))
+        if row.decision == NEW and row.candidate
+        else row
+        for row in rows
+    ]
+
+
 def standing(
     rows: Sequence[Decision], photo_of: Callable[[Decision], Key]
 ) -> dict[Key, list[Decision]]:

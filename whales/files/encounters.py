@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from whales.base.dates import is_nothing
+
 ENCOUNTER_COLUMNS = (
     "encounter", "encounter_id", "Encounter", "encounterID", "sighting", "sighting_id", "sequence_id",
     "eventID", "event_id", "Sighting.sightingID", "Encounter.sightingID", "Encounter.occurrenceID",
@@ -29,7 +31,7 @@ def encounter_of(details: Mapping[str, str]) -> str:
     """
     named = {name.casefold() for name in ENCOUNTER_COLUMNS}
     for column, text in details.items():
-        if column.casefold() in named and text.strip():
+        if column.casefold() in named and not is_nothing(text):
             return text.strip()
     day, place = details.get("date", ""), place_of(details)
     return f"{day}, {place}" if len(day) == _DAY and place else ""
@@ -43,7 +45,7 @@ def place_of(details: Mapping[str, str]) -> str:
     """
     texts = {name.rpartition(".")[2].casefold(): text.strip() for name, text in details.items()}
     for column in _PLACES:
-        if texts.get(column):
+        if not is_nothing(texts.get(column, "")):
             return texts[column]
     degrees = [
         next((texts[name] for name in names if texts.get(name)), "")

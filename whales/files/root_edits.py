@@ -120,8 +120,14 @@ def _take_back(workspace: Workspace, folder: Path, record: Mapping[str, dict[str
 def editing(workspace: Workspace) -> Iterator[None]:
     """A block in which a change may be made: no stage is at work, and no half-made change is left.
 
-    `UserError` where a stage is at work.
+    `UserError` where a stage is at work, and for the root of a rehearsal, whose tables are another root's.
     """
+    data = workspace.root / "data"
+    if workspace.root.parent.name == "rehearsal" and data.is_symlink():
+        raise UserError(
+            f"{workspace.root} is of a rehearsal, and its tables are those of {data.resolve().parent}; name "
+            "that work root"
+        )
     with ExitStack() as stack:
         for path in {workspace.file("lock", name="catalogue"), *workspace.found("lock")}:
             held = path.stem

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +12,19 @@ from pandas.api.types import is_numeric_dtype
 
 from whales.base.errors import UserError
 from whales.files.boxes import MIN_SCORE, Box, mirror
+from whales.files.changes import present_names, stems_of_contents
 from whales.files.dataset import PHOTO_TABLES, check_apart
-from whales.files.decisions import Decision, name_and_content, standing, words_of
+from whales.files.decisions import (
+    Decision,
+    name_and_content,
+    spelled_alike,
+    standing,
+    words_of,
+)
 from whales.files.import_table import IMPORT_COLUMNS
-from whales.files.labels import NEW_WHALE, identities_of, read_labels
+from whales.files.labels import NEW_WHALE, identities_of, read_labels, stem
 from whales.files.submissions import read_submission_of_any, unknown_identities
+from whales.files.workspace import Workspace
 from whales.inspecting import contents
 from whales.inspecting.contents import Content, ImportRows
 from whales.inspecting.findings import Finding, Panel, Percent, Range, Share
@@ -298,20 +306,39 @@ def _decisions(
             sum(name in {*tables.test} for name, _ in stacks), len(stacks)
         )
     if tables.train is not None:
-        differing, known = 0, {*tables.train.values()} - {NEW_WHALE}
-        for stack in stacks.values():
-            try:
-                words = words_of(stack, tables.train, known, content.path.name)
-            except UserError as reason:
-                finding.faults.append(str(reason))
-                continue
-            differing += len({*words.values()}) > 1
-        finding.facts["people differ"] = Share(differing, len(stacks))
+        finding.facts["people differ"] = Share(
+            _differing(finding, content, tables.workspace, tables.train), len(stacks)
+        )
     if last:
         finding.panel = Panel("bars", "last words on a photo", dict(last), "photos")
     for (query, _), stack in list(stacks.items())[:head]:
         words = [f"{row.who}: {row.decision} {row.candidate}".strip() for row in stack]
         finding.head.append((query, ", ".join(words)))
+
+
+def _differing(
+    finding: Finding,
+    content: Content[list[Decision]],
+    workspace: Workspace,
+    labels: Mapping[str, str],
+) -> int:
+    """On how many photos people differ that are not in the catalogue yet; what is no decision is a fault."""
+    try:
+        present, taken_in = present_names(workspace), stems_of_contents(workspace)
+    except UserError as reason:
+        finding.faults.append(str(reason))
+        return 0
+    differing, known = 0, {*labels.values(), *present} - {NEW_WHALE}
+    for stack in standing(spelled_alike(content.value), name_and_content).values():
+        if any(row.query_content in taken_in for row in stack) or stem(stack[-1].query) in labels:
+            continue
+        try:
+            words = words_of(stack, labels, known, content.path.name)
+        except UserError as reason:
+            finding.faults.append(str(reason))
+            continue
+        differing += len({present.get(word, word) for word in words.values()}) > 1
+    return differing
 
 
 def _imported(

@@ -16,7 +16,14 @@ from whales.planning import plan_table
 from whales.planning.amounts import COMPETITION, amounts
 from whales.planning.devices import DEVICES, HERE, Rates, devices_of
 from whales.planning.forecasting import forecasts, schedule
-from whales.planning.rehearsing import DONE, Step, rehearse, rehearsed_steps, steps_of
+from whales.planning.rehearsing import (
+    DONE,
+    Step,
+    rehearse,
+    rehearsed_steps,
+    scripts_for_training,
+    steps_of,
+)
 from whales.stages.options import RunOptions, positive
 from whales.stages.pipeline import STAGES
 from whales.training.plan import Plan
@@ -77,8 +84,7 @@ def answer(
             raise UserError(
                 "--csv is of a forecast; a rehearsal writes tables to rehearsal/ by itself"
             )
-        training = [stage.script for stage in STAGES if stage.trains]
-        only = request.only or (() if request.rehearse else training)
+        only = request.only or (() if request.rehearse else scripts_for_training(profile))
         rows = rehearse(workspace, project, profile, request.epoch_steps, only)
         plan_table.show_rehearsed(rows)
         failed = [row.stage for row in rows if not row.outcome.startswith(DONE)]
@@ -113,10 +119,13 @@ def _steps(
                 "--rates is of another machine; name its device by --gpu, or leave it out"
             )
         require(workspace, request.rates)
-        steps = steps_of(request.rates)
-        for step in steps:
-            if net_of(step.stage) is None:
+        steps: list[Step] = []
+        trains = {stage.script for stage in STAGES if stage.trains}
+        for step in steps_of(request.rates):
+            if step.stage not in trains:
                 raise UserError(f"{request.rates}: {step.stage} is no stage that trains a net")
+            if net_of(step.stage):  # the detector's hours are not counted from steps
+                steps.append(step)
         if not steps:
             raise UserError(f"{request.rates} has no steps; run tools/plan.py --measure there")
         return steps

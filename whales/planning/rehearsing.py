@@ -22,7 +22,7 @@ from whales.base.writing import write_text
 from whales.files.folds import FOLDS
 from whales.files.workspace import Workspace
 from whales.planning.few_photos import few_photos
-from whales.stages.pipeline import Call, Stage, calls
+from whales.stages.pipeline import STAGES, Call, Stage, calls, needed
 from whales.stages.rehearsal import BRANCHES, link_to, peak_gigabytes, rehearsal_root
 
 DONE = "done"
@@ -154,6 +154,18 @@ def _one_fold_each(profile: str) -> list[Call]:
     return list(first.values())
 
 
+def scripts_for_training(profile: str) -> list[str]:
+    """The stages that train, and those before them that make what they read."""
+    waiting = [call for call in calls(profile) if call.stage.trains]
+    found: set[str] = set()
+    while waiting:
+        call = waiting.pop()
+        if call.stage.script not in found:
+            found.add(call.stage.script)
+            waiting += needed(call, profile)
+    return [stage.script for stage in STAGES if stage.script in found]
+
+
 def _named(stage: Stage, only: Sequence[str]) -> bool:
     return not only or any(part in stage.script for part in only)
 
@@ -223,6 +235,10 @@ def _name_other_folds(stage: Stage, root: Workspace) -> None:
     for key in stage.writes:
         if not key.startswith("weights_"):
             continue
+        for other in range(FOLDS):  # of weights of an earlier rehearsal, which were moved away
+            for path in root.found(key, fold=other):
+                if path.is_symlink() and not path.exists():
+                    path.unlink()
         for path in root.found(key, fold=first):
             for fold in range(FOLDS):
                 name = re.sub(rf"(fold_|finetune_){first}_", rf"\g<1>{fold}_", path.name)

@@ -12,6 +12,7 @@ from flask import abort, url_for
 
 from whales.base.errors import UserError
 from whales.base.folders import look
+from whales.files.changes import present_names
 from whales.files.decisions import (
     HELD_BACK,
     NEW,
@@ -78,7 +79,7 @@ class Desk:
         """
         self.workspace, self.results, self.decisions = workspace, results, decisions
         self._decided = decided_photos(workspace, results)
-        self._album = Album(workspace, results.labels)
+        self._album, self._present = Album(workspace, results.labels), present_names(workspace)
         self._notes = QueryNotes(workspace, results, self._album, details)
         self._pattern, self.marks = pattern, MarkLog.beside(decisions.path)
         self.boxes = Drawing(workspace, results, BoxLog.beside(decisions.path), ask_nets)
@@ -157,7 +158,11 @@ class Desk:
             "among": self._among(index, stacks, mates),
             "marks": self._marks(index),
             "note": self._note(index),
-            "together": [self._mate(i) for i in mates if _waits(stacks.get(i, []))],
+            "together": [
+                self._mate(i)
+                for i in mates
+                if _waits(stacks.get(i, [])) and self.results.queries[i].path != query.path
+            ],
         }
 
     def _note(self, index: int) -> str:
@@ -281,6 +286,8 @@ class Desk:
             net, candidate = str(posted.get("net", "")), str(posted.get("photo", ""))
             self._candidate(shown, net, candidate)
             scores = {i: self._score(i, net, candidate) for i in (shown, *others)}
+        if decision == SAME:
+            self._require_different_photos([shown, *others], "decide on each by itself")
         photo_content = self._seen(self.workspace.train_photo(stem(candidate))) if scores else ""
         named = candidate
 
@@ -310,13 +317,17 @@ class Desk:
             "name": named if decision == NEW else "",
         }
 
+    def _require_different_photos(self, indices: Sequence[int], advice: str) -> None:
+        """`UserError` where two queries are flukes of one photo, or one is there twice."""
+        if len({self.results.queries[i].path for i in indices}) < len(indices):
+            raise UserError(f"two flukes of one photo are of two animals; {advice}")
+
     def _joined(
         self, rows: Sequence[Decision], photos: Sequence[int], given: str
     ) -> tuple[str, list[int]]:
         """As `join`, by the table's rows as they are now; `UserError` for photos of other animals."""
         stacks = self._decided.verdicts(rows).of_photo
-        if len({self.results.queries[i].path for i in photos}) < len(photos) or len(photos) < 2:
-            raise UserError("two flukes of one photo are of two animals; choose another photo")
+        self._require_different_photos(photos, "choose another photo")
         for index in photos[1:]:  # the first is the one on the page, which may be decided anew
             said = [r for r in last_of_each(stacks.get(index, [])).values() if r.decision == SAME]
             if said:
@@ -417,8 +428,9 @@ class Desk:
         return views | {"outline": url_for(f"{endpoint}_outline", **key)}
 
     def _identity(self, row: Decision) -> str:
-        """Whom a decision names; "" for nobody. A candidate may be an identity or a photo of it."""
-        return self.results.labels.get(stem(row.candidate), row.candidate)
+        """Whom a decision names, as called now; "" for nobody. A candidate may be a photo of an identity."""
+        who = self.results.labels.get(stem(row.candidate), row.candidate)
+        return self._present.get(who, who)
 
     def _state(self, stack: Sequence[Decision]) -> str:
         """The last decision on a query, `conflict` where people differ, "" for none."""

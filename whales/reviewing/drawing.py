@@ -73,7 +73,8 @@ class Drawing:
         question = _Question(query, checked_box(box, _size(query)), person, content)
         question.thread = threading.Thread(target=self._look, args=(question,), daemon=True)
         with self._lock:
-            if index in self._asked:
+            former = self._asked.get(index)
+            if former is not None and former.thread.is_alive():
                 raise UserError("the nets are still looking into another box of this photo; wait")
             self._asked[index] = question
             question.thread.start()

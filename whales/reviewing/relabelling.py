@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
 
 from whales.base.console import log
 from whales.base.errors import UserError
 from whales.base.folders import look, unique_names
 from whales.base.tables import csv_text
 from whales.base.writing import require_writable, write_text
+from whales.files.changes import present_names, stems_of_contents
 from whales.files.decided_photos import DecidedPhotos
 from whales.files.decisions import (
     HELD_BACK,
@@ -58,6 +61,21 @@ class Relabelling:
     people: Counter[str] = field(default_factory=Counter)
 
 
+class History(NamedTuple):
+    """What became of the catalogue since decisions were made.
+
+    written: what people call known individuals; present: identity of former tables -> as it is called now;
+    contents: of the flukes that were taken in.
+    """
+
+    written: Collection[str] = ()
+    present: Mapping[str, str] = MappingProxyType({})
+    contents: Collection[str] = ()
+
+
+NO_HISTORY = History()
+
+
 def apply_decisions(
     out: Path,
     workspace: Workspace,
@@ -78,8 +96,12 @@ def apply_decisions(
     if write:
         require_writable(out, summary_path(out))
     photos = decided_photos(workspace, results)
-    written = known_names(workspace, results.labels.values())
-    result = relabel(rows, results.queries, results.labels, taken, decisions.path, photos, written)
+    history = History(
+        known_names(workspace, results.labels.values()),
+        present_names(workspace),
+        stems_of_contents(workspace).keys(),
+    )
+    result = relabel(rows, results.queries, results.labels, taken, decisions.path, photos, history)
     workspace.digests.remember()
     lines = summary(result, len(results.labels), decisions.path)
     log(*lines)
@@ -99,14 +121,14 @@ def relabel(
     taken: set[str],
     source: Path,
     photos: DecidedPhotos | None = None,
-    written: Collection[str] = (),
+    history: History = NO_HISTORY,
 ) -> Relabelling:
     """Weigh all decisions; the last one on a photo counts.
 
     People whose last words on a photo differ are in conflict; a skip or "cannot tell" is no word, but as the
     last one it holds the photo back. taken: identities that made-up ones must not be called, in any case;
     source: of the rows, for messages; photos: the queries, in their order, with their contents (None: by
-    name alone); written: what people call known individuals. Raises `UserError` naming the line of a
+    name alone); history: of the catalogue. Raises `UserError` naming the line of a
     candidate that is none, or of a new individual's name that is taken.
     """
     photos = photos or DecidedPhotos([query.name for query in queries])
@@ -114,16 +136,18 @@ def relabel(
     result = Relabelling(undone=sum(row.decision == UNDO for row in rows), notes=verdicts.notes())
     result.elsewhere = verdicts.elsewhere
     namesakes = Counter(stem(query.name) for query in queries)
-    known = {*labels.values()} - {NEW_WHALE}
+    known = {*labels.values(), *history.present} - {NEW_WHALE}
     stacks = verdicts.of_photo
     for index, stack in sorted(stacks.items(), key=lambda item: item[1][0].line):
         query = queries[index]
         name = stem(query.name)
         result.people.update(last_of_each(stack).keys())
-        if name in labels and not query.shared:
+        is_in = any(row.query_content in history.contents for row in stack)
+        if is_in or (name in labels and not query.shared):
             result.labelled.append(query.name)
             continue
-        words = words_of(stack, labels, known, source, written)
+        words = words_of(stack, labels, known, source, history.written)
+        words = {who: history.present.get(word, word) for who, word in words.items()}
         if len({*words.values()}) > 1:
             result.conflicts[query.name] = words
         elif stack[-1].decision in HELD_BACK:

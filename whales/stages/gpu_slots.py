@@ -31,10 +31,11 @@ def gpu_numbers(devices: Path = Path("/dev")) -> list[str]:
 
 
 @contextlib.contextmanager
-def gpu_of_ones_own(numbers: list[str]) -> Iterator[str]:
-    """The number of a GPU that no other process has from here; one is waited for.
+def gpu_of_ones_own(numbers: list[str]) -> Iterator[tuple[str, int]]:
+    """The number of a GPU that no other process has from here, and its lock's descriptor; one is waited for.
 
-    It is given back at the block's end, or with the process. `UserError` where there are none.
+    It is given back at the block's end, or with the last process that has the descriptor. `UserError` where
+    there are none.
     """
     if not numbers or fcntl is None:
         raise UserError("this machine has no GPU to hand out; leave hand_out_gpus out")
@@ -46,7 +47,7 @@ def gpu_of_ones_own(numbers: list[str]) -> Iterator[str]:
         for number in numbers:
             with open(folder / f"{number}.lock", "a") as file:
                 if _locked(file):
-                    yield number
+                    yield number, file.fileno()
                     return
         if not waited:
             log(f"waiting for one of the GPUs {', '.join(numbers)}")

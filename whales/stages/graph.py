@@ -94,7 +94,7 @@ class Graph:
 
         marker: another place for it, for an engine that takes it to the work root itself.
         """
-        stamps = self._stamps(call)
+        stamps = self.stamps(call)
         if stamps is None:
             raise UserError(
                 f"{call.name} has ended without its stamp in cache/stages/; start it again"
@@ -116,7 +116,7 @@ class Graph:
         return [call for call in self.calls if call in run]
 
     def _would_run(self, call: Call) -> bool:
-        stamps = self._stamps(call)
+        stamps = self.stamps(call)
         if call.key in self.forced or stamps is None:
             return True
         try:
@@ -129,7 +129,7 @@ class Graph:
         asked = subprocess.run(command, env=environment, capture_output=True, check=False)
         return asked.returncode != 0
 
-    def _stamps(self, call: Call) -> str | None:
+    def stamps(self, call: Call) -> str | None:
         """What a call's stamps hold, None where one is missing."""
         text = ""
         for stage in call.stamps:
@@ -148,6 +148,16 @@ def _levels(order: Sequence[Call], profile: str) -> Iterator[list[Call]]:
         yield level
         done.update(level)
         left = [call for call in left if call not in done]
+
+
+def is_switched_on(name: str, settings: Mapping[str, object]) -> bool:
+    """Whether an engine's setting is true, which may come as text; `UserError` for what is neither."""
+    text = str(settings.get(name, False)).strip().casefold()
+    if text in ("true", "yes", "1"):
+        return True
+    if text in ("false", "no", "0", "none", ""):
+        return False
+    raise UserError(f"{name} is true or false, received {settings[name]}")
 
 
 def threads_as_by_hand(environment: Mapping[str, str]) -> list[str]:

@@ -17,6 +17,7 @@ from pathlib import Path
 from whales.base.children import Children
 from whales.base.console import log
 from whales.base.writing import write_text
+from whales.files.digests import text_digest
 from whales.files.workspace import Workspace
 from whales.stages.gpu_slots import gpu_numbers, gpu_of_ones_own
 from whales.stages.graph import Graph
@@ -44,8 +45,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     failure = graph.workspace.file("failed_call", call=call.key)
     failure.unlink(missing_ok=True)
     more = ["--force"] if args.force and _first_time(graph, call) else []
-    with _environment(call, args.profile, args.hand_out_gpus) as environment:
-        code, last = _run(graph, call, graph.command(call, *more), environment)
+    with _environment(call, args.profile, args.hand_out_gpus) as (environment, locks):
+        code, last = _run(graph, call, graph.command(call, *more), environment, locks)
     if code:
         write_text(failure, f"{code}\n{last}\n")
         sys.exit(code)
@@ -53,24 +54,35 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _first_time(graph: Graph, call: Call) -> bool:
-    """Whether the engine that runs now has not forced the call yet: a retry goes on from a checkpoint."""
+    """Whether the engine that runs now has not forced the call yet: a retry goes on from a checkpoint.
+
+    A stage that ended before it began still has its former stamp: it is forced again.
+    """
     again, note = graph.workspace.file("again"), graph.workspace.file("forced_call", call=call.key)
-    run_of_engine = again.read_bytes() if again.exists() else b""
-    if run_of_engine and note.exists() and note.read_bytes() == run_of_engine:
-        return False
-    write_text(note, run_of_engine.decode())
+    run_of_engine = again.read_text(encoding="utf-8") if again.exists() else ""
+    stamps = graph.stamps(call)
+    former = text_digest([stamps]) if stamps is not None else "none"
+    told = f"{run_of_engine}\n{former}\n"
+    noted = note.read_text(encoding="utf-8") if note.exists() else ""
+    if run_of_engine and noted.startswith(f"{run_of_engine}\n"):
+        return noted == told and stamps is not None
+    write_text(note, told)
     return True
 
 
 def _run(
-    graph: Graph, call: Call, command: Sequence[str], environment: dict[str, str]
+    graph: Graph,
+    call: Call,
+    command: Sequence[str],
+    environment: dict[str, str],
+    locks: Sequence[int],
 ) -> tuple[int, str]:
     """Exit code and last line of a call; a line of progress when it begins and when it ends."""
     title, file, begin = graph.title(call), graph.log_file(call), time.monotonic()
     log(f"{title} ...")
     file.parent.mkdir(parents=True, exist_ok=True)
     with open(file, "a", encoding="utf-8") as output, Children() as children:
-        code = children.run(command, output, environment)
+        code = children.run(command, output, environment, keep=locks)
     last = _last_line(file)
     if code:
         log(f"{title}: failed", last, f"its whole output: {file}")
@@ -82,13 +94,19 @@ def _run(
 
 
 @contextlib.contextmanager
-def _environment(call: Call, profile: str, hand_out: bool) -> Iterator[dict[str, str]]:
-    """The environment of a call, with a GPU of its own where that is asked for and it can use one."""
+def _environment(
+    call: Call, profile: str, hand_out: bool
+) -> Iterator[tuple[dict[str, str], Sequence[int]]]:
+    """The environment of a call, with a GPU of its own where that is asked for and it can use one.
+
+    Also the descriptors of locks that the stage is to hold as long as it runs, whatever becomes of this
+    process.
+    """
     if not hand_out or not call.stage.takes[profile].gpus:
-        yield dict(os.environ)
+        yield dict(os.environ), ()
         return
-    with gpu_of_ones_own(gpu_numbers()) as number:
-        yield {**os.environ, "CUDA_VISIBLE_DEVICES": number}
+    with gpu_of_ones_own(gpu_numbers()) as (number, lock):
+        yield {**os.environ, "CUDA_VISIBLE_DEVICES": number}, (lock,)
 
 
 def _last_line(file: Path) -> str:

@@ -358,6 +358,7 @@ async function show(number) {
   const query = await ask(`api/queries/${number}?${wanted}`);
   if (turn !== asked) return;
   if (number !== shown?.number) {
+    for (const [mate, one] of marked) if (one.of) marked.delete(mate); // the encounter of another photo
     view = REST;
     chosen = 0;
     album = null;
@@ -438,7 +439,7 @@ function wholeEncounter() {
   const all = mates.every(({ number }) => marked.get(number)?.on);
   for (const { number, views } of mates) {
     if (all) marked.delete(number);
-    else marked.set(number, { views, on: true });
+    else marked.set(number, { views, on: true, of: shown.number });
   }
   renderTogether();
   say(all ? "Decided alone" : element("together-title").textContent);
@@ -507,11 +508,10 @@ function groupForm(photos, place) {
     const told = make("p", { className: "label", textContent: [one.name, one.identity, best].filter(Boolean).join(", ") });
     return make("figure", {}, pane(one.views, `Photo ${one.number}`), make("figcaption", {}, words, told));
   });
-  const called = photos.find((one) => one.identity)?.identity ?? "";
-  const name = make("input", { maxLength: 60, autocomplete: "off", value: called });
+  const name = make("input", { maxLength: 60, autocomplete: "off" });
   const button = make("button", { textContent: "One new individual" });
   button.setAttribute("aria-label", `Group ${place + 1}: one new individual`);
-  const form = make("form", {}, make("label", {}, "Name (none: one is made) ", name), button);
+  const form = make("form", {}, make("label", {}, "Name (none: theirs, or one is made) ", name), button);
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     confirmGroup(boxes.filter((box) => box.checked).map((box) => Number(box.value)), name.value.trim(), place);
