@@ -645,7 +645,7 @@ def check_new_weights_are_noticed(root, detect):
         bias = file["model_weights/regression_submodel/pyramid_regression/bias:0"]
         bias[...] += 0.5
     output = python(root, detect)
-    assert f"test: {TEST - 1} cached photos are of other weights, done again" in output
+    assert f"test: {TEST - 1} cached photos are of another detector, done again" in output
     assert not np.array_equal(load(entry)[0], before[0])
 
 
