@@ -49,8 +49,10 @@ def entry(*boxes, mirrored=()):
     return (*made, np.where(made[1] > 0, 0, -1).astype(np.int32))
 
 
-def keep(cache, name, *boxes, weights="one", mirrored=()):
-    cache.prepare(weights, [name], {name: "d"})
+def keep(cache, name, *boxes, weights="one", mirrored=(), digest=""):
+    """digest: of the photo, "" for that of its file."""
+    digest = digest or cache.workspace.digests.of(cache.photo(name))
+    cache.prepare(weights, "", [name], {name: digest})
     save(cache.path(name), entry(*boxes, mirrored=mirrored))
 
 
@@ -106,34 +108,34 @@ def test_entries_of_training_photos_are_named_without_their_fold(workspace):
 
 def test_only_photos_without_a_fresh_entry_are_predicted(cache, capsys):
     names = ["t0", "t1", "t2"]
-    assert cache.weights() is None
-    assert cache.prepare("one", names, digests(*names)) == names
-    assert cache.weights() == "one"
+    assert cache.note().weights is None
+    assert cache.prepare("one", "", names, digests(*names)) == names
+    assert cache.note().weights == "one"
     save(cache.path("t0"), entry())
     save(cache.path("t2"), entry())
-    assert cache.prepare("one", names, digests(*names)) == ["t1"]
+    assert cache.prepare("one", "", names, digests(*names)) == ["t1"]
     assert cache.path("t0").exists()
     assert capsys.readouterr().out == ""
     # Another content of t0; t2's disk is away, so its entry counts.
-    assert cache.prepare("one", names, {"t0": "e", "t1": "d", "t2": ""}) == ["t0", "t1"]
+    assert cache.prepare("one", "", names, {"t0": "e", "t1": "d", "t2": ""}) == ["t0", "t1"]
     assert not cache.path("t0").exists()
     assert cache.path("t2").exists()
     # What is known of t2 is kept while its disk is away.
-    assert cache.prepare("one", ["t2"], {"t2": "d"}) == []
-    assert cache.prepare("one", ["t2"], {"t2": "f"}) == ["t2"]
+    assert cache.prepare("one", "", ["t2"], {"t2": "d"}) == []
+    assert cache.prepare("one", "", ["t2"], {"t2": "f"}) == ["t2"]
 
 
 def test_entries_of_other_weights_are_dropped_and_counted(cache, capsys):
     names = ["t0", "t1", "t2"]
-    keep(cache, "t0")
-    keep(cache, "t2")
-    assert cache.prepare("two", names, digests(*names)) == names
-    assert "test: 2 cached photos are of other weights" in capsys.readouterr().out
+    keep(cache, "t0", digest="d")
+    keep(cache, "t2", digest="d")
+    assert cache.prepare("two", "", names, digests(*names)) == names
+    assert "test: 2 cached photos are of another detector" in capsys.readouterr().out
     assert not cache.path("t0").exists()
     assert not cache.path("t2").exists()
-    assert cache.weights() == "two"
+    assert cache.note().weights == "two"
     # Without an entry nothing is said.
-    assert cache.prepare("three", names, digests(*names)) == names
+    assert cache.prepare("three", "", names, digests(*names)) == names
     assert capsys.readouterr().out == ""
 
 
@@ -141,28 +143,29 @@ def test_entries_of_other_weights_are_dropped_and_counted(cache, capsys):
     "note", ["", "{", "[]", "{}", '{"weights": 3}', '{"weights": null}', '"one"', "\xff\x00"]
 )
 def test_a_damaged_note_is_as_none(cache, note):
-    keep(cache, "t0")
+    keep(cache, "t0", digest="d")
     path = cache._note()
-    assert json.loads(path.read_text()) == {"weights": "one", "photos": {"t0": "d"}}
+    expected = {"weights": "one", "photos": {"t0": "d"}, "made_by": ""}
+    assert json.loads(path.read_text()) == expected
     path.write_text(note, encoding="latin-1")
-    assert cache.weights() is None
-    assert cache.prepare("one", ["t0"], digests("t0")) == ["t0"]
+    assert cache.note().weights is None
+    assert cache.prepare("one", "", ["t0"], digests("t0")) == ["t0"]
 
 
 def test_an_entry_without_a_digest_counts_from_the_time_of_its_photo_on(cache):
     """The very same time is new enough; of a photo that is away nothing newer is known."""
-    keep(cache, "t0")
+    keep(cache, "t0", digest="d")
     time = cache.photo("t0").stat().st_mtime_ns
     for later, again in ((0, []), (1, []), (-1, ["t0"])):
         save(cache.path("t0"), entry())
         cache._note().write_text('{"weights": "one"}')
         os.utime(cache.path("t0"), ns=(time + later, time + later))
-        assert cache.prepare("one", ["t0"], digests("t0")) == again
+        assert cache.prepare("one", "", ["t0"], digests("t0")) == again
     save(cache.path("t0"), entry())
     os.utime(cache.path("t0"), ns=(0, 0))
     cache._note().write_text('{"weights": "one"}')
     cache.photo("t0").unlink()
-    assert cache.prepare("one", ["t0"], digests("t0")) == []
+    assert cache.prepare("one", "", ["t0"], digests("t0")) == []
 
 
 # --- two views --------------------------------------------------------------------------------------
@@ -211,25 +214,25 @@ def test_the_first_box_of_each_fold_is_averaged_and_cut_to_whole_pixels(cache, w
     keep(cache, "t1")
     photos = PhotosToDetect({"test": ["t0", "t1", "t2"]}, {1: [], 2: [], 3: []})
     # x1 (.25 + .5) / 2 * 120 = 45; y1 .125 * 66 = 8.25; x2 .75 * 120 = 90; y2 .75 * 66 = 49.5.
-    assert collect(workspace, "test", photos) == {"t0": (45, 8, 90, 49), "t1": None}
+    assert collect(workspace, "test", photos, "") == {"t0": (45, 8, 90, 49), "t1": None}
     assert capsys.readouterr().out == ""
     # A converted detector of other weights: its fold is left out, and that is said.
     converted = workspace.file("retinanet_converted", fold=2)
     converted.parent.mkdir(parents=True)
     converted.write_bytes(b"others")
-    assert collect(workspace, "test", photos) == {"t0": (60, 16, 120, 33)}
-    assert "test: fold 2's detections are of other weights, left out" in capsys.readouterr().out
+    assert collect(workspace, "test", photos, "") == {"t0": (60, 16, 120, 33)}
+    assert "test: fold 2's detections are of another detector, left out" in capsys.readouterr().out
     # The same weights: it counts again.
     cache._note().write_text(json.dumps({"weights": digest(converted)}))
-    assert collect(workspace, "test", photos) == {"t0": (45, 8, 90, 49), "t1": None}
+    assert collect(workspace, "test", photos, "") == {"t0": (45, 8, 90, 49), "t1": None}
 
 
 def test_entries_whose_weights_nobody_knows_do_not_count(cache, workspace):
     keep(cache, "t0", (0.25, 0.0, 0.5, 1.0, 0.8))
     photos = PhotosToDetect({"test": ["t0"]}, {2: []})
-    assert collect(workspace, "test", photos) == {"t0": (30, 0, 60, 66)}
+    assert collect(workspace, "test", photos, "") == {"t0": (30, 0, 60, 66)}
     cache._note().unlink()
-    assert collect(workspace, "test", photos) == {}
+    assert collect(workspace, "test", photos, "") == {}
 
 
 def test_training_photos_come_from_the_fold_that_holds_them_out(workspace):
@@ -239,7 +242,7 @@ def test_training_photos_come_from_the_fold_that_holds_them_out(workspace):
         cv2.imwrite(str(cache.photo(name)), np.zeros((10, 20, 3), np.uint8))
         keep(cache, name, (0, 0, 0.5 * fold, 0.5, 0.9))
     photos = PhotosToDetect({"train": ["a", "b"]}, {1: ["a"], 2: ["b"]})
-    assert collect(workspace, "train", photos) == {"a": (0, 0, 10, 5), "b": (0, 0, 20, 5)}
+    assert collect(workspace, "train", photos, "") == {"a": (0, 0, 10, 5), "b": (0, 0, 20, 5)}
 
 
 def test_detections_are_written_by_photo(tmp_path):

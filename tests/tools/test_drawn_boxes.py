@@ -237,6 +237,19 @@ def test_the_page_goes_on_while_nets_are_loaded(page, nets, root):
     assert seen(page, 1) == FRESH
 
 
+def test_a_box_is_drawn_again_though_nobody_waited_for_the_first(page, nets, root):
+    """A page that was closed, or lost its connection, while the nets were loaded."""
+    nets.may.clear()
+    assert page.post("/api/boxes", number=1, who="anna", box=[5, 8, 35, 38]).json["waiting"]
+    nets.may.set()
+    for _ in range(500):
+        if log(root).path.exists() and len(log(root).rows()) == 1:
+            break
+        time.sleep(0.02)
+    time.sleep(0.1)  # the thread's last lines
+    assert page.post("/api/boxes", number=1, who="anna", box=[5, 8, 36, 38]).status_code == 200
+
+
 def test_nothing_is_kept_where_nets_cannot_answer(root, table):
     page = visit(root, Nets(UserError("no net has weights")), table)
     answer = box(page, 1, [5, 8, 35, 38])
