@@ -24,16 +24,17 @@ if TYPE_CHECKING:
     import keras
 
 RECIPE = StartPlan(
-    steps=2800,
+    steps=5000,
+    sizes=(64, 64, 64, 96),
     # Negatives by chance: the hardest of thousands of generated flukes look more alike than two photos of
     # one, and teach the head the contrary.
     rounds=tuple(Round(3200, epochs=2, rate=rate, amplitude=1000) for rate in (1e-3, 5e-4, 2e-4)),
 )
 PHOTOS = 2  # of each individual
-EASING = Easing(first=40_000, last=160_000)
+EASING = Easing(first=40_000, last=380_000)
 _PHOTOS = {"photos_of_each": PHOTOS, "easing": EASING._asdict()}
 # Individuals after which the curve is measured.
-_CURVE = tuple(64 * number for number in (16, 47, 157, 469, 1000, 1563, 2500))
+_CURVE = tuple(64 * number for number in (16, 47, 157, 469, 1000, 1563, 2500, 3500, 5000))
 _SIZES = (64, 96)  # at which it is measured
 # Batch normalization inside of a block's own path, which has its rectifier before it.
 _INSIDE = ("bm_bn_2_sub", "bm_bn_3_sub")

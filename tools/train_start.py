@@ -4,7 +4,7 @@ Reads  nothing; with --measure ROOT: photos, test_labels.csv and boxes of a work
 Writes FOLDER/generated_start.h5, its recipe generated_start.json, generated_start_curve.csv, a checkpoint
 Run    python3 tools/train_start.py FOLDER
 
-Takes 40 minutes on two fast cores; after a stop the same command goes on. The same recipe, simulator, seed,
+Takes 55 minutes on two fast cores; after a stop the same command goes on. The same recipe, simulator, seed,
 versions and number of threads give the same weights. --steps and --rounds shorten it, for a trial.
 """
 
