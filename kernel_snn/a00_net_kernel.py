@@ -9,9 +9,9 @@ from whales.nets.shipped_weights import ShippedWeights
 
 # Every weight file of the published training plan carries it.
 NAME = "PLAN21_martinAsWarmStart_384to1024"
-# Taught on generated individuals alone, one channel: where a training starts that has no other first weights,
-# and what answers while no net of a root is trained.
-GENERATED_START = ShippedWeights(Path(__file__).parent, "generated_start", size=64)
+# Taught on generated individuals alone, at 64 and 96 px, one channel: where a training starts that has no
+# other first weights, and what answers while no net of a root is trained, at the size where it knows more.
+GENERATED_START = ShippedWeights(Path(__file__).parent, "generated_start", size=96)
 
 NET = Net(
     name="kernel",

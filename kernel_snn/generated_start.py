@@ -35,6 +35,7 @@ EASING = Easing(first=40_000, last=380_000)
 _PHOTOS = {"photos_of_each": PHOTOS, "easing": EASING._asdict()}
 # Individuals after which the curve is measured.
 _CURVE = tuple(64 * number for number in (16, 47, 157, 469, 1000, 1563, 2500, 3500, 5000))
+_SIZE = 64  # of the head's rounds
 _SIZES = (64, 96)  # at which it is measured
 # Batch normalization inside of a block's own path, which has its rectifier before it.
 _INSIDE = ("bm_bn_2_sub", "bm_bn_3_sub")
@@ -60,10 +61,9 @@ def teach(
     from whales.scores.closed_ranking import KnownCrops
 
     plan = replace(RECIPE, steps=steps, rounds=RECIPE.rounds[:rounds])
-    size = GENERATED_START.size
     crops = [KnownCrops.of_root(measured_on, each) for each in _SIZES] if measured_on else []
     keras.utils.set_random_seed(seed)
-    network = assemble(build_branch(None, channels=1), symmetric_preprocess, size)
+    network = assemble(build_branch(None, channels=1), symmetric_preprocess, _SIZE)
     open_blocks(network.branch)
     target = replace(GENERATED_START, folder=folder)
 
@@ -74,7 +74,7 @@ def teach(
             for name, value in each.measured(network).items()
         }
 
-    with closing(PhotoStream(seed, size, workers, PHOTOS, EASING)) as stream:
+    with closing(PhotoStream(seed, _SIZE, workers, PHOTOS, EASING)) as stream:
         training = StartTraining(
             network,
             plan,

@@ -93,7 +93,7 @@ def test_the_card_and_the_list_of_stages_name_the_same_file(repository, monkeypa
     assert [repository / name for name in training.shipped] == [NET.shipped.path]
     card = NET.as_shipped
     assert (card.untrained, NET.untrained) == (True, False)
-    assert card.sizes == {"full": 64, "smoke": 64}
+    assert card.sizes == {"full": 96, "smoke": 96}
     assert (card.name, card.folds, card.weights) == (NET.name, NET.folds, NET.weights)
     use_shipped(monkeypatch, repository / "other.h5")
     assert GENERATED_START.path == NET.shipped.path == repository / "other.h5"

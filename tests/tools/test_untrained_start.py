@@ -60,11 +60,12 @@ def opened(root, **more):
 
 def by_hand(root, shipped, photo, box):
     """identity -> score: its best photo's, by Keras's own prediction of each pair."""
-    network = build_network(64, weights=shipped)
+    size = KERNEL.shipped.size
+    network = build_network(size, weights=shipped)
     boxes = load(root / "modified_data/p2bb_averaged_v1.pkl")
     known = [name for name, identity in IDENTITY_OF.items() if identity != "new_whale"]
-    crops = [read_crop(photo, box, 64)]
-    crops += [read_crop(root / f"data/train/{name}.jpg", boxes[name], 64) for name in known]
+    crops = [read_crop(photo, box, size)]
+    crops += [read_crop(root / f"data/train/{name}.jpg", boxes[name], size) for name in known]
     features = network.branch.predict_on_batch(network.preprocess(np.stack(crops)))
     queries = np.repeat(features[:1], len(known), axis=0)
     scores = network.head.predict_on_batch([queries, features[1:]])[:, 0]
@@ -75,7 +76,7 @@ def by_hand(root, shipped, photo, box):
 
 
 @pytest.mark.parametrize("box", [None, (6, 4, 90, 44)])
-def test_the_scores_are_those_of_the_net_at_64_pixels(root, shipped, photo, box, monkeypatch):
+def test_the_scores_are_those_of_the_net_at_its_size(root, shipped, photo, box, monkeypatch):
     found = {photo: [] if box is None else [box]}
     monkeypatch.setattr("retinanet.detector.find_flukes.boxes_of", lambda *_: found)
     (answer,) = opened(root).identify(photo)

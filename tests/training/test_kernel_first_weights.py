@@ -13,7 +13,7 @@ from small_root import ship, use_shipped
 from tiny_training import finish, kill_after, start, tiny_root
 from tiny_training import refused as stage_refused
 
-from kernel_snn.a00_net_kernel import GENERATED_START
+from kernel_snn.generated_start import RECIPE
 from kernel_snn.training_chain import StartingPoint
 from whales.base.pickles import load
 from whales.files.digests import file_digest
@@ -124,4 +124,4 @@ def test_the_training_page_has_plans_for_any_start(script) -> None:
     page = script("kernel_snn/snn_train_kernel_384_to_1024.py")
     assert page.PLANS["full"] == page.COLD_PLANS["full"]
     sizes = {plan.size for plan in page.PLANS["smoke"]}
-    assert sizes == {GENERATED_START.size}  # another scale would have to be learnt first
+    assert sizes <= {*RECIPE.sizes}  # another scale would have to be learnt first

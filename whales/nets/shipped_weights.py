@@ -24,7 +24,7 @@ _LARGEST_RECIPE = 1 << 20  # bytes
 class ShippedWeights:
     """A weight file of the project's own, and beside it the recipe that it was made by.
 
-    folder, name: of both, `NAME.h5` and `NAME.json`; size: of the photos that it was taught on, pixels. The
+    folder, name: of both, `NAME.h5` and `NAME.json`; size: of the photos that it answers for, pixels. The
     recipe is an object of any numbers; its `digest` is that of the weight file.
     """
 
