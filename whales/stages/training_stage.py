@@ -47,6 +47,7 @@ from whales.training.plan import Plan
 if TYPE_CHECKING:
     from whales.nets.network import SiameseNetwork
     from whales.photos.feeding import PhotoFeed
+    from whales.training.trainer import Trainer
 
 # First weights of a training: a file, "imagenet", or "none" or None for random ones.
 Start = Path | str | None
@@ -344,13 +345,7 @@ def train(
             log("no validation photos: MAP@5 counts as 0, weights are saved at the end alone")
         job.begins()
         remember_training(ws, options.profile, mine)
-        if options.force:
-            trainer.set_aside("--force")
-        resumed = not options.force and trainer.resume()
-        if not resumed or trainer.was_set_aside:
-            _set_aside(folder, earlier, besides)
-        if resumed and trainer.was_set_aside:
-            trainer.bring_weights_back()
+        _resume(trainer, options.force, folder, earlier, besides)
         saved = trainer.run(save_as)
         if options.steps:
             log_rehearsed(job.name, trainer.forecast)
@@ -371,6 +366,19 @@ def _of_plan(job: Job, plan: Plan, part: str, start: Start) -> Description:
     changed = {"numbers": plan.numbers(), "plan": part, "start": first}
     former = {**job.description.former, "plan": part, "start": str(start)}
     return Description({**job.description.content, **changed}, former)
+
+
+def _resume(
+    trainer: Trainer, force: bool, folder: Path, earlier: Sequence[str], besides: Collection[str]
+) -> None:
+    """Resume from a training's checkpoint, or else set aside what an earlier run has left; as `train`."""
+    if force:
+        trainer.set_aside("--force")
+    resumed = not force and trainer.resume()
+    if not resumed or trainer.was_set_aside:
+        _set_aside(folder, earlier, besides)
+    if resumed and trainer.was_set_aside:
+        trainer.bring_weights_back()
 
 
 def _set_aside(folder: Path, prefixes: Sequence[str], besides: Collection[str] = ()) -> None:
