@@ -32,7 +32,6 @@ RECIPE = StartPlan(
 )
 PHOTOS = 2  # of each individual
 EASING = Easing(first=40_000, last=380_000)
-_PHOTOS = {"photos_of_each": PHOTOS, "easing": EASING._asdict()}
 # Individuals after which the curve is measured.
 _CURVE = tuple(64 * number for number in (16, 47, 157, 469, 1000, 1563, 2500, 3500, 5000))
 _SIZE = 64  # of the head's rounds
@@ -81,7 +80,7 @@ def teach(
             stream,
             checkpoint=folder / "generated_start_checkpoint.pkl",
             seed=seed,
-            made_of={**_PHOTOS, "code": _code()},
+            made_of={**_photos(), "code": _code()},
             measure=measure if crops else None,
             measure_at=_CURVE,
         )
@@ -107,6 +106,10 @@ def open_blocks(branch: keras.Model) -> None:
             layer.kernel.assign(_OWN_PATH * layer.kernel)
 
 
+def _photos() -> dict[str, object]:
+    return {"photos_of_each": PHOTOS, "easing": EASING._asdict()}
+
+
 def _code() -> str:
     """A digest of this page and the simulator's: another one draws other photos, or begins otherwise."""
     import sample_data.simulator as simulator
@@ -119,7 +122,7 @@ def _recipe(plan: StartPlan, seed: int) -> dict[str, object]:
     return {
         "command": "python3 tools/train_start.py FOLDER",
         "seed": seed,
-        **_PHOTOS,
+        **_photos(),
         "plan": plan.numbers(),
         "versions": {name: _version(name) for name in _PACKAGES},
         "backend": os.environ.get("KERAS_BACKEND") or "tensorflow",

@@ -83,13 +83,10 @@ def test_stages_say_so_at_once(
     command: tuple[str, ...], sample: Path, tmp_path: Path, repository: Path, monkeypatch
 ) -> None:
     root = tiny_root(sample, tmp_path / "root")
-    v1 = root / "modified_data/kfold/new_4_folds_split_train_val_v1.pkl"
-    v1.parent.mkdir(exist_ok=True)
     folds = load(root / "modified_data/new_4_folds_split_train_val.pkl")
-    save(v1, {
-        name: {part: [n.replace(".jpg", ".npy") for n in names] for part, names in fold.items()}
-        for name, fold in folds.items()
-    })  # fmt: skip
+    (root / "modified_data/kfold").mkdir(exist_ok=True)
+    for version in (1, 2):
+        save(root / f"modified_data/kfold/new_4_folds_split_train_val_v{version}.pkl", folds)
     monkeypatch.setenv("WHALES_ROOT", str(root))
     monkeypatch.setenv(memory.VARIABLE, "3.5")
     code = f"""

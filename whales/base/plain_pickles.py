@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import pickle
 import re
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import methodcaller
 from typing import IO, ClassVar, TypeGuard
@@ -24,7 +24,8 @@ MAX_DEPTH = 64
 # What a file may unfold to, in bytes: so much whatever its length, and so many times its length.
 FREE_BYTES, UNFOLD_RATIO = 64 << 20, 24
 # Parts of a key of a dict, all it holds unfolded; the pipeline's own have ten at most.
-_LARGEST_KEY = 1 << 60  # larger whole numbers can be made to collide in a dict
+# Whole numbers from here on can be made to have one hash, and so to take very long in a dict.
+_HASHED_AS_THEY_ARE, _MOST_ALIKE = (1 << 61) - 1, 20
 _MOST_KEY_PARTS = 1000
 # Rough size of a small object in memory, bytes.
 _CONTAINER_BYTES, _OBJECT_BYTES = 72, 32
@@ -49,6 +50,7 @@ class PlainUnpickler(pickle._Unpickler):
         super().__init__(self._source, encoding="latin1")  # texts of Python 2 are bytes
         self._budget = FREE_BYTES + UNFOLD_RATIO * size
         self._depths: dict[int, int] = {}
+        self._hashes: Counter[int] = Counter()
         self._shares = False
 
     def load(self) -> object:
@@ -144,8 +146,10 @@ class PlainUnpickler(pickle._Unpickler):
             while waiting:
                 value = waiting.pop()
                 count += 1
-                if isinstance(value, int) and abs(value) >= _LARGEST_KEY:
-                    raise pickle.UnpicklingError("a key of it is a number of more than 60 bits")
+                if isinstance(value, int) and abs(value) >= _HASHED_AS_THEY_ARE:
+                    self._hashes[hash(value)] += 1
+                    if self._hashes[hash(value)] > _MOST_ALIKE:
+                        raise pickle.UnpicklingError("too many of its keys have one hash")
                 if isinstance(value, _CONTAINERS):
                     count += len(value)
                     if count > _MOST_KEY_PARTS:

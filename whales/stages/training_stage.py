@@ -307,8 +307,7 @@ def train(
     in a stage of several; besides: names of files of the plans before it, which stay.
     """
     options, ws, key = job.options, job.options.workspace, job.key + part
-    folder = save_as("", 0).parent
-    mine = part_name(bench.net.name, fold)
+    folder, mine = save_as("", 0).parent, part_name(bench.net.name, fold)
     if not options.force:
         require_trained_shape(ws, [mine])
     require_writable(save_as("", 0), ws.file("checkpoint", stage=key) / "state.pkl")
@@ -347,9 +346,9 @@ def train(
         remember_training(ws, options.profile, mine)
         _resume(trainer, options.force, folder, earlier, besides)
         saved = trainer.run(save_as)
-        if options.steps:
-            log_rehearsed(job.name, trainer.forecast)
-        return saved
+    if options.steps:
+        log_rehearsed(job.name, trainer.forecast)
+    return saved
 
 
 def _data(bench: Workbench, plan: Plan, fold: int | None, boxes: dict[str, Box]) -> TrainingData:

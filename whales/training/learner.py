@@ -138,9 +138,10 @@ class Learner:
         def told() -> Iterator[Batch]:
             try:
                 yield from batches()
-            except Exception as fault:
+            except (
+                Exception
+            ) as fault:  # TensorFlow would print it, and make an error of its own of it
                 failed.append(fault)
-                raise
 
         source = _steady(told, self.network.branch.input_shape[1:], self._devices.number)
         try:
@@ -152,10 +153,9 @@ class Learner:
                 shuffle=False,
                 callbacks=[self._each_step(begun, after_step or (lambda _: None))],
             )
-        except Exception as fault:
-            if failed:  # TensorFlow makes an error of its own of it
-                raise failed[0] from fault
-            raise
+        finally:
+            if failed:
+                raise failed[0]
         measured = {key: values[-1] for key, values in fitted.history.items()}
         # Over several devices Keras's own mean counts a batch that each device has once for each.
         measured["loss"] = measured.pop(_WEIGHTED_LOSS, measured["loss"])

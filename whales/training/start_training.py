@@ -144,15 +144,15 @@ class StartTraining:
         stream: Stream,
         checkpoint: Path,
         seed: int,
-        made_of: Mapping[str, object] = MappingProxyType({}),
         measure: Callable[[], dict[str, float]] | None = None,
         measure_at: tuple[int, ...] = (),
+        made_of: Mapping[str, object] = MappingProxyType({}),
     ) -> None:
         """`network`: with random weights, trained in place; `checkpoint`: a file.
 
-        made_of: what else the result depends on, plain values: a checkpoint with others is set aside.
         measure: what a net is worth, in numbers by name; measure_at: so many individuals seen, besides each
-        round's end.
+        round's end; made_of: what else the result depends on, plain values: a checkpoint with others is set
+        aside.
         """
         self.network, self.plan, self._stream = network, plan, stream
         self._checkpoint_file, self._seed = checkpoint, seed
