@@ -138,15 +138,19 @@ class Trainer:
             variable.assign(value)
         self._resumed = state
         if state.get("photos", self._photos) != self._photos:
-            log(
-                "other photos can be read now than when the checkpoint was written: the round begins anew"
-            )
-            progress = self.progress
-            progress.epoch, progress.mates, progress.mined = 0, [], False
-            progress.step, progress.sums, progress.seconds = 0, [], 0.0
+            self._begin_round_anew()
         log(f"resumed in {self.progress}")
         would_keep(f"the training is kept in {self.progress}")
         return True
+
+    def _begin_round_anew(self) -> None:
+        """Forget the pairs of a round that is not over: other photos can be read now, at other places."""
+        progress, block = self.progress, self.plan.blocks[self.progress.block]
+        if progress.epoch >= int(in_round(block.epochs, progress.round)):
+            return
+        log("other photos can be read than when the checkpoint was written: the round begins anew")
+        progress.epoch, progress.mates, progress.mined = 0, [], False
+        progress.step, progress.sums, progress.seconds = 0, [], 0.0
 
     def set_aside(self, reason: str) -> None:
         """Rename the checkpoint, if there is one, and log its new name with the reason.
