@@ -122,9 +122,9 @@ def _train_fold(
     log(f"{job.name}: first weights: {first.note}")
     names = Names(ws.file("models_kernel"), fold)
     start, done = first.weights, list[str]()
+    earlier = [names.temporary, names.final]
     for suffix, plan in zip(suffixes, chain, strict=True):
         begins = suffix == suffixes[0]
-        earlier = [names.temporary, names.final]
         saved = train(job, bench, plan, start, names.save_as, fold, earlier, suffix, done)
         done += [path.name for path, _ in saved]
         best, last = max(saved, key=lambda item: item[1])[0], saved[-1][0]

@@ -15,7 +15,15 @@ from whales.files.changes import deciders, present_names, stems_of_contents
 from whales.files.dataset import test_photos, training_identities
 from whales.files.decided_photos import DecidedPhotos, Settled, settled_photos
 from whales.files.decisions import DecisionLog
-from whales.files.import_table import PLAYGROUND, TEST, TRAIN, UNMATCHED, carried, imported
+from whales.files.import_table import (
+    PLAYGROUND,
+    TEST,
+    TRAIN,
+    UNMATCHED,
+    carried,
+    imported,
+    known_names,
+)
 from whales.files.labels import NEW_WHALE, stem, with_jpg
 from whales.files.marks import MarkLog
 from whales.files.submissions import read_known_answers, renamed_answers
@@ -116,15 +124,12 @@ class _Names:
                 f"an identity is called {UNMATCHED}, which means none; give it another name"
             )
         self.deciders, self.present = deciders(workspace), present_names(workspace)
+        self.of_known = known_names(workspace, labels.values())
         self.boxes = _boxes(workspace)
 
     def individual(self, identity: str) -> str:
         """An identity as people wrote it."""
         return self.individuals.get(identity, identity)
-
-    def of_known(self) -> set[str]:
-        """What people call the known individuals."""
-        return {self.individual(who) for who in self.labels.values() if who != NEW_WHALE}
 
     def sighting(self, name: str, identity: str, source: str, split: str) -> Sighting:
         """A photo (stem) of the work root."""
@@ -166,7 +171,7 @@ def _asked_tests(names: _Names, decisions: Path, answers: Path | None) -> list[S
     decided: dict[str, Settled] = {}
     if decisions.exists():
         decided = settled_queries(
-            decisions, ranked, names.labels, workspace, names.present, names.of_known()
+            decisions, ranked, names.labels, workspace, names.present, names.of_known
         )
     marks, found = MarkLog.beside(decisions).standing(), []
     drawn = BoxLog.beside(decisions).standing(names.labels)
@@ -226,7 +231,7 @@ def _asked_elsewhere(
     if decisions.exists():
         shown = [query.name for query in queries]
         settled = settled_photos(
-            decisions, photos, shown, names.labels, names.present, names.of_known()
+            decisions, photos, shown, names.labels, names.present, names.of_known
         )
     marks = MarkLog.beside(decisions).standing()
     return labelled + [

@@ -4,7 +4,7 @@ the side alone (`whales.files.sides`)."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Iterable
 from pathlib import Path
 
 from whales.base.dates import date_in_cell
@@ -67,8 +67,9 @@ def written_names(workspace: Workspace) -> dict[str, str]:
     }
 
 
-def known_names(workspace: Workspace, known: Collection[str]) -> set[str]:
+def known_names(workspace: Workspace, known: Iterable[str]) -> set[str]:
     """What people call the identities `known`, of those that the work root writes otherwise."""
+    known = {*known}
     return {name for who, name in written_names(workspace).items() if who in known}
 
 
