@@ -17,7 +17,7 @@ GROUPS_OF_BUNDLE = 4
 
 
 class GroupedConv2D(layers.Conv2D):
-    """A `Conv2D` with groups, "valid", whose training does not crawl on a CPU.
+    """A `Conv2D` with groups whose training does not crawl on a CPU.
 
     Same weights and values as `keras.layers.Conv2D(groups=...)`. On a CPU with the TensorFlow or JAX backend
     the gradient of the native grouped convolution is pathologically slow (100 times the plain one). In
@@ -26,11 +26,13 @@ class GroupedConv2D(layers.Conv2D):
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """As `keras.layers.Conv2D`; ValueError for any padding but "valid", and for dilation."""
+        """As `keras.layers.Conv2D`; ValueError for dilation, and for "same" with strides or an even kernel."""
         super().__init__(*args, **kwargs)
-        if self.padding != "valid" or tuple(self.dilation_rate) != (1, 1):
+        plain = tuple(self.strides) == (1, 1) and all(side % 2 for side in self.kernel_size)
+        if tuple(self.dilation_rate) != (1, 1) or not (self.padding == "valid" or plain):
             raise ValueError(
-                f"expected no padding and no dilation, received {self.padding}, {self.dilation_rate}"
+                f"expected no dilation, and no padding but of an odd kernel without strides, received "
+                f"{self.dilation_rate}, {self.padding}"
             )
 
     def call(self, inputs: KerasTensor, training: bool | None = None) -> KerasTensor:
@@ -39,7 +41,8 @@ class GroupedConv2D(layers.Conv2D):
             return super().call(inputs)
         if keras.backend.backend() == "tensorflow":
             kernel = ops.convert_to_tensor(self.kernel)  # in the precision that is computed in
-            outputs = trained_grouped_convolution(inputs, kernel, self.groups, self.strides)
+            way = self.groups, self.strides, self.padding.upper()
+            outputs = trained_grouped_convolution(inputs, kernel, *way)
         else:
             outputs = self._bundled(inputs)
         if self.use_bias:
@@ -57,7 +60,7 @@ class GroupedConv2D(layers.Conv2D):
         kernel = kernel * ops.reshape(identity, (1, 1, bundled, 1, 1, bundled, 1))
         kernel = ops.reshape(kernel, (height, width, bundled * group_in, filters))
         outputs = [
-            ops.conv(part, part_of_kernel, strides=list(self.strides), padding="valid")
+            ops.conv(part, part_of_kernel, strides=list(self.strides), padding=self.padding)
             for part, part_of_kernel in zip(
                 ops.split(inputs, bundles, axis=-1),
                 ops.split(kernel, bundles, axis=-1),
@@ -77,13 +80,18 @@ def largest_divisor(number: int, most: int) -> int:
 
 
 def trained_grouped_convolution(
-    inputs: tf.Tensor, kernel: tf.Tensor, groups: int, strides: tuple[int, int]
+    inputs: tf.Tensor,
+    kernel: tf.Tensor,
+    groups: int,
+    strides: tuple[int, int],
+    padding: str = "VALID",
 ) -> tf.Tensor:
-    """A "valid" grouped convolution, (n, h, w, c) -> (n, h', w', filters), with gradients of our own.
+    """A grouped convolution, (n, h, w, c) -> (n, h', w', filters), with gradients of our own.
 
     TensorFlow has no fast gradient of it on a CPU, but its pass forward is fast, and so is the gradient
     of the inputs, which is a grouped convolution as well.
-    kernel: (side, side, c / groups, filters), no side shorter than its stride.
+    kernel: (side, side, c / groups, filters), no side shorter than its stride; padding: "SAME" for odd
+    sides and no strides alone.
     """
     import tensorflow as tf
 
@@ -91,22 +99,32 @@ def trained_grouped_convolution(
     def convolution(inputs: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, object]:
         def gradients(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             return (
-                _gradient_of_inputs(inputs, kernel, upstream, groups, strides),
-                _gradient_of_kernel(inputs, kernel, upstream, groups, strides),
+                _gradient_of_inputs(inputs, kernel, upstream, groups, strides, padding),
+                _gradient_of_kernel(inputs, kernel, upstream, groups, strides, padding),
             )
 
-        return tf.nn.conv2d(inputs, kernel, list(strides), "VALID"), gradients
+        return tf.nn.conv2d(inputs, kernel, list(strides), padding), gradients
 
     return convolution(inputs, tf.convert_to_tensor(kernel))  # it takes no variables
 
 
 def _gradient_of_inputs(
-    inputs: tf.Tensor, kernel: tf.Tensor, upstream: tf.Tensor, groups: int, strides: tuple[int, int]
+    inputs: tf.Tensor,
+    kernel: tf.Tensor,
+    upstream: tf.Tensor,
+    groups: int,
+    strides: tuple[int, int],
+    padding: str,
 ) -> tf.Tensor:
     """The upstream gradient, apart by the strides, under the kernel turned by 180 degrees."""
     import tensorflow as tf
 
     height, width, group_in, filters = kernel.shape
+    turned = tf.reshape(kernel[::-1, ::-1], (height, width, group_in, groups, filters // groups))
+    turned = tf.transpose(turned, (0, 1, 4, 3, 2))
+    turned = tf.reshape(turned, (height, width, filters // groups, groups * group_in))
+    if padding == "SAME":
+        return tf.nn.conv2d(upstream, turned, 1, padding)
     down, along = strides
     count, rows, columns = tf.unstack(tf.shape(upstream)[:3])
     if max(strides) > 1:
@@ -116,14 +134,16 @@ def _gradient_of_inputs(
     below = tf.shape(inputs)[1] - rows * down
     beside = tf.shape(inputs)[2] - columns * along
     upstream = tf.pad(upstream, ((0, 0), (height - 1, below), (width - 1, beside), (0, 0)))
-    turned = tf.reshape(kernel[::-1, ::-1], (height, width, group_in, groups, filters // groups))
-    turned = tf.transpose(turned, (0, 1, 4, 3, 2))
-    turned = tf.reshape(turned, (height, width, filters // groups, groups * group_in))
     return tf.nn.conv2d(upstream, turned, 1, "VALID")
 
 
 def _gradient_of_kernel(
-    inputs: tf.Tensor, kernel: tf.Tensor, upstream: tf.Tensor, groups: int, strides: tuple[int, int]
+    inputs: tf.Tensor,
+    kernel: tf.Tensor,
+    upstream: tf.Tensor,
+    groups: int,
+    strides: tuple[int, int],
+    padding: str,
 ) -> tf.Tensor:
     """Of some groups at once as if they were one: of its gradient, each group's own block is kept."""
     import tensorflow as tf
@@ -140,7 +160,7 @@ def _gradient_of_kernel(
             filter_sizes=(height, width, bundled * group_in, bundled * group_out),
             out_backprop=part_of_upstream,
             strides=(1, *strides, 1),
-            padding="VALID",
+            padding=padding,
         )
         dense = tf.reshape(dense, (height, width, bundled, group_in, bundled, group_out))
         own = tf.einsum("hwgigo->hwigo", dense)

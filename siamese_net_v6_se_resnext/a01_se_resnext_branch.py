@@ -52,11 +52,14 @@ def _bottleneck(
     """1x1, grouped 3x3, 1x1, squeeze-excite, plus the input (projected where the shape changes)."""
     main = _convolution(x, width, 1, f"{name}_conv1")
     main = _normalized(main, f"{name}_1", relu=True)
-    main = layers.ZeroPadding2D(1, name=f"{name}_pad")(main)
+    # One pixel on each side; "same" gives that without strides alone, and costs no copy of the tensor.
+    if strides > 1:
+        main = layers.ZeroPadding2D(1, name=f"{name}_pad")(main)
     main = GroupedConv2D(
         width,
         3,
         strides=strides,
+        padding="same" if strides == 1 else "valid",
         groups=groups,
         use_bias=False,
         kernel_initializer="he_uniform",

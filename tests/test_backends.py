@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from helpers import write_lines
 from small_root import IDENTITY_OF, draw, make_root
-from tiny_training import finish, history, kill_after, start, tiny_root, weights
+from tiny_training import finish, history, killed_after, start, tiny_root, weights
 
 from whales.files.matrices import load_tuple
 
@@ -102,7 +102,7 @@ def test_a_killed_training_ends_like_one_left_alone(backend, sample, tmp_path):
     short = {"plans": SHORT, "KERAS_BACKEND": backend, **compiled}
     alone, killed = (tiny_root(sample, tmp_path / name) for name in ("alone", "killed"))
     finish(start(alone, **short))
-    kill_after(start(killed, **short), killed, 2)
+    killed_after(2, killed, **short)
     output = finish(start(killed, **short))
     assert "resumed in block" in output
     assert weights(killed) == weights(alone)

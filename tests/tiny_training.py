@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
-from whales.base.errors import UserError
 from whales.base.pickles import load, save
 
 HERE = Path(__file__).resolve().parents[1]
@@ -28,6 +26,23 @@ final = lambda rate, rounds, epochs: Block("final", rate, rounds, epochs, 0.5, e
 stage.PLANS["smoke"] = stage.COLD_PLANS["smoke"] = ({plans})
 {before}
 stage.run(lambda: stage.main(sys.argv[1:]))
+"""
+# Waits after the first checkpoint that has so many epochs behind it, and a step of the next one or none.
+PAUSE = """
+import time
+from pathlib import Path
+from typing import Any
+from whales.base.stopping import requested
+from whales.training.trainer import Trainer
+def pausing(trainer, keep=Trainer._checkpoint):
+    keep(trainer)
+    tables = Path({root!r}).glob("cache/history/*.csv")
+    epochs = sum(len(table.read_text().splitlines()) - 1 for table in tables)
+    if epochs >= {epochs} and bool(trainer.progress.step) == {within}:
+        Path({root!r}, "paused").touch()
+        while not requested():
+            time.sleep(0.01)
+Trainer._checkpoint = pausing
 """
 PLANS = """
     Plan(64, 8, 2, (temp(2), temp(2, frozen=True))),
@@ -64,6 +79,8 @@ def start(
     checkpoints: str = "",
     before: str = "",
     weights: str = "none",
+    pause: int | None = None,
+    within: bool = False,
     start_new_session: bool = False,
     **variables: str,
 ) -> subprocess.Popen:
@@ -71,8 +88,11 @@ def start(
 
     rate: learning rate of the first plan, as if it were edited on the page; plans: their code;
     checkpoints: seconds between two within an epoch, instead of the usual; before: code that is run before
-    the stage; weights: that it starts from, "" where it is to choose; variables: of the environment.
+    the stage; weights: that it starts from, "" where it is to choose; pause: epochs of its root after whose
+    checkpoint it waits, or within the next of them; variables: of the environment.
     """
+    if pause is not None:
+        before = PAUSE.format(root=str(root), epochs=pause, within=within) + before
     code = TINY.format(folder=str(HERE / "kernel_snn"), rate=rate, plans=plans, before=before)
     chosen = [str(fold) for fold in folds or (0,)]
     command = [sys.executable, "-c", code, "--RUN_FOLD", *chosen, "--profile", "smoke", *options]
@@ -115,21 +135,17 @@ def refused(run: subprocess.Popen) -> str:
     return output
 
 
-def wait_for_steps(run: subprocess.Popen, root: Path, epochs: int) -> None:
-    """Wait for a state kept within an epoch, once so many epochs are in the history."""
-    while True:
+def wait_for_pause(run: subprocess.Popen, root: Path) -> None:
+    """Wait until a stage that was started with `pause` waits."""
+    while not (root / "paused").exists():
         assert run.poll() is None, run.communicate()[0]
         time.sleep(0.01)
-        for path in root.glob("cache/checkpoints/*/state.pkl"):
-            with contextlib.suppress(UserError):  # it has just been removed with its folder
-                if load(path)["progress"]["step"] and len(history(root)) >= epochs:
-                    return
+    (root / "paused").unlink()
 
 
-def kill_after(run: subprocess.Popen, root: Path, epochs: int) -> None:
-    """Kill a stage once so many epochs of its root are in the history, and a checkpoint is there."""
-    while len(history(root)) < epochs or not list(root.glob("cache/checkpoints/*/state.pkl")):
-        assert run.poll() is None, run.communicate()[0]
-        time.sleep(0.02)
-    run.send_signal(signal.SIGKILL)
-    run.wait()
+def killed_after(epochs: int, root: Path, **arguments: Any) -> None:
+    """Start a stage, and kill it right after the checkpoint of so many epochs of its root."""
+    run = start(root, pause=epochs, **arguments)
+    wait_for_pause(run, root)
+    run.kill()
+    run.communicate()

@@ -14,9 +14,16 @@ SHAPES = {
     "groups": st.sampled_from([1, 2, 3, 4, 8]),
     "group_in": st.sampled_from([1, 3]),
     "group_out": st.sampled_from([1, 2]),
-    "strides": st.sampled_from([(1, 1), (2, 2), (2, 1)]),
+    "way": st.sampled_from(
+        [((1, 1), "valid"), ((1, 1), "same"), ((2, 2), "valid"), ((2, 1), "valid")]
+    ),
     "size": st.sampled_from([(7, 7), (8, 5), (6, 6)]),
 }
+
+
+def padded(photos, padding):
+    """With the zeros that a 3x3 kernel sees around them."""
+    return np.pad(photos, ((0, 0), (1, 1), (1, 1), (0, 0))) if padding == "same" else photos
 
 
 def windows_of(photos, strides):
@@ -57,18 +64,24 @@ def example(groups, group_in, group_out, size):
 
 @given(**SHAPES)
 @settings(max_examples=25, deadline=None)
-def test_both_ways_to_train_and_their_gradients(groups, group_in, group_out, strides, size):
+def test_both_ways_to_train_and_their_gradients(groups, group_in, group_out, way, size):
+    strides, padding = way
     photos, kernel, rng = example(groups, group_in, group_out, size)
-    expected = convolved(photos, kernel, groups, strides)
+    framed = padded(photos, padding)
+    expected = convolved(framed, kernel, groups, strides)
     upstream = rng.normal(size=expected.shape)
-    wanted = gradients(photos, kernel, upstream, groups, strides)
+    of_framed, of_kernel = gradients(framed, kernel, upstream, groups, strides)
+    of_photos = of_framed[:, 1:-1, 1:-1] if padding == "same" else of_framed
     inputs = tf.constant(photos, tf.float32)
-    layer = GroupedConv2D(len(expected[0, 0, 0]), 3, strides=strides, groups=groups, use_bias=False)
+    how = {"strides": strides, "padding": padding, "groups": groups}
+    layer = GroupedConv2D(groups * group_out, 3, use_bias=False, **how)
     layer.build(photos.shape)
     layer.set_weights([kernel])
     weights = layer.kernel.value
     ways = (
-        lambda: grouped.trained_grouped_convolution(inputs, weights, groups, strides),
+        lambda: grouped.trained_grouped_convolution(
+            inputs, weights, groups, strides, padding.upper()
+        ),
         lambda: layer._bundled(inputs),
     )
     for way in ways:
@@ -77,19 +90,21 @@ def test_both_ways_to_train_and_their_gradients(groups, group_in, group_out, str
             outputs = way()
         np.testing.assert_allclose(outputs, expected, atol=1e-4)
         found = tape.gradient(outputs, [inputs, weights], tf.constant(upstream, tf.float32))
-        for ours, theirs in zip(found, wanted, strict=True):
+        for ours, theirs in zip(found, (of_photos, of_kernel), strict=True):
             np.testing.assert_allclose(ours, theirs, atol=1e-4)
 
 
 @given(channels=st.sampled_from([1, 4, 64]), **SHAPES)
 @settings(max_examples=12, deadline=None)
-def test_a_layer_gives_the_same_by_every_way(channels, groups, group_in, group_out, strides, size):
+def test_a_layer_gives_the_same_by_every_way(channels, groups, group_in, group_out, way, size):
+    strides, padding = way
     photos, kernel, rng = example(groups, group_in, group_out, size)
-    layer = GroupedConv2D(groups * group_out, 3, strides=strides, groups=groups)
+    how = {"strides": strides, "padding": padding, "groups": groups}
+    layer = GroupedConv2D(groups * group_out, 3, **how)
     layer.build(photos.shape)
     bias = rng.normal(size=groups * group_out)
     layer.set_weights([kernel, bias])
-    expected = convolved(photos, kernel, groups, strides)
+    expected = convolved(padded(photos, padding), kernel, groups, strides)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(grouped, "CHANNELS_OF_BUNDLE", channels)
         patch.setattr(grouped, "_native_gradient_is_slow", lambda: True)
@@ -99,10 +114,18 @@ def test_a_layer_gives_the_same_by_every_way(channels, groups, group_in, group_o
         np.testing.assert_allclose(layer._bundled(inputs), expected, atol=1e-4)
 
 
-@pytest.mark.parametrize("given", [{"padding": "same"}, {"dilation_rate": 2}])
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"padding": "same", "strides": 2},
+        {"padding": "same", "strides": (1, 2)},
+        {"padding": "same", "kernel_size": 2},
+        {"dilation_rate": 2},
+    ],
+)
 def test_what_has_no_gradients_of_our_own_is_refused(given):
-    with pytest.raises(ValueError, match="expected no padding and no dilation"):
-        GroupedConv2D(4, 3, groups=2, **given)
+    with pytest.raises(ValueError, match="expected no dilation, and no padding but"):
+        GroupedConv2D(4, groups=2, **{"kernel_size": 3, **given})
 
 
 @pytest.mark.parametrize(("groups", "most", "fit"), [(32, 16, 16), (32, 2, 2), (8, 0, 1)])

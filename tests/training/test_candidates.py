@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 from scipy.optimize import linear_sum_assignment
-from tiny_training import PLANS, finish, history, kill_after, start, tiny_root, weights
+from tiny_training import PLANS, finish, history, killed_after, start, tiny_root, weights
 
 from whales.scores.head import HeadWeights
 from whales.scores.pair_scores import score_matrix
@@ -260,7 +260,7 @@ def test_a_killed_training_among_candidates_ends_like_one_left_alone(sample, tmp
     plans = plans.replace("candidates=3, (temp", "candidates=3, blocks=(temp")
     alone, killed = (tiny_root(sample, tmp_path / name) for name in ("alone", "killed"))
     finish(start(alone, plans=plans))
-    kill_after(start(killed, plans=plans), killed, 1)
+    killed_after(1, killed, plans=plans)
     assert "resumed in block" in finish(start(killed, plans=plans))
     assert weights(killed) == weights(alone)
     assert history(killed) == history(alone)

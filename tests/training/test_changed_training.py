@@ -10,7 +10,7 @@ from pathlib import Path
 
 import h5py
 import pytest
-from tiny_training import finish, history, kill_after, refused, start, tiny_root, weights
+from tiny_training import finish, history, killed_after, refused, start, tiny_root, weights
 
 from whales.base.pickles import load
 
@@ -34,7 +34,7 @@ def test_a_root_moved_while_a_training_is_half_done(sample: Path, tmp_path: Path
     alone = tiny_root(sample, tmp_path / "alone")
     finish(start(alone))
     killed = tiny_root(sample, tmp_path / "killed")
-    kill_after(start(killed), killed, 1)
+    killed_after(1, killed)
     (tmp_path / "other").mkdir()
     elsewhere = moved(killed, tmp_path / "other" / "place")
     assert "resumed in block 0" in finish(start(elsewhere))
@@ -51,7 +51,7 @@ def test_an_edited_plan_counts_while_a_training_is_half_done_and_after(
     sample: Path, tmp_path: Path
 ) -> None:
     root = tiny_root(sample, tmp_path / "root")
-    kill_after(start(root), root, 1)
+    killed_after(1, root)
     kept = root / "cache/checkpoints" / f"{STATE}.1"
     former = (root / "cache/checkpoints" / STATE / "state.pkl").read_bytes()
 
@@ -73,7 +73,7 @@ def test_force_keeps_the_checkpoint_of_an_interrupted_training(
     sample: Path, tmp_path: Path
 ) -> None:
     root = tiny_root(sample, tmp_path / "root")
-    kill_after(start(root), root, 1)
+    killed_after(1, root)
     output = finish(start(root, options=("--force",)))
     kept = root / "cache/checkpoints" / f"{STATE}.1"
     assert f"is kept as {kept} (--force)" in output
@@ -87,7 +87,7 @@ def test_a_training_that_was_set_aside_comes_back_whole(sample: Path, tmp_path: 
     alone = tiny_root(sample, tmp_path / "alone")
     finish(start(alone))
     root = tiny_root(sample, tmp_path / "root")
-    kill_after(start(root), root, 4)  # the checkpoint before it knows of the first weights
+    killed_after(3, root)  # the first checkpoint that knows of the first weights
     before = weights(root)
     name = min(before)
     assert "temp0" in name
@@ -129,7 +129,7 @@ def not_of_this_net(root: Path) -> Path:
 
 def test_a_photo_that_fails_within_an_epoch_is_named(sample: Path, tmp_path: Path) -> None:
     root = tiny_root(sample, tmp_path / "root")
-    kill_after(start(root), root, 1)  # the next epoch reads no photo before it trains
+    killed_after(1, root)  # the next epoch reads no photo before it trains
     split = load(root / "modified_data/new_4_folds_split_train_val.pkl")["fold_0"]["train"]
     for name in split:
         (root / "data/train" / name).write_bytes(b"no photo")
@@ -146,7 +146,7 @@ def test_a_photo_that_is_mended_begins_the_round_anew(sample: Path, tmp_path: Pa
     content = broken.read_bytes()
     broken.write_bytes(b"no photo")
     options = ("--skip-broken-photos",)
-    kill_after(start(root, options=options), root, 1)
+    killed_after(1, root, options=options)
     broken.write_bytes(content)
     said = finish(start(root, options=options))
     assert "the round begins anew" in said

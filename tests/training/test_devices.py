@@ -13,7 +13,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from tiny_training import finish, history, kill_after, start, tiny_root, weights
+from tiny_training import finish, history, killed_after, start, tiny_root, weights
 from two_devices import COUNTS, batches
 
 from whales.base.errors import UserError
@@ -105,7 +105,7 @@ def test_a_whole_stage_on_two_devices(repository, sample, tmp_path, backend):
     one, two, killed = (tiny_root(sample, tmp_path / name) for name in ("one", "two", "killed"))
     finish(start(one, **setting))
     assert "over 2 devices" in finish(start(two, **both))
-    kill_after(start(killed, **both), killed, 1)
+    killed_after(1, killed, **both)
     assert "resumed in block" in finish(start(killed, **both))
     assert weights(killed) == weights(two)
     assert layout(two) == layout(one)

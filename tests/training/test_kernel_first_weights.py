@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 from helpers import refused, write
 from small_root import ship, use_shipped
-from tiny_training import finish, kill_after, start, tiny_root
+from tiny_training import finish, killed_after, start, tiny_root
 from tiny_training import refused as stage_refused
 
 from kernel_snn.generated_start import RECIPE
@@ -84,25 +84,25 @@ def test_a_stage_starts_from_them_and_knows_them_by_content(
     root, files = tiny_root(sample, tmp_path / "root"), tmp_path / "one machine"
     shutil.copytree(shipped.parent, files)
 
-    def begin():
-        before = USE.format(path=str(files / shipped.name))
-        return start(root, before=before, weights="", plans=SHORT)
+    def setting():
+        use = USE.format(path=str(files / shipped.name))
+        return {"before": use, "weights": "", "plans": SHORT}
 
-    kill_after(begin(), root, 1)
+    killed_after(1, root, **setting())
     state = root / f"cache/checkpoints/{KEY}_plan_1/state.pkl"
     kept = load(state)["description"]
     assert kept["start"] == file_digest(shipped)
     assert "machine" not in repr(kept)
 
     files = files.rename(tmp_path / "another machine")
-    output = finish(begin())
+    output = finish(start(root, **setting()))
     assert "resumed in block" in output
     assert output.count("first weights: generated_start.h5, which comes with the project") == 1
     stamp = root / f"cache/stages/{KEY}.json"
     numbers = json.loads(stamp.read_text())["numbers"]
     assert numbers["start"] == {"generated_start.h5": file_digest(shipped)}
     assert "machine" not in stamp.read_text()
-    assert finish(begin()).strip().endswith("up to date")
+    assert finish(start(root, **setting())).strip().endswith("up to date")
     (last,) = (root / "saved_models/PLAN21").glob("PLAN21*")
     generated, of_the_root = teaching_of(last)
     assert generated == Lesson(640, 40, True)
@@ -111,11 +111,11 @@ def test_a_stage_starts_from_them_and_knows_them_by_content(
     again = ship(tmp_path / "again", seed=6)
     for file in again.parent.iterdir():
         shutil.copy(file, files)
-    output = finish(begin())
+    output = finish(start(root, **setting()))
     assert "up to date" not in output
     assert "first weights: generated_start.h5" in output
     (files / shipped.name).write_bytes(b"")
-    output = stage_refused(begin())
+    output = stage_refused(start(root, **setting()))
     assert "generated_start.h5 is not the file that generated_start.json is of" in output
     assert "Traceback" not in output
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import re
 import signal
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from processes import alive
-from tiny_training import history, refused, start, tiny_root, wait_for_steps, weights
+from tiny_training import history, killed_after, refused, start, tiny_root, wait_for_pause, weights
 
 from whales.base.pickles import load
 
@@ -28,8 +27,8 @@ def test_a_killed_training_ends_like_one_left_alone(sample: Path, tmp_path: Path
     # frozen block, in the second plan. The first two by signals to the whole group.
     said = ""
     for epochs, number in ((0, signal.SIGINT), (2, signal.SIGTERM), (4, signal.SIGKILL)):
-        run = start(killed, checkpoints="0", start_new_session=True)
-        wait_for_steps(run, killed, epochs)
+        run = start(killed, checkpoints="0", pause=epochs, within=True, start_new_session=True)
+        wait_for_pause(run, killed)
         if epochs == 0:
             assert "is at work already: process" in refused(start(killed))
         os.killpg(run.pid, number)
@@ -99,16 +98,11 @@ def test_a_round_trains_each_photo_twice_a_side(tmp_path: Path) -> None:
 def test_state_is_plain(sample: Path, tmp_path: Path) -> None:
     """A checkpoint is readable with NumPy alone, like every other pickle; --segments splits its costs."""
     root = tiny_root(sample, tmp_path / "root")
-    run = start(root, options=("--segments", "3"))
+    killed_after(1, root, options=("--segments", "3"))
     state = root / "cache/checkpoints"
-    while not list(state.rglob("state.pkl")):
-        assert run.poll() is None, run.communicate()[0]
-        time.sleep(0.02)
-    run.send_signal(signal.SIGKILL)
-    run.wait()
     content = load(next(state.rglob("state.pkl")))
     assert {"progress", "rng", "weights", "optimizer", "description"} <= set(content)
-    assert content["progress"]["epoch"] >= 1
+    assert content["progress"]["epoch"] == 1
     costs = load(next(state.rglob("round.pkl")))["costs"]
     assert [cost.shape for cost in costs] == [(6, 6)] * 3
 

@@ -24,9 +24,9 @@ MAX_DEPTH = 64
 # What a file may unfold to, in bytes: so much whatever its length, and so many times its length.
 FREE_BYTES, UNFOLD_RATIO = 64 << 20, 24
 # Parts of a key of a dict, all it holds unfolded; the pipeline's own have ten at most.
+_MOST_KEY_PARTS = 1000
 # Whole numbers from here on can be made to have one hash, and so to take very long in a dict.
 _HASHED_AS_THEY_ARE, _MOST_ALIKE = (1 << 61) - 1, 20
-_MOST_KEY_PARTS = 1000
 # Rough size of a small object in memory, bytes.
 _CONTAINER_BYTES, _OBJECT_BYTES = 72, 32
 
