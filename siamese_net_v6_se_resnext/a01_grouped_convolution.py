@@ -26,7 +26,7 @@ class GroupedConv2D(layers.Conv2D):
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """As `keras.layers.Conv2D`; ValueError for dilation, and for "same" with strides or an even kernel."""
+        """As `keras.layers.Conv2D`; ValueError for dilation, strides or even kernels under "same"."""
         super().__init__(*args, **kwargs)
         plain = tuple(self.strides) == (1, 1) and all(side % 2 for side in self.kernel_size)
         if tuple(self.dilation_rate) != (1, 1) or not (self.padding == "valid" or plain):

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from whales.base.pickles import load, save
+from whales.base.pickles import save
 
 HERE = Path(__file__).resolve().parents[1]
 
