@@ -34,9 +34,7 @@ class Fluke(NamedTuple):
     number: int  # among those of its photo, from 1
     box: Box | None  # x1, y1, x2, y2 in pixels of the photo held upright; None: the whole frame
     view: np.ndarray  # (100, w, 3) uint8, for people
-    crops: dict[
-        int, np.ndarray
-    ]  # size -> (size, size, 3) uint8, for the nets; none once it is answered
+    crops: dict[int, np.ndarray]  # size -> (size, size, 3) uint8; none once the nets have answered
     content: str = ""  # digest of the photo's file
     side: str | None = None  # that it shows, "" for either; None where the root knows no sides
 
