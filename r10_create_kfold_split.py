@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 
 from whales.base.console import log
-from whales.base.pickles import load, save
+from whales.base.pickles import save
+from whales.files.dataset import boxed_training_photos
 from whales.files.folds import FoldRecipe
-from whales.files.labels import boxed_photos_by_identity, stem
+from whales.files.labels import stem
 from whales.files.sides import read_sides, side_tables
 from whales.stages.job import Job
 from whales.stages.options import parse_arguments
@@ -24,8 +25,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     job = Job(options, __file__, reads, writes, numbers=COUNTERS)
     if job.up_to_date():
         return
-    labels, *boxes = tables
-    photos = boxed_photos_by_identity(labels, [load(path) for path in boxes])
+    photos = boxed_training_photos(ws)
     recipe = FoldRecipe(
         {identity: [f"{stem(name)}.npy" for name in names] for identity, names in photos.items()},
         read_sides(ws),

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from whales.base.console import log
-from whales.base.pickles import load, save
+from whales.base.pickles import save
+from whales.files.dataset import boxed_training_photos
 from whales.files.folds import FoldRecipe
-from whales.files.labels import boxed_photos_by_identity
 from whales.files.sides import read_sides, side_tables
 from whales.stages.job import Job
 from whales.stages.options import parse_arguments
@@ -18,15 +18,13 @@ COUNTER = 0
 def main(argv: Sequence[str] | None = None) -> None:
     options, _ = parse_arguments(__doc__, argv, script=__file__)
     ws = options.workspace
-    labels, boxes = ws.file("train_csv"), ws.file("boxes_averaged")
-    playground = ws.file("boxes_averaged_playground")
-    reads = [labels, boxes, playground, *side_tables(ws)]
+    tables = [ws.file(key) for key in ("train_csv", "boxes_averaged", "boxes_averaged_playground")]
+    reads = [*tables, *side_tables(ws)]
     writes = [ws.file("folds_kernel")]
     job = Job(options, __file__, reads, writes, numbers={"counter": COUNTER})
     if job.up_to_date():
         return
-    photos = boxed_photos_by_identity(labels, [load(boxes), load(playground)])
-    recipe = FoldRecipe(photos, read_sides(ws))
+    recipe = FoldRecipe(boxed_training_photos(ws), read_sides(ws))
     folds = recipe.make(COUNTER)
     save(ws.file("folds_kernel"), folds)
     sizes = ", ".join(f"{len(fold['train'])}/{len(fold['val'])}" for fold in folds.values())

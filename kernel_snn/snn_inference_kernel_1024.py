@@ -42,6 +42,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         [*tables.files, *weights.values()],
         [ws.file("features_test_kernel")],
         numbers={"size": NET.sizes[options.profile], "least_score": LEAST_SCORE},
+        # A file may be given for several folds, which `reads` does not tell.
+        given={
+            f"model_weights_{number}": path for number, path in enumerate(given, start=1) if path
+        },
         photos=photo_files(options, sorted({*rows, *tables.columns})),
     )
     if job.up_to_date():

@@ -122,7 +122,7 @@ def _train_fold(
     log(f"{job.name}: first weights: {first.note}")
     names = Names(ws.file("models_kernel"), fold)
     start, done = first.weights, list[str]()
-    earlier = [names.temporary, names.final]
+    earlier = [names.temporary, names.final, *bench.net.weights.names(fold)]
     for suffix, plan in zip(suffixes, chain, strict=True):
         begins = suffix == suffixes[0]
         saved = train(job, bench, plan, start, names.save_as, fold, earlier, suffix, done)

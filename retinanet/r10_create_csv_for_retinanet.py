@@ -8,6 +8,7 @@ from retinanet.detector.first_boxes import (
     annotation_table,
     degenerate_boxes,
     split_by_identity,
+    whole_pixels,
 )
 from retinanet.detector.geometry import DETECTOR_FOLDS
 from whales.base.console import log
@@ -46,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     for (fold, part), path in tables.items():
         names = [stem(name) for name in folds[fold - 1][part == "valid"]]
         rows = [
-            (str(ws.train_photo(name)), tuple(int(value) for value in boxes[name]))
+            (str(ws.train_photo(name)), whole_pixels(boxes[name]))
             for name in names
             if name in usable
         ]

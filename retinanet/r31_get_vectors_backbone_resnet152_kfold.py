@@ -18,7 +18,7 @@ from retinanet.detector.geometry import DETECTOR_FOLDS, DETECTORS
 from whales.base.console import log
 from whales.base.locks import in_turn
 from whales.base.pickles import load, save
-from whales.files.boxes import agreement
+from whales.files.boxes import agreement, checked_boxes
 from whales.files.workspace import require
 from whales.stages.job import Job
 from whales.stages.options import parse_arguments
@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     reads = [ws.file("retinanet_converted", fold=fold), first, *PhotosToDetect.tables(ws)]
     for path in reads:
         require(ws, path)
-    photos = PhotosToDetect.read(ws)
+    photos, first_boxes = PhotosToDetect.read(ws), checked_boxes(load(first), first)
     fold_boxes = {part: ws.file("retinanet_fold_boxes", part=part, fold=fold) for part in PARTS}
     job = Job(
         options,
@@ -66,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             save(ws.file(key), boxes)
             log(f"{ws.file(key).name}: {len(boxes)} boxes of all folds so far")
             if key == "boxes_retinanet":
-                log(*agreement(best, load(first)).lines())
+                log(*agreement(best, first_boxes).lines())
     job.done()
 
 

@@ -42,7 +42,10 @@ SMOKE = Plan(
 
 def main(argv: Sequence[str] | None = None) -> None:
     plans = {"full": FULL, "smoke": SMOKE}
-    training_stage(__doc__, __file__, argv, NET, plans, "densenet121_224px_warmstart", folds=False)
+    prefix, published = "densenet121_224px_warmstart", ["densenet_224px_warmstart"]
+    training_stage(
+        __doc__, __file__, argv, NET, plans, prefix, folds=False, other_prefixes=published
+    )
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ A cache entry is (boxes (2, 300, 4) float32 in shares of the sides, scores (2, 3
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from whales.base.writing import write_text
 from whales.files.boxes import Detection, RawDetections, merge_views, to_pixels
 from whales.files.dataset import PHOTO_TABLES, check_apart
 from whales.files.digests import text_digest
-from whales.files.folds import check_split
+from whales.files.folds import detector_held_out
 from whales.files.labels import read_submission_names, stem
 from whales.files.workspace import Workspace
 from whales.photos.photos import DECODING, photo_size, read_photo
@@ -68,7 +68,7 @@ class PhotosToDetect:
         }
         for key, names in zip(PHOTO_TABLES, photos.values(), strict=True):
             check_apart(workspace, key, names)
-        return cls(photos, _held_out(load(folds), folds, {*photos["train"]}))
+        return cls(photos, detector_held_out(folds, {*photos["train"]}, DETECTOR_FOLDS))
 
     def names(self, part: str, fold: int) -> list[str]:
         """The photos of a part that a fold's detector predicts."""
@@ -81,25 +81,6 @@ class PhotosToDetect:
             for part in PARTS
             for name in self.names(part, fold)
         }
-
-
-def _held_out(content: object, source: Path, known: Collection[str]) -> dict[int, list[str]]:
-    """Fold (from 1) -> the photos (stems) that it holds out; known: those of train.csv.
-
-    `UserError` naming the photo where a split is not sound, or is of another train.csv.
-    """
-    advice = "run retinanet/r10_create_csv_for_retinanet.py again"
-    whole = isinstance(content, list | tuple) and len(content) == DETECTOR_FOLDS
-    if not whole or not all(isinstance(s, list | tuple) and len(s) == 2 for s in content):
-        raise UserError(f"{source}: expected {DETECTOR_FOLDS} pairs of train and valid; {advice}")
-    held_out: dict[int, list[str]] = {}
-    for fold, (train, valid) in enumerate(content, start=1):
-        check_split(train, valid, f"fold {fold}", source)
-        held_out[fold] = [stem(name) for name in valid]
-        strange = [name for name in map(stem, (*train, *valid)) if name not in known]
-        if strange:
-            raise UserError(f"{source}: photo {strange[0]} is not in train.csv; {advice}")
-    return held_out
 
 
 def photo_file(workspace: Workspace, part: str, name: str) -> Path:

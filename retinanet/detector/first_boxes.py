@@ -52,12 +52,20 @@ def _check_enough(count: int, kind: str) -> None:
 
 
 def degenerate_boxes(boxes: Mapping[str, Sequence[float]], names: Iterable[str]) -> list[str]:
-    """The photos (stems) of `names` whose box is empty or inverted, in their order."""
-    return [
-        name
-        for name in names
-        if name in boxes and (boxes[name][2] <= boxes[name][0] or boxes[name][3] <= boxes[name][1])
-    ]
+    """The photos (stems) of `names` whose box is empty or inverted in whole pixels, in their order."""
+    found = []
+    for name in names:
+        if name in boxes:
+            x1, y1, x2, y2 = whole_pixels(boxes[name])
+            if x2 <= x1 or y2 <= y1:
+                found.append(name)
+    return found
+
+
+def whole_pixels(box: Sequence[float]) -> tuple[int, int, int, int]:
+    """A box as the detector's tables hold it: without fractions."""
+    x1, y1, x2, y2 = (int(value) for value in box)
+    return x1, y1, x2, y2
 
 
 def annotation_table(rows: Iterable[Annotation]) -> str:

@@ -60,11 +60,13 @@ class TrainingPhotos:
         """rows: path and box (x1, y1, x2, y2) in pixels of each photo.
 
         small: resize before augmenting and keep the photos in memory (few photos, many passes).
-        skip: replace a broken photo by another; the broken ones gather in `broken`.
+        skip: replace a broken photo by another; the broken ones gather in `broken`. Photos whose box lies
+        outside of them gather in `outside`: they are trained as background.
         """
         self.rows, self.detector, self.batch = rows, detector, batch
         self.seed, self.skip = seed, skip
         self.broken: dict[str, str] = {}
+        self.outside: set[str] = set()
         self._small = small
         self._kept: dict[str, tuple[np.ndarray, np.ndarray]] = {}
         self._local = threading.local()
@@ -131,6 +133,8 @@ class TrainingPhotos:
             return self._kept[path]
         pixels = read_photo(Path(path))
         boxes = _inside(box, pixels)
+        if not len(boxes):
+            self.outside.add(path)
         if self._small:
             whole = pixels
             pixels = resized(whole, self.detector)

@@ -284,6 +284,11 @@ def train_detector(run: DetectorRun) -> None:
         log(f"left out: {reason}")
     if photos.broken:
         log(f"{len(photos.broken)} photos left out because they cannot be read")
+    if photos.outside:
+        log(
+            f"{len(photos.outside)} photos were trained as background, since their box lies outside of "
+            f"them, such as {min(photos.outside)}: are they of the size that the boxes were drawn on?"
+        )
     if run.options.steps:
         log_rehearsed(run.name, run.forecast)
 

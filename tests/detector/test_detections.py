@@ -18,8 +18,10 @@ from retinanet.detector.detections import (
     views,
 )
 from retinanet.detector.model_files import digest
+from whales.base.errors import UserError
 from whales.base.pickles import load, save
 from whales.files.boxes import Detection, agreement
+from whales.files.folds import detector_held_out
 from whales.files.workspace import Workspace
 
 WIDTH, HEIGHT = 120, 66
@@ -81,6 +83,12 @@ def test_a_fold_predicts_the_photos_it_holds_out_and_all_others(workspace):
     folds = workspace.file("retinanet_folds")
     rest = [(["a.jpg", "b.jpg", "c.jpg"], [])] * 3
     save(folds, [(["b.jpg", "c.jpg"], ["a.jpg"]), (["a.jpg"], ["b.jpg", "c.jpg"]), *rest])
+    known = set("abc")
+    assert detector_held_out(folds, known) == {1: ["a"], 2: ["b", "c"], 3: [], 4: [], 5: []}
+    with pytest.raises(UserError, match="expected 6 pairs of train and valid"):
+        detector_held_out(folds, known, 6)
+    with pytest.raises(UserError, match="photo c is not in train"):
+        detector_held_out(folds, known - {"c"})
     assert PhotosToDetect.tables(workspace) == [folds, *map(workspace.file, keys)]
     photos = PhotosToDetect.read(workspace)
     assert photos.valid == {1: ["a"], 2: ["b", "c"], 3: [], 4: [], 5: []}

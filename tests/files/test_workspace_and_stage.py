@@ -94,6 +94,20 @@ def test_photos_are_found_in_all_four_folders(work_root):
         ws.photo("p4")
 
 
+def test_a_name_that_two_folders_have_is_refused(work_root):
+    ws = Workspace()
+    for make in (ws.train_photo, ws.test_photo):
+        make("p").parent.mkdir(parents=True)
+        make("p").write_text(str(make))
+    with pytest.raises(
+        UserError, match=r"p\.jpg is in .*data/train and in .*data/test: .* take one"
+    ):
+        ws.photo("p")
+    ws.test_photo("p").unlink()
+    ws.test_photo("p").symlink_to(ws.train_photo("p"))  # one file
+    assert ws.photo("p") == ws.train_photo("p")
+
+
 # --- arguments ------------------------------------------------------------------------------------
 
 

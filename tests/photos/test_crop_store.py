@@ -76,6 +76,18 @@ def test_other_sizes_shapes_boxes_and_photos_are_made_anew(photos, tmp_path, mon
     assert plain(photos, store, monkeypatch)[1] == []
 
 
+def test_a_photo_of_equal_size_and_time_is_another_one(photos, tmp_path, monkeypatch):
+    store, other = tmp_path / "crops", tmp_path / "other.jpg"
+    plain(photos, store, monkeypatch)
+    status = (photos / "a.jpg").stat()
+    content = (photos / "c.jpg").read_bytes()[: status.st_size]
+    other.write_bytes(content + bytes(status.st_size - len(content)))
+    os.utime(other, ns=(status.st_atime_ns, status.st_mtime_ns))
+    other.replace(photos / "a.jpg")  # as `rsync --times` does
+    assert (photos / "a.jpg").stat().st_mtime_ns == status.st_mtime_ns
+    assert plain(photos, store, monkeypatch)[1] == ["a"]
+
+
 def test_processes_side_by_side(photos, tmp_path, monkeypatch):
     store = tmp_path / "crops"
     both = [feed(photos, store) for _ in range(2)]

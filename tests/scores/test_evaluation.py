@@ -7,6 +7,7 @@ import pytest
 from whales_tools import evaluate
 
 from whales.base.errors import UserError
+from whales.scores import evaluation
 from whales.scores.evaluation import measures
 
 NEW = "new_whale"
@@ -53,6 +54,18 @@ def test_intervals_hold_the_true_share():
         top = measures(truth, answers, 300, rng)[1]
         held += top.low <= 0.7 <= top.high
     assert 180 <= held <= 199
+
+
+def test_samples_are_drawn_in_parts_alike(monkeypatch):
+    whole = measures(TRUTH, ANSWERS, 50, np.random.default_rng(3))
+    monkeypatch.setattr(evaluation, "_DRAWN_AT_ONCE", 12)
+    assert measures(TRUTH, ANSWERS, 50, np.random.default_rng(3)) == whole
+    # By hand: the shares of the first answers, of the same samples.
+    drawn = np.random.default_rng(3).integers(4, size=(50, 4))
+    shares = np.array([1.0, 0, 0, 0])  # of photos whose first answer is right: a, c
+    shares[2] = 1
+    low, high = np.quantile(shares[drawn].mean(axis=1), [0.025, 0.975])
+    assert (whole[1].low, whole[1].high) == (pytest.approx(low), pytest.approx(high))
 
 
 def test_no_photos_of_a_kind():

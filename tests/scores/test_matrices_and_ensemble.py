@@ -2,6 +2,7 @@
 
 import pickle
 import random
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -20,6 +21,9 @@ from whales.files.matrices import (
 )
 from whales.files.submissions import write_submission
 from whales.scores.ensemble import blend, mean_matrix
+from whales.scores.feature_files import FeatureTable
+from whales.scores.head import HeadWeights
+from whales.scores.photo_scores import score_photos
 
 NEW = "new_whale"
 V5 = "modified_data/seamese_net_v5_rgb_densenet121_512px"
@@ -48,6 +52,31 @@ def test_names_must_fit_the_shape(kind):
     np.testing.assert_array_equal(dense(matrix.scores), SCORES)
     with pytest.raises(UserError, match=r"^file: expected scores \(2, 2\) .* received \(2, 3\)"):
         matrix._replace(columns=["a", "b"]).checked("file")
+
+
+def test_a_matrix_is_scored_and_written_without_copies(tmp_path):
+    rng = np.random.default_rng(0)
+    shapes = (5, 8), 8, 4, ()
+    head = HeadWeights(*(np.float32(rng.normal(size=shape)) for shape in shapes))
+    names = [f"k{i}" for i in range(1500)]
+    table = FeatureTable(rng.random((1500, 4), np.float32), {n: i for i, n in enumerate(names)})
+    size = 4 * 1500 * 1500
+    score_photos(head, table, names[:3], names)  # imports and compiles
+    tracemalloc.start()
+    try:
+        scores = score_photos(head, table, names, names)
+        assert tracemalloc.get_traced_memory()[1] < 1.7 * size
+        tracemalloc.reset_peak()
+        save_tuple(tmp_path / "scores.pkl", ScoreMatrix(scores, names, names))
+        # The pickle's own bytes are made as a whole.
+        assert tracemalloc.get_traced_memory()[1] < 2.5 * size
+    finally:
+        tracemalloc.stop()
+    fewer = FeatureTable(table.of(names[1:]), {n: i for i, n in enumerate(names[1:])})
+    left_out = score_photos(head, fewer, names[:3], names[:4])
+    assert not left_out[0].any()
+    assert not left_out[:, 0].any()
+    np.testing.assert_allclose(left_out[1:, 1:], scores[1:3, 1:4], atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", [np.asarray, sparse.csr_matrix])

@@ -6,7 +6,9 @@ import re
 import time
 
 import pytest
+from helpers import write_lines
 from house import tree
+from small_root import make_catalogue
 
 from kernel_snn.training_chain import Names
 from whales.base.errors import UserError
@@ -339,6 +341,49 @@ def test_the_best_scoring_weights_are_chosen(tmp_path):
         best.find(tmp_path, 2)
     with pytest.raises(UserError, match="no weights"):
         best.find(tmp_path / "none", 1)
+
+
+def test_a_training_sets_aside_whatever_the_next_stage_would_take_for_its_weights(script):
+    """Every prefix that a later page looks for begins with one of the page that makes these weights."""
+    taken: dict[str, set[str]] = {}
+    for *_, start in TRAININGS.values():
+        for prefix in start or ():
+            taken.setdefault(prefix, set())
+    for name in TRAININGS:
+        page, given = script(name), []
+        page.training_stage = lambda *args, given=given, **named: given.append((args, named))
+        page.main([])
+        [(args, named)] = given
+        for prefix in taken:
+            own = (args[5], *named.get("other_prefixes", ()))
+            taken[prefix] |= {name for one in own if f"{prefix.rstrip('_')}_".startswith(f"{one}_")}
+    assert all(len(pages) == 1 for pages in taken.values()), taken
+    both = [taken["densenet121_224px_warmstart"], taken["densenet_224px_warmstart"]]
+    assert both == [{f"{V5}/r10_seamese_net_warmstart_from_scratch_224px.py"}] * 2
+
+
+def test_files_given_to_the_kernel_nets_inference_count_in_their_order(tmp_path, script):
+    root, page, made = make_catalogue(tmp_path / "root"), None, []
+    write_lines(root / "data/sample_submission.csv", "Image,Id", "t1.jpg,new_whale")
+    page = script("kernel_snn/snn_inference_kernel_1024.py")
+
+    class Seen(page.Job):
+        def up_to_date(self):
+            made.append(self.description)
+            return True
+
+    page.Job = Seen
+    files = {name: tmp_path / f"{name}.h5" for name in "AB"}
+    for name, path in files.items():
+        path.write_text(name)
+    for order in ("AAAB", "ABBB", "AAAB"):
+        slots = [f"--model_weights_{i}={files[name]}" for i, name in enumerate(order, start=1)]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("WHALES_ROOT", str(root))
+            page.main(["--profile", "smoke", *slots])
+    first, other, again = made
+    assert other.differences(first.content) != []
+    assert again.differences(first.content) == []
 
 
 def test_both_spellings_of_the_224_pixel_weights_are_taken(tmp_path, script):

@@ -20,9 +20,10 @@ from whales_tools.nets import NETS
 import whales.stages.pipeline  # noqa: F401, it names the stages that make what is missing
 from whales.base import web_page
 from whales.base.errors import UserError
-from whales.base.pickles import save
+from whales.base.pickles import load, save
 from whales.base.writing import write_text
 from whales.files.changes import Change, changes_text
+from whales.files.dataset import training_identities
 from whales.files.labels import NEW_WHALE
 from whales.files.matrices import ScoreMatrix, save_dict, save_tuple
 from whales.files.workspace import Workspace
@@ -674,6 +675,24 @@ def test_detection_against_true_boxes(root):
     assert found.reference == "reference_boxes.pkl"
     assert found.overlaps == {"t0": 1.0, "t2": 0.0}
     assert found.missed == {"t2"}
+
+
+def test_a_held_out_photo_without_a_detection_counts(root):
+    """By hand: of the folds whose boxes are there, the photos held out; the other fold has not run."""
+    seen, missed, later = sorted(training_identities(root))[:3]
+    splits = [([later], [seen, missed]), ([seen, missed], [later])]
+    names = [[[f"{name}.jpg" for name in part] for part in split] for split in splits]
+    save(root.file("retinanet_folds"), names)
+    save(root.file("retinanet_fold_boxes", part="train", fold=1), {})
+    path = root.file("boxes_retinanet")
+    boxes = {name: box for name, box in load(path).items() if name not in {missed, later}}
+    save(path, {**boxes, seen: (0, 0, 10, 10)})
+    truth = dict.fromkeys((seen, missed, later), (0, 0, 10, 20))
+    save(root.root / "reference_boxes.pkl", truth)
+    found = detector_check(root)
+    assert found.overlaps == {seen: 0.5, missed: 0.0}
+    assert missed in found.missed
+    assert later not in found.missed
 
 
 # --- the script and the browser -----------------------------------------------------------------

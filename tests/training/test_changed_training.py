@@ -12,6 +12,7 @@ import h5py
 import pytest
 from tiny_training import finish, history, killed_after, refused, start, tiny_root, weights
 
+from kernel_snn.a00_net_kernel import NET
 from whales.base.pickles import load
 
 pytestmark = pytest.mark.slow
@@ -74,7 +75,12 @@ def test_force_keeps_the_checkpoint_of_an_interrupted_training(
 ) -> None:
     root = tiny_root(sample, tmp_path / "root")
     killed_after(1, root)
+    models = root / "saved_models/PLAN21"
+    published = models / f"{NET.weights.names(0)[1]}_0.963895.model_weights"
+    published.write_bytes(b"of whales of another catalogue")
     output = finish(start(root, options=("--force",)))
+    assert (models / "earlier" / published.name).exists()  # its name says the best MAP@5
+    assert NET.weights.find(models, 0).name.startswith("PLAN21")
     kept = root / "cache/checkpoints" / f"{STATE}.1"
     assert f"is kept as {kept} (--force)" in output
     assert (kept / "state.pkl").exists()

@@ -56,13 +56,25 @@ def checked_boxes(content: object, source: object) -> dict[str, Box]:
             isinstance(name, str)
             and isinstance(box, list | tuple | np.ndarray)
             and len(box) == 4
-            and all(isinstance(side, Real) and math.isfinite(side) for side in box)
+            and all(isinstance(side, Real) and is_finite(side) for side in box)
         )
         if not sound:
             raise UserError(
                 f"{source}: photo {name}: expected x1, y1, x2, y2, received {box}; mend or remove it"
             )
     return content
+
+
+def is_finite(number: Real) -> bool:
+    """Whether a number is finite as a float too.
+
+    >>> is_finite(10**400), is_finite(3)
+    (False, True)
+    """
+    try:
+        return math.isfinite(number)
+    except OverflowError:
+        return False
 
 
 def iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ from whales.files.boxes import Box, checked_boxes
 from whales.files.folds import checked_fold
 from whales.files.labels import (
     NEW_WHALE,
+    boxed_photos_by_identity,
     identities_of,
     lines_of,
     photos_by_identity,
@@ -35,6 +36,21 @@ def load_boxes(workspace: Workspace) -> dict[str, Box]:
     """
     files = [workspace.file(key) for key in ("boxes_averaged_playground", "boxes_averaged")]
     return {name: box for path in files for name, box in checked_boxes(load(path), path).items()}
+
+
+def boxed_training_photos(workspace: Workspace) -> dict[str, list[str]]:
+    """Identity (`new_whale` included) -> photo names in train.csv that have a final box, in file order.
+
+    `UserError` as `load_boxes`, and where no photo has a box.
+    """
+    labels = workspace.file("train_csv")
+    photos = boxed_photos_by_identity(labels, load_boxes(workspace))
+    if not photos:
+        raise UserError(
+            f"no photo of {labels} has a box in {workspace.file('boxes_averaged')}; one of them is of "
+            "another data set"
+        )
+    return photos
 
 
 def crop_tables(workspace: Workspace) -> list[Path]:

@@ -6,12 +6,14 @@ so equal tables give equal folds on every machine.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 from typing import TypeGuard
 
 import numpy as np
 
 from whales.base.errors import UserError
+from whales.base.pickles import load
 from whales.files.labels import NEW_WHALE, check_labelled, stem
 from whales.files.sides import NO_SIDES, Sides
 
@@ -220,3 +222,26 @@ def _place(folds: Mapping[str, Fold], names: Sequence[str], ending: str, sides: 
             part, members = ("val", held_out) if key == chosen else ("train", trained)
             folds[key][part].append(f"{name}{ending}")
             members[key].add(name)
+
+
+def detector_held_out(
+    path: Path, known: Collection[str], number: int | None = None
+) -> dict[int, list[str]]:
+    """Fold of the detector (from 1) -> the training photos (stems) that it holds out.
+
+    path: of the pairs of train and valid names; known: stems of train.csv; number: of folds, None for any.
+    `UserError` naming the photo where a split is not sound, or is of another train.csv.
+    """
+    content, advice = load(path), "run retinanet/r10_create_csv_for_retinanet.py again"
+    whole = isinstance(content, list | tuple) and len(content) == (number or len(content))
+    if not whole or not all(isinstance(s, list | tuple) and len(s) == 2 for s in content):
+        folds = "" if number is None else f"{number} "
+        raise UserError(f"{path}: expected {folds}pairs of train and valid; {advice}")
+    held_out: dict[int, list[str]] = {}
+    for fold, (train, valid) in enumerate(content, start=1):
+        check_split(train, valid, f"fold {fold}", path)
+        held_out[fold] = [stem(name) for name in valid]
+        strange = [name for name in map(stem, (*train, *valid)) if name not in known]
+        if strange:
+            raise UserError(f"{path}: photo {strange[0]} is not in train.csv; {advice}")
+    return held_out

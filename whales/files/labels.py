@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -78,15 +78,11 @@ def photos_by_identity(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]
     return groups
 
 
-def boxed_photos_by_identity(
-    path: Path | str, boxes: Iterable[dict[str, object]]
-) -> dict[str, list[str]]:
+def boxed_photos_by_identity(path: Path | str, boxed: Collection[str]) -> dict[str, list[str]]:
     """Identity (`new_whale` included) -> photo names in a table `Image,Id`, all in file order.
 
-    boxes: tables stem -> box; photos with a box in none of them are left out. `UserError` as
-    `read_labels`.
+    boxed: the photos (stems) that have a box; the others are left out. `UserError` as `read_labels`.
     """
-    boxed = set().union(*boxes)
     labels = read_labels(path)
     rows = zip(labels.Image, labels.Id, strict=True)
     return photos_by_identity((name, identity) for name, identity in rows if stem(name) in boxed)

@@ -135,8 +135,12 @@ def cut_small(scores: np.ndarray, least: float) -> sparse.csr_matrix:
 
 
 def save_tuple(path: Path, matrix: ScoreMatrix) -> None:
-    """Pickle (row names, column names, float32 array): names with `.jpg`, scores of six decimals."""
-    scores = np.round(np.asarray(matrix.scores, np.float32), DECIMALS)
+    """Pickle (row names, column names, float32 array): names with `.jpg`, scores of six decimals.
+
+    A float32 array is rounded in place: another copy would not fit where it is large.
+    """
+    scores = np.asarray(matrix.scores, np.float32)
+    np.round(scores, DECIMALS, out=scores)
     save(path, (_names(matrix.rows), _names(matrix.columns), scores))
 
 

@@ -265,19 +265,26 @@ class Workspace:
         return self.file("playground_test_photos") / f"{name}.jpg"
 
     def photo(self, name: str) -> Path:
-        """Path of a photo of any of the four folders, from its stem; `UserError` where none has it."""
+        """Path of a photo of any of the four folders, from its stem.
+
+        `UserError` where none has it, or two have files of that name that are not one.
+        """
         if name not in self._photos:
-            folders = [self.file(key) for key in _PHOTO_FOLDERS]
-            for folder in folders:
-                # A link to nowhere counts: whoever opens it says so, with its path.
-                if os.path.lexists(folder / f"{name}.jpg"):
-                    self._photos[name] = folder / f"{name}.jpg"
-                    break
-            else:
+            paths = [self.file(key) / f"{name}.jpg" for key in _PHOTO_FOLDERS]
+            # A link to nowhere counts: whoever opens it says so, with its path.
+            found = [path for path in paths if os.path.lexists(path)]
+            if not found:
                 raise UserError(
                     f"photo {name}.jpg is in none of the photo folders of {self.root}/data; "
                     "put it there or take it out of the tables"
                 )
+            for other in found[1:]:
+                if os.path.realpath(other) != os.path.realpath(found[0]):
+                    raise UserError(
+                        f"photo {name}.jpg is in {found[0].parent} and in {other.parent}: it is not certain "
+                        "which one the tables mean; take one away"
+                    )
+            self._photos[name] = found[0]
         return self._photos[name]
 
 

@@ -54,7 +54,7 @@ class BestOf:
 
         `UserError` naming the maker where there is none.
         """
-        prefixes = tuple(prefix.format(fold=fold) for prefix in self.prefixes)
+        prefixes = self.names(fold)
         scored = [
             (float(match[1]), path.name, path)
             for path in (folder.iterdir() if folder.is_dir() else ())
@@ -65,6 +65,10 @@ class BestOf:
                 f"no weights {prefixes[0]}..._SCORE in {folder}; run {self.maker(fold)}"
             )
         return max(scored)[2]
+
+    def names(self, fold: int | None = None) -> tuple[str, ...]:
+        """How the names of these files begin."""
+        return tuple(prefix.format(fold=fold) for prefix in self.prefixes)
 
     def maker(self, fold: int | None = None) -> str:
         """Script and arguments of the stage that writes them."""

@@ -37,13 +37,14 @@ Entry = tuple[int, int]  # a crop's row in its shard, and the CRC-32 of its byte
 
 
 def key_of(path: Path, box: Sequence[float] | None, anisotropy: float) -> Key:
-    """What a crop depends on besides its side: box, anisotropy, the file's size and modification time.
+    """What a crop depends on besides its side: box, anisotropy, the file's size and both its times.
 
     path: of the photo; box: pixels, None for the whole frame. `UserError` as of `require_file`.
     """
     status = require_file(path)
     corners = None if box is None else tuple(float(value) for value in box)
-    return corners, anisotropy, status.st_size, status.st_mtime_ns, DECODING
+    times = status.st_mtime_ns, status.st_ctime_ns
+    return corners, anisotropy, status.st_size, *times, DECODING
 
 
 class CropStore:

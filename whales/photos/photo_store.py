@@ -59,6 +59,7 @@ class PhotoStore:
 
     def _kept_file(self, path: Path) -> Path:
         status = require_file(path)
-        key = f"{path.resolve()} {status.st_size} {status.st_mtime_ns} {DECODING}"
+        times = f"{status.st_mtime_ns} {status.st_ctime_ns}"
+        key = f"{path.resolve()} {status.st_size} {times} {DECODING}"
         digest = hashlib.blake2b(key.encode(), digest_size=8).hexdigest()
         return self._folder / f"{shortened(path.stem, 200)}_{digest}.npy"

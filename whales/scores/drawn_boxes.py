@@ -7,14 +7,13 @@ detector's again, the score what the nets say, JSON. The last row on a fluke cou
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from numbers import Real
 from typing import NamedTuple
 
 from whales.base.errors import UserError
 from whales.base.plain_json import JSONFaultError, parse_json
-from whales.files.boxes import Box
+from whales.files.boxes import Box, is_finite
 from whales.files.decisions import UNDO, Decision, DecisionLog, now, standing
 from whales.files.labels import NEW_WHALE, stem, with_jpg
 from whales.scores.basis import NO_BASIS, Basis
@@ -94,7 +93,7 @@ def checked_box(given: object, size: tuple[int, int] | None = None) -> Box:
     """
     if not isinstance(given, Sequence) or isinstance(given, str) or len(given) != 4:
         raise UserError("a box is four numbers, x1, y1, x2, y2")
-    if not all(isinstance(v, Real) and not isinstance(v, bool) and _finite(v) for v in given):
+    if not all(isinstance(v, Real) and not isinstance(v, bool) and is_finite(v) for v in given):
         raise UserError("a box is four numbers, x1, y1, x2, y2; received something else")
     x1, y1, x2, y2 = (float(value) for value in given)
     told = ",".join(f"{value:g}" for value in (x1, y1, x2, y2))
@@ -109,13 +108,6 @@ def checked_box(given: object, size: tuple[int, int] | None = None) -> Box:
     if x2 - x1 < SMALLEST or y2 - y1 < SMALLEST:
         raise UserError(f"box {told} is too small; each side has {SMALLEST} pixels or more")
     return x1, y1, x2, y2
-
-
-def _finite(value: Real) -> bool:
-    try:
-        return math.isfinite(value)
-    except OverflowError:  # a whole number beyond all floats
-        return False
 
 
 def _as_text(answer: BoxAnswer) -> str:

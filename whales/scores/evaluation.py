@@ -13,6 +13,7 @@ from whales.scores.metrics import average_precision
 
 # Share of bootstrap samples that an interval holds.
 CONFIDENCE = 0.95
+_DRAWN_AT_ONCE = 4_000_000  # photos of samples, whose indices and values are in memory together
 
 
 class Measure(NamedTuple):
@@ -51,18 +52,30 @@ def measures(
         ("new_whale first: right (precision)", new, answered_new),
         ("new whales: new_whale first (recall)", answered_new, new),
     ]
-    drawn = rng.integers(len(names), size=(samples, len(names)))
+    counts = np.zeros((len(asked), samples), int)
+    sums = np.zeros((len(asked), samples))
+    step = max(_DRAWN_AT_ONCE // len(names), 1)
+    for start in range(0, samples, step):
+        some = slice(start, min(start + step, samples))
+        drawn = rng.integers(len(names), size=(some.stop - start, len(names)))
+        for row, (_, values, counted) in enumerate(asked):
+            counts[row, some] = counted[drawn].sum(axis=1)
+            sums[row, some] = (np.asarray(values, float) * counted)[drawn].sum(axis=1)
     return [
-        _measure(name, np.asarray(values, float), counted, drawn) for name, values, counted in asked
+        _measure(name, np.asarray(values, float), counted, sums[row], counts[row])
+        for row, (name, values, counted) in enumerate(asked)
     ]
 
 
-def _measure(name: str, values: np.ndarray, counted: np.ndarray, drawn: np.ndarray) -> Measure:
-    """Mean of `values` (n,) over the photos `counted` (n,) bool; `drawn`: (samples, n) indices."""
+def _measure(
+    name: str, values: np.ndarray, counted: np.ndarray, sums: np.ndarray, counts: np.ndarray
+) -> Measure:
+    """Mean of `values` (n,) over the photos `counted` (n,) bool.
+
+    sums, counts: (samples,), of the values that count, and how many do.
+    """
     if not counted.any():
         return Measure(name, float("nan"), float("nan"), float("nan"), 0)
-    counts = counted[drawn].sum(axis=1)
-    sums = (values * counted)[drawn].sum(axis=1)
     means = sums[counts > 0] / counts[counts > 0]
     return Measure(name, float(values[counted].mean()), *interval(means), int(counted.sum()))
 

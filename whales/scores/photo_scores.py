@@ -22,6 +22,7 @@ from whales.nets.features import branch_features
 from whales.nets.net import PRECISIONS, Net
 from whales.nets.network import SiameseNetwork
 from whales.photos.feeding import PhotoFeed
+from whales.photos.photos import DECODING
 from whales.scores.feature_files import FeatureTable, joined, open_features, write_arrays
 from whales.scores.head import HeadWeights, head_weights
 from whales.scores.pair_scores import score_matrix
@@ -35,13 +36,13 @@ _AT_ONCE = 32768
 def photo_prints(
     workspace: Workspace, boxes: Mapping[str, Box], digests: Mapping[str, str]
 ) -> dict[str, str]:
-    """Stem -> digest of what a photo's features depend on besides the net: file, box, crop's anisotropy.
+    """Stem -> digest of what a photo's features depend on besides the net: file, decoding, box, anisotropy.
 
     boxes: stem -> box, pixels; digests: stem -> digest of the photo's file.
     """
     anisotropy = workspace.settings.anisotropy
     return {
-        name: text_digest([digest, _plain(boxes.get(name)), anisotropy])
+        name: text_digest([digest, DECODING, _plain(boxes.get(name)), anisotropy])
         for name, digest in digests.items()
     }
 
@@ -240,12 +241,15 @@ def score_photos(
 
     progress: name of a progress bar, None for none; sides: of the photos, unlike ones score 0.
     """
-    scores = np.zeros((len(rows), len(columns)), np.float32)
     indices = [indices_with(features, names) for names in (rows, columns)]
-    if all(indices):
-        queries = features.of(rows[index] for index in indices[0])
-        gallery = features.of(columns[index] for index in indices[1])
-        scores[np.ix_(*indices)] = score_matrix(head, queries, gallery, progress=progress)
+    if not all(indices):
+        return np.zeros((len(rows), len(columns)), np.float32)
+    queries = features.of(rows[index] for index in indices[0])
+    gallery = features.of(columns[index] for index in indices[1])
+    scores = score_matrix(head, queries, gallery, progress=progress)
+    if scores.shape != (len(rows), len(columns)):  # else a second matrix would be for nothing
+        found, scores = scores, np.zeros((len(rows), len(columns)), np.float32)
+        scores[np.ix_(*indices)] = found
     return sides.of(rows, columns).hidden(scores)
 
 

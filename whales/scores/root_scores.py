@@ -12,8 +12,8 @@ import numpy as np
 from whales.base.errors import UserError
 from whales.base.pickles import load
 from whales.files.boxes import Box, checked_boxes, iou
-from whales.files.dataset import test_photos
-from whales.files.folds import FOLDS, require_fold
+from whales.files.dataset import test_photos, training_identities
+from whales.files.folds import FOLDS, detector_held_out, require_fold
 from whales.files.labels import (
     NEW_WHALE,
     check_labelled,
@@ -171,7 +171,7 @@ def detection_overlaps(
     playground = workspace.file("boxes_retinanet_playground")
     paths += [playground] * playground.exists()
     boxes = {name: box for path in paths for name, box in checked_boxes(load(path), path).items()}
-    names = _predicted(workspace, boxes)
+    names = _predicted(workspace) | set(boxes)
     overlaps = {
         name: float(iou(boxes[name], truth[name])[0, 0]) if name in boxes else 0.0
         for name in sorted(names & set(truth))
@@ -179,7 +179,7 @@ def detection_overlaps(
     return overlaps, names - set(boxes)
 
 
-def _predicted(workspace: Workspace, boxes: dict[str, Box]) -> set[str]:
+def _predicted(workspace: Workspace) -> set[str]:
     """Stems of the photos that the detector predicted, with or without a box."""
     tables = (
         workspace.file("playground_train_csv"),
@@ -187,4 +187,9 @@ def _predicted(workspace: Workspace, boxes: dict[str, Box]) -> set[str]:
     )
     tables = [path for path in tables if path.exists()]
     names = {stem(name) for path in tables for name in read_submission_names(path)}
-    return names | set(test_photos(workspace)) | set(boxes)
+    folds = workspace.file("retinanet_folds")
+    held_out = detector_held_out(folds, training_identities(workspace)) if folds.exists() else {}
+    for fold, valid in held_out.items():
+        if workspace.file("retinanet_fold_boxes", part="train", fold=fold).exists():
+            names |= {*valid}
+    return names | set(test_photos(workspace))

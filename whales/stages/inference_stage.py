@@ -147,12 +147,13 @@ def _score_fold(job: Job, store: FeatureStore, tables: Tables, fold: int, weight
     head, features = store.features(fold, weights, job.photo_digests)
     for path, rows in zip(job.writes, (valid, tables.test), strict=True):
         scores = score_photos(head, features, rows, tables.columns, path.stem, tables.sides)
-        save_tuple(path, ScoreMatrix(scores, rows, tables.columns))
         if rows is valid:
             score = validation_map(
                 scores, rows, tables.columns, tables.identity_of, sides=tables.sides
             )
             log(f"{job.name}: MAP@5 {score:.6f}")
+        save_tuple(path, ScoreMatrix(scores, rows, tables.columns))
+        del scores  # before the next one is made
 
 
 def _write_mean(options: RunOptions, script: str, net: Net, jobs: Mapping[int, Job]) -> None:

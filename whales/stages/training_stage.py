@@ -64,11 +64,13 @@ def training_stage(
     prefix: str,
     start: BestOf | None = None,
     folds: bool = True,
+    other_prefixes: Sequence[str] = (),
 ) -> None:
     """A whole stage of v5 or v6: one plan, trained on folds, or on the playground (`folds` False).
 
     Weights are saved as `PREFIX_TAG_SCORE`, `{fold}` of the prefix filled in. `start`: None for the
-    plan's first weights, which `--weights` can replace.
+    plan's first weights, which `--weights` can replace. other_prefixes: of weights that the next stage takes
+    for this one's: a new training sets them aside with its own.
     """
 
     def extra(parser: argparse.ArgumentParser) -> None:
@@ -87,7 +89,8 @@ def training_stage(
     check_folds(options.workspace, net, list(starts))
     with closing(Workbench(options, net, given)) as bench:
         for fold, first in starts.items():
-            _train_fold(bench, script, plan, given, prefix.format(fold=fold), first, fold)
+            prefixes = [prefix.format(fold=fold), *other_prefixes]
+            _train_fold(bench, script, plan, given, prefixes, first, fold)
 
 
 @dataclass(frozen=True)
@@ -221,10 +224,11 @@ def _train_fold(
     script: str,
     plan: Plan,
     given: Given,
-    prefix: str,
+    prefixes: Sequence[str],
     start: Start,
     fold: int | None,
 ) -> None:
+    """prefixes: of the weights, its own first."""
     ws = bench.options.workspace
     job = Job(
         bench.options,
@@ -241,9 +245,9 @@ def _train_fold(
     folder = ws.file(f"models_{bench.net.name}")
 
     def save_as(tag: str, score: float) -> Path:
-        return folder / f"{prefix}_{tag}_{score:.6f}{WEIGHTS_SUFFIX}"
+        return folder / f"{prefixes[0]}_{tag}_{score:.6f}{WEIGHTS_SUFFIX}"
 
-    saved = train(job, bench, plan, start, save_as, fold, earlier=[f"{prefix}_"])
+    saved = train(job, bench, plan, start, save_as, fold, earlier=[f"{name}_" for name in prefixes])
     job.done([max(saved, key=lambda item: item[1])[0]])
     shutil.rmtree(ws.file("checkpoint", stage=job.key), ignore_errors=True)
 
