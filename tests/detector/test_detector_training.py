@@ -4,12 +4,14 @@ import contextlib
 import json
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 from helpers import write_lines
 
 from retinanet import r30_train_backbone_resnet152_kfold as r30
 from retinanet.detector import evaluation, training
+from retinanet.detector.first_boxes import degenerate_boxes, whole_pixels
 from retinanet.detector.geometry import FULL, SMOKE
 from retinanet.detector.photos import TrainingPhotos
 from retinanet.detector.training import DetectorProgress, DetectorRun
@@ -169,6 +171,25 @@ def anchor_bytes(height, width):
     for stride in (8, 16, 32, 64, 128):
         cells += -(-height // stride) * -(-width // stride)
     return cells * 24 * 4 * 8
+
+
+def test_a_box_outside_of_its_photo_is_told(tmp_path):
+    boxes = {"in": (1, 1, 9, 9), "over": (5, 2, 90, 9), "out": (40, 2, 90, 9)}
+    rows = []
+    for name, box in boxes.items():
+        path = tmp_path / f"{name}.jpg"
+        cv2.imwrite(str(path), np.zeros((20, 30, 3), np.uint8))
+        rows.append((str(path), box))
+    photos = TrainingPhotos(rows, SMOKE, 1, 0, False, False)
+    found = [photos._read(row)[1].tolist() for row in rows]
+    assert found == [[[1, 1, 9, 9]], [[5, 2, 30, 9]], []]
+    assert photos.outside == {str(tmp_path / "out.jpg")}
+
+
+def test_a_box_without_a_whole_pixel_is_none():
+    boxes = {"thin": (10.2, 5, 10.9, 50), "turned": (9, 9, 3, 20), "whole": (10.2, 5, 11.1, 50)}
+    assert degenerate_boxes(boxes, [*boxes, "absent"]) == ["thin", "turned"]
+    assert whole_pixels(boxes["whole"]) == (10, 5, 11, 50)
 
 
 def test_anchors_of_few_shapes_are_kept(monkeypatch):

@@ -43,6 +43,14 @@ def unlike_folds(root):
     write(root, name, {"fold_0": {"train": ["p0.npy"], "val": ["stranger.npy"]}})
 
 
+def boxes_that_are(content):
+    def make(root):
+        tables(root)
+        write(root, "modified_data/p2bb_averaged_v1.pkl", content)
+
+    return make
+
+
 def one_identity(root):
     tables(root)
     rows = "".join(f"g{name}.jpg,w_alone\n" for name in PHOTOS)
@@ -69,6 +77,33 @@ def nothing(root):
 
 
 CASES = {
+    **{
+        f"boxes that are {content}, {page}": (
+            boxes_that_are(content),
+            [page],
+            [f"averaged_v1.pkl{said}"],
+        )
+        for page in ("r10_create_kfold_split.py", "kernel_snn/kfold_splits_for_kernel.py")
+        for content, said in {
+            5: ": expected a dict of boxes",
+            (1, 2): ": expected a dict of boxes",
+            (): ": expected a dict of boxes",
+        }.items()
+    },
+    **{
+        f"no box of {page}": (boxes_that_are({}), [page], ["no photo of", "p2bb_averaged_v1.pkl"])
+        for page in ("r10_create_kfold_split.py", "kernel_snn/kfold_splits_for_kernel.py")
+    },
+    "a box that is none": (
+        boxes_that_are({"p0": None}),
+        ["r10_create_kfold_split.py"],
+        ["p2bb_averaged_v1.pkl: photo p0: expected x1, y1, x2, y2, received None"],
+    ),
+    "a box beyond all floats": (
+        boxes_that_are({"p0": (0, 0, 10**400, 9)}),
+        ["r10_create_kfold_split.py"],
+        ["p2bb_averaged_v1.pkl: photo p0: expected x1, y1, x2, y2"],
+    ),
     "no table": (
         nothing,
         ["final_ensemble_with_post_proc.py"],

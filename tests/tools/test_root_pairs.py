@@ -12,6 +12,7 @@ from siamese_net_v6_se_resnext.a00_net_v6 import NET as V6
 from whales.base.pickles import load, save
 from whales.files.dataset import load_boxes
 from whales.files.workspace import Workspace
+from whales.scores import photo_scores
 from whales.scores.basis import weights_of
 from whales.scores.photo_scores import FeatureStore, photo_prints
 from whales.scores.root_pairs import pairs_of_root
@@ -65,6 +66,12 @@ def test_scores_are_those_of_the_head_on_every_pair(root):
         np.testing.assert_allclose([one.score for one in found], expected[row, others], atol=1e-5)
     assert pairs.of(4) == []  # has no box, so no features
     assert pairs.note() == ""
+
+
+def test_features_of_another_way_to_decode_photos_are_not_taken(root, monkeypatch):
+    keep(root, TESTS[:4])
+    monkeypatch.setattr(photo_scores, "DECODING", 10_000)
+    assert pairs_of_root(Workspace(root), [NET], TESTS).of(0) == []
 
 
 def test_a_photo_that_changed_since_is_compared_with_none(root):
