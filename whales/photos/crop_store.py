@@ -2,7 +2,7 @@
 
 Every process appends its crops to one shard, a file of raw uint8 that other processes map into memory;
 the shard's index, a pickle, appears only once the crops are written, and keeps a checksum of each. A crop
-counts only while its photo's size and modification time, its box and the crops' anisotropy are the same.
+counts only while its photo's size and both its times, its box and the crops' anisotropy are the same.
 A cache that is full, or cannot be written to, costs the time to make crops again.
 """
 

@@ -1,7 +1,7 @@
 """Decoded photos kept on disk, so that training decodes a photo once, not four times an epoch.
 
 Each photo's pixels are one file that the workers of every stage map into memory: only the rows that a
-crop needs are read. A file counts only while its photo's size and modification time are the same. A cache
+crop needs are read. A file counts only while its photo's size and both its times are the same. A cache
 that is full, or cannot be written to, costs the time to decode again.
 """
 
