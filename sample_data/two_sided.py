@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 
 from whales.base.console import log
+from whales.base.errors import UserError
 from whales.base.folders import new_folder
 from whales.base.tables import csv_text
 from whales.base.writing import write_text
@@ -136,7 +137,8 @@ def make(kind: str, folder: Path | str, animals: int = 6, photos: int = 3, seed:
                     rng = np.random.default_rng([seed, animal, SIDES.index(side), number])
                     pixels, box = take_photo(flank, _BACKGROUNDS[kind], rng)
                     photo = f"{name}_{side}_{number + 1}.jpg"
-                    cv2.imwrite(str(made / photo), pixels[..., ::-1])
+                    if not cv2.imwrite(str(made / photo), pixels[..., ::-1]):
+                        raise UserError(f"{made / photo} cannot be written")
                     rows.append((photo, name, side, f"{2020 + number}-07-14", *box))
         write_text(made / "catalogue.csv", csv_text(COLUMNS, rows))
     return Path(folder) / "catalogue.csv"

@@ -42,10 +42,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     table = measures(truth, answers, args.samples, np.random.default_rng(args.seed))
     log(f"{'':36} value  {CONFIDENCE:.0%} interval  photos")
     for name, value, low, high, photos in table:
-        log(f"{name:36} {value:.4f}  {low:.4f}-{high:.4f}  {photos:6}")
+        measured = f"{value:.4f}  {low:.4f}-{high:.4f}" if photos else " no such photos      "
+        log(f"{name:36} {measured}  {photos:6}")
     if args.json:
-        rows = [measure._asdict() for measure in table]
-        write_text(args.json, json.dumps(rows, indent=1) + "\n")
+        rows = [
+            {key: None if value != value else value for key, value in measure._asdict().items()}
+            for measure in table
+        ]
+        write_text(args.json, json.dumps(rows, indent=1, allow_nan=False) + "\n")
 
 
 def command() -> None:

@@ -86,6 +86,13 @@ def test_script(work_root, tmp_path, capsys):
     assert "MAP@5                                0.5833" in printed
     rows = json.loads((tmp_path / "out.json").read_text())
     assert rows[0]["value"] == pytest.approx(7 / 12)
+    table(truth, ["a.jpg,w_1", "b.jpg,w_2"])
+    table(submission, rows_of({name: ANSWERS[name] for name in "ab"}))
+    evaluate.main([str(submission), str(truth), "--json", str(tmp_path / "out.json")])
+    assert "no such photos" in capsys.readouterr().out
+    strict = json.loads((tmp_path / "out.json").read_text(), parse_constant=pytest.fail)
+    assert [row["value"] for row in strict if row["name"] == "MAP@5 of new whales"] == [None]
+    table(truth, [f"{name}.jpg,{who}" for name, who in TRUTH.items()])
     table(submission, rows_of(ANSWERS)[:3])
     with pytest.raises(UserError, match="not a valid submission"):
         evaluate.main([str(submission), str(truth)])

@@ -234,11 +234,13 @@ def test_a_known_name_is_no_new_individuals(root):
     run("add", "--yes")
     decided(root, "ann,1,t1,new,Mc Coy,", "ann,2,t2,new,MC COY,")
     refused(lambda: run("add"), "line 3", "Mc Coy is known already", "decide on the photo again")
-    write_lines(root / "submission/final_submit_with_post_proc.csv", "Image,Id", "t2.jpg,w_a")
+    answers = root / "submission/final_submit_with_post_proc.csv"
+    write_lines(answers, "Image,Id", "t2.jpg,w_a", "t3.jpg,w_a")
     refused(lambda: export_results.main(["--csv", str(root / "o.csv")]), "line 3", "known already")
-    decided(root, "ann,2,t2,new,MC COY,", "ann,3,t2,same,Mc_Coy,")
+    decided(root, "ann,2,t2,new,MC COY,", "ann,3,t2,same,Mc_Coy,", "ann,4,t3,same,mc coy,")
+    export_results.main(["--csv", str(root / "o.csv")])
     run("add", "--yes")
-    assert [labels(root)[name] for name in ("t1", "t2")] == ["Mc_Coy", "Mc_Coy"]
+    assert [labels(root)[name] for name in ("t1", "t2", "t3")] == ["Mc_Coy"] * 3
 
 
 def test_blank_details_take_nothing_away(root, tmp_path):

@@ -1,5 +1,6 @@
 """Identification from Python: the answers of the command, without a trace in the process."""
 
+import math
 import os
 from pathlib import Path
 
@@ -67,6 +68,25 @@ def test_files_folders_and_a_single_path(root, photos):
         assert identifier.rows(identifier.identify(given, top=1)) == both
     assert identifier.identify([]) == []
     assert identifier.table([]).columns.tolist() == list(COLUMNS)
+
+
+@pytest.mark.parametrize("top", [0, -3])
+def test_no_identity_is_no_answer(root, photos, top):
+    identifier = identify.open_identifier(root, **SMOKE)
+    refused(lambda: identifier.identify(photos, top=top), f"1 or more; received {top}")
+    refused(lambda: identifier.in_box(photos / "one.jpg", (5, 5, 50, 50), top), "1 or more")
+
+
+@pytest.mark.parametrize(
+    "box",
+    [
+        (50, 5, 10, 60), (-50, 5, 10, 60), (5, -1, 10, 60), (math.nan, 5, 10, 60), (5, 5, 101, 60),
+        (5, 5, 50, 61), (5, 5, 50), "5555",
+    ],
+)  # fmt: skip
+def test_a_box_that_is_none_has_no_answer(root, photos, box):
+    identifier = identify.open_identifier(root, **SMOKE)
+    refused(lambda: identifier.in_box(photos / "one.jpg", box, 2), "box")
 
 
 def test_the_detector_says_where_the_flukes_are(root, photos, monkeypatch):

@@ -2,6 +2,7 @@
 
 import csv
 import itertools
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -19,7 +20,7 @@ from whales.files.encounters import encounter_of
 from whales.files.import_table import IMPORT_COLUMNS
 from whales.files.sides import PairSides
 from whales.files.workspace import pairs_path
-from whales.identifying.among import write_pairs
+from whales.identifying.among import set_pairs_aside, write_pairs
 from whales.identifying.identification import Answer, Fluke
 from whales.identifying.request import Request
 from whales.identifying.result_page import write_csv
@@ -192,6 +193,22 @@ def test_identify_writes_the_pairs(tmp_path):
     for _, group in itertools.groupby(rows, key=lambda r: (r["query"], r["fluke"])):
         ranked = [float(r["score"]) for r in group]
         assert ranked == sorted(ranked, reverse=True)
+
+
+def test_pairs_of_an_earlier_call_are_set_aside(tmp_path, capsys):
+    set_pairs_aside(tmp_path / "f.csv")
+    assert capsys.readouterr().out == ""
+    (tmp_path / "f_among.csv").write_text("of other nets")
+    set_pairs_aside(tmp_path / "f.csv")
+    assert [path.name for path in tmp_path.iterdir()] == ["f_among.csv.1"]
+    assert "kept as" in capsys.readouterr().out
+
+
+def test_table_and_page_need_names_of_their_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    refused(
+        lambda: Request([tmp_path], csv=tmp_path / "f", html=Path("f")), "--csv and --html both"
+    )
 
 
 def test_among_needs_a_table_and_all_photos(tmp_path):

@@ -163,13 +163,37 @@ def test_many_photos_are_kept_as_they_are_answered(
 
     monkeypatch.setattr(watching, "_AT_ONCE", 2)
     monkeypatch.setattr(watching, "_answer", stopped)
-    monkeypatch.setattr(watching, "_PAGE_SHARE", 1e-9)  # a page that takes long to write
+    monkeypatch.setattr(watching, "_WRITING_SHARE", 1e-9)  # as if both took long to write
     watched(trained_root, request, [lambda: None, lambda: None], monkeypatch)
     assert asked == [["0.jpg", "1.jpg"], ["2.jpg", "3.jpg"], ["4.jpg"]]
     assert [name for name, _ in rows(out)] == ["0.jpg", "1.jpg", "2.jpg", "3.jpg"]
     assert page.read_text().count("<section") == 4
     assert (tmp_path / "found.html.1").read_text() == "of an earlier call"
     assert "kept as" in capsys.readouterr().out
+
+
+def test_a_photo_that_is_gone_or_written_otherwise(
+    trained_root, small_nets, drop, tmp_path, monkeypatch
+):
+    """Of an earlier table, whose paths another call wrote from another folder."""
+    out = tmp_path / "found.csv"
+    (tmp_path / "found_among.csv").write_text("pairs of an earlier call")
+    for number in range(2):
+        draw(drop / f"{number}.jpg", 90 + number)
+    watched(trained_root, Request([drop], top=1, csv=out, watch=True), [lambda: None], monkeypatch)
+    assert (tmp_path / "found_among.csv.1").read_text() == "pairs of an earlier call"
+    assert not (tmp_path / "found_among.csv").exists()
+    monkeypatch.chdir(tmp_path)
+    kept = KeptAnswers(Request([drop], csv=out))
+    here = drop.relative_to(tmp_path)
+    assert [kept.waits(folder / "0.jpg") for folder in (drop, here)] == [False, False]
+    draw(drop / "2.jpg", 92)
+    assert kept.waits(here / "2.jpg")
+    (drop / "1.jpg").unlink()
+    assert not kept.waits(drop / "1.jpg")
+    assert not kept.waits(drop / "never.jpg")
+    watched(trained_root, Request([here], top=1, csv=out, watch=True), [lambda: None], monkeypatch)
+    assert rows(out) == [("0.jpg", "1"), ("1.jpg", "1"), ("2.jpg", "1")]
 
 
 def test_a_disk_that_fills_up_costs_no_answer(

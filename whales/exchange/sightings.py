@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -311,7 +311,7 @@ def settled_queries(
     labels: Mapping[str, str],
     workspace: Workspace | None = None,
     present: Mapping[str, str] = MappingProxyType({}),
-    written: Collection[str] = (),
+    written: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, Settled]:
     """Query (stem) -> what people settled on.
 
@@ -319,7 +319,7 @@ def settled_queries(
     photos of other content, even of the same name (the log names both). queries: test photos, keyed by
     stem; labels: stem -> identity of the training photos; workspace: where the photos are (None: only
     decisions that know no content are taken); present: identity of former tables -> as it is called now;
-    written: what people call known individuals. Raises `UserError` naming the line.
+    written: what people call known individuals -> identity. Raises `UserError` naming the line.
     """
     listed = {*queries, *labels}
     for row in DecisionLog(path).rows():

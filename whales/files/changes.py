@@ -47,7 +47,7 @@ def read_changes(workspace: Workspace) -> list[Change]:
         )
     rows = [Change(*row) for row in table.itertuples(index=False, name=None)]
     for row, where in zip(rows, positions, strict=True):
-        if row.change not in KINDS or not row.number.isdigit():
+        if row.change not in KINDS or not row.number.isdecimal():
             raise UserError(f"{where}: {row.number} {row.change} is no change; mend the row")
     return rows
 

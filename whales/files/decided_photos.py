@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -168,15 +168,15 @@ def settled_photos(
     names: Sequence[str],
     labels: Mapping[str, str],
     present: Mapping[str, str] = MappingProxyType({}),
-    written: Collection[str] = (),
+    written: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[int, Settled]:
     """Index of a photo -> what people settled on.
 
     Left out, and named in the log, are photos on which people differ, and decisions on other photos; those
     whose last decision holds them back are left out too. names: of the photos, to show; labels: stem ->
     identity of the known photos; present: identity of former tables -> as it is called now; written:
-    what people call known individuals. `UserError` naming the line of a candidate that is none, or of a new
-    individual's name that is taken.
+    what people call known individuals -> identity. `UserError` naming the line of a candidate that is none,
+    or of a new individual's name that is taken.
     """
     verdicts = photos.verdicts(DecisionLog(path).rows())
     known = {*labels.values(), *present} - {NEW_WHALE}

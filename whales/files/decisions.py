@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple, Self, TypeVar
 
 from whales.base.console import log
@@ -158,18 +159,24 @@ def words_of(
     labels: Mapping[str, str],
     known: Collection[str],
     source: Path | str,
-    written: Collection[str] = (),
+    written: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, str]:
     """Person -> identity, new individual's name, or `new_whale` that their last decision gives one photo.
 
     A person whose last decision is one of `HELD_BACK` is left out; two different values mean that people
     disagree. Who says "new" without a name agrees with the one name that others give. stack: the photo's
     decisions, as in `standing`; labels: stem -> identity of the training photos; known: the identities
-    among them; source: the rows' file, for messages; written: what people call them. `UserError` naming the
-    line of a candidate that is neither an identity nor a photo, or of a new individual's name that is taken.
+    among them; source: the rows' file, for messages; written: what people call them -> identity. `UserError`
+    naming the line of a candidate that is neither an identity nor a photo, or of a new individual's name that
+    is taken.
     """
     words = {
-        who: candidate_identity(row.candidate, labels, known, f"{source}, line {row.line}")
+        who: candidate_identity(
+            _in_root(row.candidate, labels, known, written),
+            labels,
+            known,
+            f"{source}, line {row.line}",
+        )
         if row.decision == SAME
         else _new_name(row, (*known, *written), f"{source}, line {row.line}")
         for who, row in last_of_each(stack).items()
@@ -181,6 +188,17 @@ def words_of(
         [name] = given
         words = {who: name if word == NEW_WHALE else word for who, word in words.items()}
     return words
+
+
+def _in_root(
+    text: str, labels: Mapping[str, str], known: Collection[str], written: Mapping[str, str]
+) -> str:
+    """The identity that people call so; the text itself where it names a photo or an identity, or nobody."""
+    if text in known or stem(text) in labels:
+        return text
+    return written.get(text) or next(
+        (who for name, who in written.items() if look(name) == look(text)), text
+    )
 
 
 def _new_name(row: Decision, known: Collection[str], where: str) -> str:

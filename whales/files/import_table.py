@@ -67,10 +67,10 @@ def written_names(workspace: Workspace) -> dict[str, str]:
     }
 
 
-def known_names(workspace: Workspace, known: Iterable[str]) -> set[str]:
-    """What people call the identities `known`, of those that the work root writes otherwise."""
+def known_names(workspace: Workspace, known: Iterable[str]) -> dict[str, str]:
+    """What people call the identities `known` -> identity, of those that the work root writes otherwise."""
     known = {*known}
-    return {name for who, name in written_names(workspace).items() if who in known}
+    return {name: who for who, name in written_names(workspace).items() if who in known}
 
 
 def imported_identities(workspace: Workspace) -> set[str]:

@@ -308,7 +308,7 @@ def stage_that_makes(key: str, fold: int | None = None) -> str:
 
 
 def _as_fold(text: str) -> int | None:
-    return int(text) if text.isdigit() else None
+    return int(text) if text.isdecimal() else None
 
 
 def pairs_path(table: Path) -> Path:

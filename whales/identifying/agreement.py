@@ -17,6 +17,7 @@ from whales.base.errors import UserError
 from whales.base.folders import unique_names
 from whales.base.writing import atomic_path
 from whales.files.decisions import fluke_content
+from whales.files.import_table import written_names
 from whales.files.workspace import Workspace
 from whales.identifying.catalogue import Catalogue, Judge
 from whales.identifying.identification import Answer, Fluke, cut_flukes
@@ -113,7 +114,8 @@ def draw_agreement(catalogue: Catalogue, answer: Answer, workspace: Workspace, p
     maps = agreement(catalogue.judges, query, known)
     strongest = max(*(cells.max() for cells in maps), 1e-9)
     largest = max(sizes)
-    titles = fluke.photo.name, f"{best.identity}, {best.photo}.jpg, score {best.score:.4f}"
+    name = written_names(workspace).get(best.identity, best.identity)
+    titles = fluke.photo.name, f"{name}, {best.photo}.jpg, score {best.score:.4f}"
     figure, axes = plt.subplots(2, 1, figsize=(7, 7.2))
     crops = query[largest], known[largest]
     for axis, crop, heat, title in zip(axes, crops, maps, titles, strict=True):

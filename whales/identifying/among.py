@@ -7,9 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
+from whales.base.console import log
+from whales.base.folders import numbered
 from whales.base.tables import csv_text, for_spreadsheets
 from whales.base.writing import write_text
 from whales.files.sides import PairSides
+from whales.files.workspace import pairs_path
 from whales.identifying.catalogue import Catalogue
 from whales.identifying.identification import Answer
 from whales.scores.query_pairs import PAIR_COLUMNS, SeenQueries, alike_of, blended, most_alike
@@ -31,6 +34,13 @@ def among(catalogue: Catalogue, answers: Sequence[Answer]) -> list[list[tuple[in
     photos = [answer.fluke.content or str(answer.fluke.photo) for answer in answers]
     best = most_alike(blended(seen), photos, PairSides(codes, codes))
     return [alike_of(best, row) for row in range(len(answers))]
+
+
+def set_pairs_aside(table: Path) -> None:
+    """Rename the pairs that an earlier call wrote beside a table of answers: they are not of its answers."""
+    path = pairs_path(table)
+    if path.exists():
+        log(f"the pairs of an earlier call are kept as {numbered(path)}")
 
 
 def write_pairs(path: Path, catalogue: Catalogue, answers: Sequence[Answer]) -> None:

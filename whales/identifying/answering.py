@@ -10,7 +10,7 @@ from whales.base.errors import UserError
 from whales.files.import_table import written_names
 from whales.files.workspace import pairs_path
 from whales.identifying import agreement, identification, result_page
-from whales.identifying.among import write_pairs
+from whales.identifying.among import set_pairs_aside, write_pairs
 from whales.identifying.identifier import Identifier
 from whales.identifying.request import Request
 from whales.identifying.watching import watch
@@ -58,6 +58,8 @@ def answer_request(
     if request.csv:
         if request.among:  # first, so that a table is never newer than its pairs
             write_pairs(pairs_path(request.csv), catalogue, answers)
+        else:
+            set_pairs_aside(request.csv)
         result_page.write_csv(request.csv, answers, names)
     if request.html:
         result_page.write_html(request.html, answers, workspace, catalogue.boxes, request.csv)

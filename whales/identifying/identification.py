@@ -149,7 +149,7 @@ def cut_flukes(
     pixels, content = read_photo(photo, upright=True), file_digest(photo)
     height, width = pixels.shape[:2]
     for box in boxes:
-        if box[2] > width or box[3] > height:
+        if min(box[:2]) < 0 or box[2] > width or box[3] > height:
             corners = ",".join(f"{value:g}" for value in box)
             raise UserError(
                 f"box {corners} does not lie in photo {photo} of {width} x {height} pixels"

@@ -18,7 +18,7 @@ from whales.identifying.identification import Answer
 from whales.identifying.result_page import Row
 from whales.nets.net import Net
 from whales.scores.basis import TrainedNet, untrained_start
-from whales.scores.drawn_boxes import BoxAnswer
+from whales.scores.drawn_boxes import BoxAnswer, checked_box
 from whales.scores.query_results import ImportedPhotos
 from whales.stages.options import RunOptions
 
@@ -116,7 +116,10 @@ class Identifier:
         """An answer for each box, or for the whole frame of a photo without one, one after the other.
 
         boxes: of each photo; what is wrong with a photo is added to `faults`; side: as `identify` takes it.
+        `UserError` for a `top` below 1.
         """
+        if top < 1:
+            raise UserError(f"top says how many identities are named, 1 or more; received {top}")
         for start in range(0, len(photos), CHUNK):
             chunk = {photo: boxes[photo] for photo in photos[start : start + CHUNK]}
             sides = self.sides_of(list(chunk), side)
@@ -125,10 +128,10 @@ class Identifier:
     def in_box(self, photo: Path, box: Box, top: int, side: str | None = None) -> BoxAnswer:
         """The `top` best identities of the fluke in a box, pixels of the photo held upright.
 
-        side: as `identify` takes it. `UserError` for a box outside the photo, and as `identify`.
+        side: as `identify` takes it. `UserError` for what is no box in the photo, and as `identify`.
         """
         self.check_side(side)
-        faults: list[str] = []
+        box, faults = checked_box(box), list[str]()
         answers = list(self.answers([photo], {photo: [box]}, top, faults, side))
         identification.name_faults(faults, left_out=False)
         [answer] = answers

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +44,8 @@ class Request:
                 if self.watch
                 else "--among writes a table beside that of --csv; name one"
             )
+        if self.csv and self.html and os.path.abspath(self.csv) == os.path.abspath(self.html):
+            raise UserError(f"--csv and --html both name {self.csv}; give each a file of its own")
         require_writable(self.csv, self.html, pairs_path(self.csv) if self.among else None)
         require_writable_folder(self.why)
 
@@ -83,6 +86,6 @@ def add_request_options(parser: argparse.ArgumentParser) -> None:
 def _folds(text: str) -> tuple[int, ...]:
     """Parser of an argument that is a list of folds."""
     parts = [part.strip() for part in text.split(",") if part.strip()]
-    if not parts or not all(part.isdigit() and int(part) < FOLDS for part in parts):
+    if not parts or not all(part.isdecimal() and int(part) < FOLDS for part in parts):
         raise argparse.ArgumentTypeError(f"expected folds from 0 to {FOLDS - 1}, received {text}")
     return tuple(dict.fromkeys(map(int, parts)))

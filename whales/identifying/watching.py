@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +16,9 @@ from whales.base.stopping import would_keep
 from whales.base.tables import read_table
 from whales.files.digests import file_digest
 from whales.files.import_table import written_names
+from whales.files.workspace import Workspace
 from whales.identifying import agreement, result_page
+from whales.identifying.among import set_pairs_aside
 from whales.identifying.identification import Answer
 from whales.identifying.identifier import Identifier
 from whales.identifying.request import Request
@@ -27,7 +30,7 @@ PAUSE = 0.5  # seconds between two looks
 SETTLED = 1.0  # seconds that a file must stay as it is before it is opened
 PATIENCE = 15.0  # seconds that one which cannot be read must stay so before it counts as broken
 _AT_ONCE = 8  # photos that are asked, and their answers written, together
-_PAGE_SHARE = 0.1  # of the time at most, for writing the page while more photos wait
+_WRITING_SHARE = 0.1  # of the time at most, for each of table and page while more photos wait
 
 
 class _State(NamedTuple):
@@ -100,9 +103,9 @@ class NewPhotos:
 class KeptAnswers:
     """The answers of a watch in the files that the request names, always whole.
 
-    The table is written after every few photos, the page too, but for a large one while more photos wait.
-    The table of an earlier watch goes on: its rows stay, and its photos are not asked again. Its page is set
-    aside: a table does not hold what a page shows.
+    Both are written after every few photos, large ones less often while more photos wait. The table of an
+    earlier watch goes on: its rows stay, and its photos are not asked again. Its page is set aside: a table
+    does not hold what a page shows.
     """
 
     def __init__(self, request: Request) -> None:
@@ -110,7 +113,9 @@ class KeptAnswers:
         self.request = request
         self._rows: list[list[str]] = []
         self._answers: dict[Path, list[Answer]] = {}
-        self._unwritten, self._page_due = False, 0.0
+        self._unwritten: set[Path] = set()  # of the files
+        self._due: dict[Path, float] = {}  # when each may be written again while more photos wait
+        self._names: tuple[object, dict[str, str]] = (None, {})
         if request.csv and request.csv.exists():
             table, _ = read_table(request.csv)
             columns = result_page.COLUMNS
@@ -119,52 +124,67 @@ class KeptAnswers:
                 raise UserError(f"{request.csv} is there and is no table of identify; name another")
             more = [""] * (len(columns) - len(table.columns))
             self._rows = [[*row, *more] for row in table.itertuples(index=False, name=None)]
+        self._contents = {os.path.abspath(row[0]): row[_CONTENT] for row in self._rows}
+        if request.csv:
+            set_pairs_aside(request.csv)
         if request.html and request.html.exists():
             log(f"the page of an earlier call is kept as {numbered(request.html)}")
 
-    def answered(self, photo: Path) -> bool:
-        """Whether the table of an earlier watch has answers to a photo of this path and content."""
-        rows = [row for row in self._rows if row[0] == str(photo)]
-        return bool(rows) and rows[0][_CONTENT] == file_digest(photo)
+    def waits(self, photo: Path) -> bool:
+        """Whether a photo is to be asked: it is there, and not in the table of an earlier watch as it is."""
+        answered = self._contents.get(os.path.abspath(photo))
+        try:
+            return photo.exists() if answered is None else answered != file_digest(photo)
+        except UserError:  # taken away since it was seen
+            return False
+
+    def names(self, workspace: Workspace) -> dict[str, str]:
+        """`written_names`, read again when their table has changed."""
+        table = workspace.file("import_table")
+        state = (table.stat().st_mtime_ns, table.stat().st_size) if table.exists() else None
+        if state != self._names[0]:
+            self._names = state, written_names(workspace)
+        return self._names[1]
 
     def add(self, answers: Iterable[Answer]) -> None:
         """Take answers to photos, in place of former ones to the same paths."""
         fresh: dict[Path, list[Answer]] = {}
         for answer in answers:
             fresh.setdefault(answer.fluke.photo, []).append(answer)
-        self._rows = [row for row in self._rows if Path(row[0]) not in fresh]
+        paths = {os.path.abspath(photo) for photo in fresh}
+        self._rows = [row for row in self._rows if os.path.abspath(row[0]) not in paths]
+        for path in paths:
+            self._contents.pop(path, None)
         self._answers |= fresh
-        self._unwritten = self._unwritten or bool(fresh)
+        if fresh:
+            self._unwritten = {path for path in (self.request.csv, self.request.html) if path}
 
     def write(self, identifier: Identifier, more_wait: bool = False) -> None:
         """Write what is not written yet; where that fails it is said, and tried again at the next call.
 
-        more_wait: the page may come later.
+        more_wait: what took long may come later.
         """
-        if not self._unwritten:
-            return
-        answers = [answer for group in self._answers.values() for answer in group]
-        workspace = identifier.options.workspace
-        try:
-            if self.request.csv:
-                names = written_names(workspace)
-                result_page.write_csv(self.request.csv, answers, names, self._rows)
+        table, page, workspace = self.request.csv, self.request.html, identifier.options.workspace
+        for path in (table, page):
             begin = time.monotonic()
-            later = more_wait and begin < self._page_due
-            if self.request.html and not later:
-                boxes = identifier.catalogue.boxes
-                result_page.write_html(
-                    self.request.html, answers, workspace, boxes, self.request.csv
-                )
-                end = time.monotonic()
-                self._page_due = end + (end - begin) / _PAGE_SHARE
-        except UserError as fault:
-            log_error(str(fault))
-            return
-        self._unwritten = later
-        photos = len(self._answers) + len({row[0] for row in self._rows})
-        if self.request.csv:
-            would_keep(f"{self.request.csv} holds the answers to {photos} photos")
+            if path not in self._unwritten or (more_wait and begin < self._due.get(path, 0)):
+                continue
+            answers = [answer for group in self._answers.values() for answer in group]
+            try:
+                if path == table:
+                    result_page.write_csv(path, answers, self.names(workspace), self._rows)
+                else:
+                    boxes = identifier.catalogue.boxes
+                    result_page.write_html(path, answers, workspace, boxes, table)
+            except UserError as fault:
+                log_error(str(fault))
+                return
+            self._unwritten.discard(path)
+            end = time.monotonic()
+            self._due[path] = end + (end - begin) / _WRITING_SHARE
+            if path == table:
+                photos = len(self._answers) + len({row[0] for row in self._rows})
+                would_keep(f"{table} holds the answers to {photos} photos")
 
 
 def watch(
@@ -192,7 +212,7 @@ def watch(
     try:
         while True:
             found = photos.look()
-            fresh = [photo for photo in found if not kept.answered(photo)]
+            fresh = [photo for photo in found if kept.waits(photo)]
             if len(fresh) < len(found):
                 log(f"{len(found) - len(fresh)} photos are answered in {request.csv} already")
             for start in range(0, len(fresh), _AT_ONCE):
@@ -201,7 +221,7 @@ def watch(
             kept.write(identifier)
             time.sleep(PAUSE)
     finally:
-        kept.write(identifier)  # a page that had to wait
+        kept.write(identifier)  # what had to wait
 
 
 def _answer(
@@ -210,7 +230,7 @@ def _answer(
     begin = time.monotonic()
     faults: list[str] = []
     boxes = identifier.find_boxes(photos, identifier.options, request.all_flukes)
-    names, answers = written_names(identifier.options.workspace), []
+    names, answers = kept.names(identifier.options.workspace), []
     for answer in identifier.answers(photos, boxes, request.top, faults, request.side):
         if not is_quiet():
             result_page.show(answer, names=names)

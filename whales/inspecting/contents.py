@@ -228,7 +228,7 @@ def _annotations(path: Path, rows: Sequence[Sequence[str]]) -> Content[dict[str,
 
 def _is_annotation(row: Sequence[str]) -> bool:
     return len(row) == _ANNOTATION and all(
-        field.strip().removeprefix("-").isdigit() for field in row[1:5]
+        field.strip().removeprefix("-").isdecimal() for field in row[1:5]
     )
 
 

@@ -21,7 +21,7 @@ from whales.files.decisions import (
     standing,
     words_of,
 )
-from whales.files.import_table import IMPORT_COLUMNS
+from whales.files.import_table import IMPORT_COLUMNS, known_names
 from whales.files.labels import NEW_WHALE, identities_of, read_labels, stem
 from whales.files.submissions import read_submission_of_any, unknown_identities
 from whales.files.workspace import Workspace
@@ -325,6 +325,7 @@ def _differing(
     """On how many photos people differ that are not in the catalogue yet; what is no decision is a fault."""
     try:
         present, taken_in = present_names(workspace), stems_of_contents(workspace)
+        written = known_names(workspace, labels.values())
     except UserError as reason:
         finding.faults.append(str(reason))
         return 0
@@ -333,7 +334,7 @@ def _differing(
         if any(row.query_content in taken_in for row in stack) or stem(stack[-1].query) in labels:
             continue
         try:
-            words = words_of(stack, labels, known, content.path.name)
+            words = words_of(stack, labels, known, content.path.name, written)
         except UserError as reason:
             finding.faults.append(str(reason))
             continue

@@ -50,7 +50,7 @@ def devices_of(text: str) -> tuple[str, int]:
     [('h100', 8), ('here', 1)]
     """
     name, _, number = text.partition(":")
-    if name not in (*DEVICES, HERE) or (number and not (number.isdigit() and int(number))):
+    if name not in (*DEVICES, HERE) or (number and not (number.isdecimal() and int(number))):
         known = ", ".join((*DEVICES, HERE))
         raise UserError(f"--gpu takes a device and a number, such as h100:8; known are {known}")
     return name, int(number or 1)

@@ -322,18 +322,18 @@ def post_processing(sources: Sources) -> str:
             rows.append((judged.net, *cells))
         elements.append(table("The ensemble before and after", ("", *names), rows))
     if swapped:
-        elements.append(_swapped(swapped))
+        elements.append(_swapped(swapped, sources.names))
     return "".join(elements)
 
 
-def _swapped(swapped: Sequence[Change]) -> str:
-    """How many swaps mended or broke an answer, and the photos, folded away."""
+def _swapped(swapped: Sequence[Change], names: Mapping[str, str]) -> str:
+    """How many swaps mended or broke an answer, and the photos, folded away; names: as people write them."""
     verdicts = Counter(change.verdict for change in swapped)
     counts = ", ".join(f"{verdicts[verdict]:,} {verdict}" for verdict in sorted(verdicts))
-    rows = [
-        (with_jpg(c.photo), c.before, c.after, c.truth or "not known", c.verdict)
-        for c in swapped[:MOST_SWAPPED]
-    ]
+    rows = []
+    for c in swapped[:MOST_SWAPPED]:
+        called = [names.get(who, who) for who in (c.before, c.after, c.truth or "not known")]
+        rows.append((with_jpg(c.photo), *called, c.verdict))
     header = ("photo", "first before", "first after", "true identity", "verdict")
     caption = f"Photos whose first answer changed ({len(rows):,} of {len(swapped):,})"
     drawn = table(caption, header, rows, text=5)

@@ -71,7 +71,7 @@ def limits_of(args: Mapping[str, str]) -> Limits:
 
     def month(name: str) -> int:
         text = args.get(name) or "0"
-        if not (text.isascii() and text.isdigit() and int(text) <= 12):
+        if not (text.isascii() and text.isdecimal() and int(text) <= 12):
             raise UserError(f"{name} is {text}, expected a month from 1 to 12")
         return int(text)
 

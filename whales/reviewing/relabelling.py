@@ -64,11 +64,11 @@ class Relabelling:
 class History(NamedTuple):
     """What became of the catalogue since decisions were made.
 
-    written: what people call known individuals; present: identity of former tables -> as it is called now;
-    contents: of the flukes that were taken in.
+    written: what people call known individuals -> identity; present: identity of former tables -> as it is
+    called now; contents: of the flukes that were taken in.
     """
 
-    written: Collection[str] = ()
+    written: Mapping[str, str] = MappingProxyType({})
     present: Mapping[str, str] = MappingProxyType({})
     contents: Collection[str] = ()
 

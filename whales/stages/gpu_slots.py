@@ -27,7 +27,7 @@ def gpu_numbers(devices: Path = Path("/dev")) -> list[str]:
     if named is not None:
         return [part.strip() for part in named.split(",") if part.strip()]
     numbers = [path.name.removeprefix("nvidia") for path in devices.glob("nvidia[0-9]*")]
-    return sorted(filter(str.isdigit, numbers), key=int)
+    return sorted(filter(str.isdecimal, numbers), key=int)
 
 
 @contextlib.contextmanager

@@ -95,7 +95,7 @@ def _of_machine(meminfo: Path) -> float | None:
 def _of_container(folder: Path, limit: str, used: str, stat: str) -> float | None:
     """Bytes that a control group leaves; what it holds of files is given up when it is needed."""
     bounds, uses = _lines(folder / limit), _lines(folder / used)
-    if not bounds or not uses or not bounds[0].isdigit():
+    if not bounds or not uses or not bounds[0].isdecimal():
         return None
     files = [line.split()[1] for line in _lines(folder / stat) if line.startswith("inactive_file ")]
     return int(bounds[0]) - int(uses[0]) + int(files[0] if files else 0)

@@ -225,7 +225,7 @@ def choose_device(device: str) -> None:
     """Make only the named devices visible; to be called before a framework is imported."""
     if device == "auto":
         return
-    if device != "cpu" and not all(part.isdigit() for part in device.split(",")):
+    if device != "cpu" and not all(part.isdecimal() for part in device.split(",")):
         raise UserError(f"--device takes auto, cpu or GPU numbers such as 0,1; received {device}")
     os.environ["CUDA_VISIBLE_DEVICES"] = "" if device == "cpu" else device
     if device == "cpu":
@@ -234,7 +234,7 @@ def choose_device(device: str) -> None:
 
 def seed(text: str) -> int:
     """Parser of an argument that seeds random numbers: 0 to 2 ** 32 - 1, as NumPy and Keras take it."""
-    if not (text.isascii() and text.isdigit() and int(text) < 2**32):
+    if not (text.isascii() and text.isdecimal() and int(text) < 2**32):
         raise argparse.ArgumentTypeError(
             f"expected a whole number from 0 to {2**32 - 1}, received {text}"
         )
@@ -243,7 +243,7 @@ def seed(text: str) -> int:
 
 def positive(text: str) -> int:
     """Parser of an argument that is a whole number from 1."""
-    if not text.isdigit() or int(text) < 1:
+    if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number from 1, received {text}")
     return int(text)
 
@@ -260,7 +260,7 @@ def fold_type(fold: tuple[int, int]) -> Callable[[str], int]:
     """Parser of an argument that is a fold from `fold[0]` to `fold[1]`."""
 
     def parse(text: str) -> int:
-        if not text.isdigit() or not fold[0] <= int(text) <= fold[1]:
+        if not text.isdecimal() or not fold[0] <= int(text) <= fold[1]:
             raise argparse.ArgumentTypeError(
                 f"expected a fold from {fold[0]} to {fold[1]}, received {text}"
             )

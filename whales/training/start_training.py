@@ -29,7 +29,6 @@ from whales.base.tables import csv_text
 from whales.base.writing import write_text
 from whales.scores.head import head_weights
 from whales.training.checkpoints import CheckpointClock
-from whales.training.contrast import Contrast
 from whales.training.learner import require_finite
 from whales.training.mining import epoch_pairs, matches, mine_round
 from whales.training.plan import Plan
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
     import keras
 
     from whales.nets.network import SiameseNetwork
+    from whales.training.contrast import Contrast
 
 _LOG_SECONDS = 60.0
 _LEAST_RATE = 0.01  # of the highest one, at the end of the contrast
@@ -215,6 +215,8 @@ class StartTraining:
             log(", ".join(f"{name} {value}" for name, value in row.items()))
 
     def _contrast(self, state: Sequence[np.ndarray]) -> None:
+        from whales.training.contrast import Contrast  # imports Keras
+
         plan, progress = self.plan, self._progress
         batches = self._batches(progress.step * plan.individuals, plan.sizes)
         contrast = Contrast(
