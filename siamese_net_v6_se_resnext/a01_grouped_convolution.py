@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import keras
 from keras import KerasTensor, layers, ops
@@ -14,6 +14,14 @@ if TYPE_CHECKING:
 # whose kernel's gradient alone is wanted (TensorFlow); both as measured at the sizes of v6.
 CHANNELS_OF_BUNDLE = 64
 GROUPS_OF_BUNDLE = 4
+
+
+class Way(NamedTuple):
+    """How a grouped convolution goes over its inputs; "SAME" for odd kernels and no strides alone."""
+
+    groups: int
+    strides: tuple[int, int]
+    padding: str = "VALID"
 
 
 class GroupedConv2D(layers.Conv2D):
@@ -41,8 +49,8 @@ class GroupedConv2D(layers.Conv2D):
             return super().call(inputs)
         if keras.backend.backend() == "tensorflow":
             kernel = ops.convert_to_tensor(self.kernel)  # in the precision that is computed in
-            way = self.groups, self.strides, self.padding.upper()
-            outputs = trained_grouped_convolution(inputs, kernel, *way)
+            way = Way(self.groups, self.strides, self.padding.upper())
+            outputs = trained_grouped_convolution(inputs, kernel, way)
         else:
             outputs = self._bundled(inputs)
         if self.use_bias:
@@ -79,19 +87,12 @@ def largest_divisor(number: int, most: int) -> int:
     return max((n for n in range(1, most + 1) if number % n == 0), default=1)
 
 
-def trained_grouped_convolution(
-    inputs: tf.Tensor,
-    kernel: tf.Tensor,
-    groups: int,
-    strides: tuple[int, int],
-    padding: str = "VALID",
-) -> tf.Tensor:
+def trained_grouped_convolution(inputs: tf.Tensor, kernel: tf.Tensor, way: Way) -> tf.Tensor:
     """A grouped convolution, (n, h, w, c) -> (n, h', w', filters), with gradients of our own.
 
     TensorFlow has no fast gradient of it on a CPU, but its pass forward is fast, and so is the gradient
     of the inputs, which is a grouped convolution as well.
-    kernel: (side, side, c / groups, filters), no side shorter than its stride; padding: "SAME" for odd
-    sides and no strides alone.
+    kernel: (side, side, c / groups, filters), no side shorter than its stride.
     """
     import tensorflow as tf
 
@@ -99,35 +100,32 @@ def trained_grouped_convolution(
     def convolution(inputs: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, object]:
         def gradients(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             return (
-                _gradient_of_inputs(inputs, kernel, upstream, groups, strides, padding),
-                _gradient_of_kernel(inputs, kernel, upstream, groups, strides, padding),
+                _gradient_of_inputs(inputs, kernel, upstream, way),
+                _gradient_of_kernel(inputs, kernel, upstream, way),
             )
 
-        return tf.nn.conv2d(inputs, kernel, list(strides), padding), gradients
+        return tf.nn.conv2d(inputs, kernel, list(way.strides), way.padding), gradients
 
     return convolution(inputs, tf.convert_to_tensor(kernel))  # it takes no variables
 
 
 def _gradient_of_inputs(
-    inputs: tf.Tensor,
-    kernel: tf.Tensor,
-    upstream: tf.Tensor,
-    groups: int,
-    strides: tuple[int, int],
-    padding: str,
+    inputs: tf.Tensor, kernel: tf.Tensor, upstream: tf.Tensor, way: Way
 ) -> tf.Tensor:
     """The upstream gradient, apart by the strides, under the kernel turned by 180 degrees."""
     import tensorflow as tf
 
     height, width, group_in, filters = kernel.shape
-    turned = tf.reshape(kernel[::-1, ::-1], (height, width, group_in, groups, filters // groups))
+    turned = tf.reshape(
+        kernel[::-1, ::-1], (height, width, group_in, way.groups, filters // way.groups)
+    )
     turned = tf.transpose(turned, (0, 1, 4, 3, 2))
-    turned = tf.reshape(turned, (height, width, filters // groups, groups * group_in))
-    if padding == "SAME":
-        return tf.nn.conv2d(upstream, turned, 1, padding)
-    down, along = strides
+    turned = tf.reshape(turned, (height, width, filters // way.groups, way.groups * group_in))
+    if way.padding == "SAME":
+        return tf.nn.conv2d(upstream, turned, 1, way.padding)
+    down, along = way.strides
     count, rows, columns = tf.unstack(tf.shape(upstream)[:3])
-    if max(strides) > 1:
+    if max(way.strides) > 1:
         apart = tf.reshape(upstream, (count, rows, 1, columns, 1, filters))
         apart = tf.pad(apart, ((0, 0), (0, 0), (0, down - 1), (0, 0), (0, along - 1), (0, 0)))
         upstream = tf.reshape(apart, (count, rows * down, columns * along, filters))
@@ -138,19 +136,14 @@ def _gradient_of_inputs(
 
 
 def _gradient_of_kernel(
-    inputs: tf.Tensor,
-    kernel: tf.Tensor,
-    upstream: tf.Tensor,
-    groups: int,
-    strides: tuple[int, int],
-    padding: str,
+    inputs: tf.Tensor, kernel: tf.Tensor, upstream: tf.Tensor, way: Way
 ) -> tf.Tensor:
     """Of some groups at once as if they were one: of its gradient, each group's own block is kept."""
     import tensorflow as tf
 
     height, width, group_in, filters = kernel.shape
-    bundled = largest_divisor(groups, GROUPS_OF_BUNDLE)
-    bundles, group_out = groups // bundled, filters // groups
+    bundled = largest_divisor(way.groups, GROUPS_OF_BUNDLE)
+    bundles, group_out = way.groups // bundled, filters // way.groups
     blocks = []
     for part, part_of_upstream in zip(
         tf.split(inputs, bundles, axis=-1), tf.split(upstream, bundles, axis=-1), strict=True
@@ -159,8 +152,8 @@ def _gradient_of_kernel(
             input=part,
             filter_sizes=(height, width, bundled * group_in, bundled * group_out),
             out_backprop=part_of_upstream,
-            strides=(1, *strides, 1),
-            padding=padding,
+            strides=(1, *way.strides, 1),
+            padding=way.padding,
         )
         dense = tf.reshape(dense, (height, width, bundled, group_in, bundled, group_out))
         own = tf.einsum("hwgigo->hwigo", dense)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from siamese_net_v6_se_resnext import a01_grouped_convolution as grouped
-from siamese_net_v6_se_resnext.a01_grouped_convolution import GroupedConv2D
+from siamese_net_v6_se_resnext.a01_grouped_convolution import GroupedConv2D, Way
 
 SHAPES = {
     "groups": st.sampled_from([1, 2, 3, 4, 8]),
@@ -80,7 +80,7 @@ def test_both_ways_to_train_and_their_gradients(groups, group_in, group_out, way
     weights = layer.kernel.value
     ways = (
         lambda: grouped.trained_grouped_convolution(
-            inputs, weights, groups, strides, padding.upper()
+            inputs, weights, Way(groups, strides, padding.upper())
         ),
         lambda: layer._bundled(inputs),
     )
