@@ -77,6 +77,7 @@ def test_force_keeps_the_checkpoint_of_an_interrupted_training(
     killed_after(1, root)
     models = root / "saved_models/PLAN21"
     published = models / f"{NET.weights.names(0)[1]}_0.963895.model_weights"
+    models.mkdir(parents=True)
     published.write_bytes(b"of whales of another catalogue")
     output = finish(start(root, options=("--force",)))
     assert (models / "earlier" / published.name).exists()  # its name says the best MAP@5
