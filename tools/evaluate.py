@@ -41,14 +41,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     answers = valid_answers(args.submission, list(truth), workspace)
     table = measures(truth, answers, args.samples, np.random.default_rng(args.seed))
     log(f"{'':36} value  {CONFIDENCE:.0%} interval  photos")
-    for name, value, low, high, photos in table:
-        measured = f"{value:.4f}  {low:.4f}-{high:.4f}" if photos else " no such photos      "
-        log(f"{name:36} {measured}  {photos:6}")
+    log(*(measure.line() for measure in table))
     if args.json:
-        rows = [
-            {key: None if value != value else value for key, value in measure._asdict().items()}
-            for measure in table
-        ]
+        rows = [measure.plain() for measure in table]
         write_text(args.json, json.dumps(rows, indent=1, allow_nan=False) + "\n")
 
 

@@ -29,6 +29,19 @@ class Measure(NamedTuple):
     high: float
     photos: int
 
+    def line(self) -> str:
+        """A row for people: name, value, interval, photos.
+
+        >>> Measure("top 1", 0.5, 0.25, 0.75, 8).line()
+        'top 1                                0.5000  0.2500-0.7500       8'
+        """
+        numbers = f"{self.value:.4f}  {self.low:.4f}-{self.high:.4f}"
+        return f"{self.name:36} {numbers if self.photos else ' no such photos':21}  {self.photos:6}"
+
+    def plain(self) -> dict[str, str | int | float | None]:
+        """Its fields; numbers are None without photos."""
+        return self._asdict() | ({} if self.photos else dict.fromkeys(("value", "low", "high")))
+
 
 def measures(
     truth: dict[str, str], answers: dict[str, list[str]], samples: int, rng: np.random.Generator
