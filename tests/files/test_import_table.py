@@ -6,7 +6,7 @@ import pytest
 from helpers import write_lines
 
 from whales.base.errors import UserError
-from whales.files.import_table import IMPORT_COLUMNS, carried, imported
+from whales.files.import_table import IMPORT_COLUMNS, carried, imported, known_names
 from whales.files.workspace import Workspace
 
 
@@ -27,6 +27,16 @@ def test_a_photo_listed_twice_is_refused(tmp_path):
     write_lines(workspace.file("import_table"), ",".join((*IMPORT_COLUMNS, "side")), row, row)
     with pytest.raises(UserError, match="listed twice"):
         carried(workspace)
+
+
+def test_a_name_of_two_individuals_means_neither(tmp_path):
+    workspace = Workspace(tmp_path)
+    rows = [f"{name}.jpg,{name},/x/{name},{who},{called},,train" for name, who, called in (
+        ("a", "w_1", "Nova"), ("b", "w_2", "Nova"), ("c", "w_3", "Mc Coy"), ("d", "w_4", "Alba"),
+    )]  # fmt: skip
+    write_lines(workspace.file("import_table"), ",".join(IMPORT_COLUMNS), *rows)
+    known = known_names(workspace, ["w_1", "w_2", "w_3"])
+    assert known == {"Nova": "Nova", "Mc Coy": "w_3"}
 
 
 def test_dates_that_a_spreadsheet_has_turned_are_refused(tmp_path):

@@ -68,9 +68,15 @@ def written_names(workspace: Workspace) -> dict[str, str]:
 
 
 def known_names(workspace: Workspace, known: Iterable[str]) -> dict[str, str]:
-    """What people call the identities `known` -> identity, of those that the work root writes otherwise."""
-    known = {*known}
-    return {name: who for who, name in written_names(workspace).items() if who in known}
+    """What people call the identities `known` -> identity, of those that the work root writes otherwise.
+
+    A name that two of them have, as a table edited by hand may say, means neither: it stands for itself.
+    """
+    known, found = {*known}, dict[str, str]()
+    for who, name in written_names(workspace).items():
+        if who in known:
+            found[name] = name if name in found else who
+    return found
 
 
 def imported_identities(workspace: Workspace) -> set[str]:
