@@ -8,13 +8,12 @@ from retinanet.detector.first_boxes import (
     annotation_table,
     degenerate_boxes,
     split_by_identity,
-    whole_pixels,
 )
 from retinanet.detector.geometry import DETECTOR_FOLDS
 from whales.base.console import log
 from whales.base.pickles import load, save
 from whales.base.writing import write_text
-from whales.files.boxes import checked_boxes
+from whales.files.boxes import checked_boxes, whole_pixels
 from whales.files.labels import read_labels, stem
 from whales.stages.job import Job
 from whales.stages.options import parse_arguments

@@ -12,6 +12,7 @@ from sklearn.model_selection import KFold
 from retinanet.detector.geometry import DETECTOR_FOLDS
 from whales.base.errors import UserError
 from whales.base.tables import csv_rows, csv_text
+from whales.files.boxes import whole_pixels
 from whales.files.labels import NEW_WHALE
 
 FOLD_SEED = 66  # of the shuffles of identities and of `new_whale`
@@ -60,12 +61,6 @@ def degenerate_boxes(boxes: Mapping[str, Sequence[float]], names: Iterable[str])
             if x2 <= x1 or y2 <= y1:
                 found.append(name)
     return found
-
-
-def whole_pixels(box: Sequence[float]) -> tuple[int, int, int, int]:
-    """A box as the detector's tables hold it: without fractions."""
-    x1, y1, x2, y2 = (int(value) for value in box)
-    return x1, y1, x2, y2
 
 
 def annotation_table(rows: Iterable[Annotation]) -> str:

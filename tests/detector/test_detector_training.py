@@ -11,12 +11,13 @@ from helpers import write_lines
 
 from retinanet import r30_train_backbone_resnet152_kfold as r30
 from retinanet.detector import evaluation, training
-from retinanet.detector.first_boxes import degenerate_boxes, whole_pixels
+from retinanet.detector.first_boxes import degenerate_boxes
 from retinanet.detector.geometry import FULL, SMOKE
 from retinanet.detector.photos import TrainingPhotos
 from retinanet.detector.training import DetectorProgress, DetectorRun
 from whales.base.errors import UserError
 from whales.base.writing import WriteError
+from whales.files.boxes import whole_pixels
 from whales.files.workspace import Workspace
 from whales.stages.job import Job
 from whales.stages.options import RunOptions

@@ -4,6 +4,7 @@ import pytest
 from helpers import write
 
 V5, V6 = "siamese_net_v5_densenet121", "siamese_net_v6_se_resnext"
+FOLD_PAGES = ("r10_create_kfold_split.py", "kernel_snn/kfold_splits_for_kernel.py")
 BOX = (0, 0, 9, 9)
 PHOTOS = {f"p{i}": f"w_{i // 3}" for i in range(9)}
 
@@ -81,18 +82,14 @@ CASES = {
         f"boxes that are {content}, {page}": (
             boxes_that_are(content),
             [page],
-            [f"averaged_v1.pkl{said}"],
+            ["averaged_v1.pkl: expected a dict of boxes"],
         )
-        for page in ("r10_create_kfold_split.py", "kernel_snn/kfold_splits_for_kernel.py")
-        for content, said in {
-            5: ": expected a dict of boxes",
-            (1, 2): ": expected a dict of boxes",
-            (): ": expected a dict of boxes",
-        }.items()
+        for page in FOLD_PAGES
+        for content in (5, (1, 2), ())
     },
     **{
         f"no box of {page}": (boxes_that_are({}), [page], ["no photo of", "p2bb_averaged_v1.pkl"])
-        for page in ("r10_create_kfold_split.py", "kernel_snn/kfold_splits_for_kernel.py")
+        for page in FOLD_PAGES
     },
     "a box that is none": (
         boxes_that_are({"p0": None}),

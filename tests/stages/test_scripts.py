@@ -363,7 +363,7 @@ def test_a_training_sets_aside_whatever_the_next_stage_would_take_for_its_weight
 
 
 def test_files_given_to_the_kernel_nets_inference_count_in_their_order(tmp_path, script):
-    root, page, made = make_catalogue(tmp_path / "root"), None, []
+    root, made = make_catalogue(tmp_path / "root"), []
     write_lines(root / "data/sample_submission.csv", "Image,Id", "t1.jpg,new_whale")
     page = script("kernel_snn/snn_inference_kernel_1024.py")
 

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from whales.base.console import log
 from whales.base.errors import UserError
 from whales.base.pickles import load
-from whales.files.boxes import Box, checked_boxes
+from whales.files.boxes import Box, checked_boxes, whole_pixels
 from whales.files.changes import deciders, present_names, stems_of_contents
 from whales.files.dataset import test_photos, training_identities
 from whales.files.decided_photos import DecidedPhotos, Settled, settled_photos
@@ -135,7 +135,7 @@ class _Names:
         """A photo (stem) of the work root."""
         row = self.rows.get(name, {})
         photo = row.get("original") or f"{split}/{with_jpg(name)}"
-        box = _whole_pixels(self.boxes[name]) if name in self.boxes else None
+        box = whole_pixels(self.boxes[name]) if name in self.boxes else None
         return Sighting(
             with_jpg(name),
             photo,
@@ -184,7 +184,7 @@ def _asked_tests(names: _Names, decisions: Path, answers: Path | None) -> list[S
         content = workspace.digests.of(workspace.test_photo(name)) if marks or drawn else ""
         sighting = _marked(names.sighting(name, identity, source, TEST), marks.get(content, {}))
         if content in drawn:
-            sighting = replace(sighting, box=_whole_pixels(drawn[content].box))
+            sighting = replace(sighting, box=whole_pixels(drawn[content].box))
         found.append(
             replace(
                 sighting,
@@ -271,7 +271,7 @@ def _queried(
         "decided_by": settled.decided_by if settled else "",
         "asked": True,
     }
-    box = _whole_pixels(query.box) if query.box else None
+    box = whole_pixels(query.box) if query.box else None
     if query.in_root:
         sighting = names.sighting(query.in_root.stem, identity, source, TEST)
         # The root's box is that of the first fluke, as it was found.
@@ -284,11 +284,6 @@ def _queried(
     sighting = Sighting(query.name, str(query.path), individual, source, ELSEWHERE, box=box)
     sighting = _told(_told(sighting, noted(query.path)), said)
     return replace(sighting, file=query.path, **shown)
-
-
-def _whole_pixels(box: Box) -> tuple[int, int, int, int]:
-    x1, y1, x2, y2 = (int(value) for value in box)
-    return x1, y1, x2, y2
 
 
 def read_decisions(

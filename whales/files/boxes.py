@@ -226,6 +226,16 @@ def to_pixels(box: ShareBox, width: int, height: int) -> tuple[int, int, int, in
     return x1, y1, x2, y2
 
 
+def whole_pixels(box: Box) -> tuple[int, int, int, int]:
+    """A box in pixels, truncated to whole numbers.
+
+    >>> whole_pixels((1.9, 2, 30.5, 4))
+    (1, 2, 30, 4)
+    """
+    x1, y1, x2, y2 = (int(value) for value in box)
+    return x1, y1, x2, y2
+
+
 def average_boxes(first: Mapping[str, Box], second: Mapping[str, Box]) -> dict[str, Box]:
     """For each photo of `first`, the mean with its box in `second`, in whole pixels.
 

@@ -141,7 +141,8 @@ class KeptAnswers:
     def names(self, workspace: Workspace) -> dict[str, str]:
         """`written_names`, read again when their table has changed."""
         table = workspace.file("import_table")
-        state = (table.stat().st_mtime_ns, table.stat().st_size) if table.exists() else None
+        status = table.stat() if table.exists() else None
+        state = status and (status.st_mtime_ns, status.st_size)
         if state != self._names[0]:
             self._names = state, written_names(workspace)
         return self._names[1]
@@ -151,10 +152,11 @@ class KeptAnswers:
         fresh: dict[Path, list[Answer]] = {}
         for answer in answers:
             fresh.setdefault(answer.fluke.photo, []).append(answer)
-        paths = {os.path.abspath(photo) for photo in fresh}
-        self._rows = [row for row in self._rows if os.path.abspath(row[0]) not in paths]
-        for path in paths:
-            self._contents.pop(path, None)
+        again = {os.path.abspath(photo) for photo in fresh} & self._contents.keys()
+        if again:
+            self._rows = [row for row in self._rows if os.path.abspath(row[0]) not in again]
+        for path in again:
+            del self._contents[path]
         self._answers |= fresh
         if fresh:
             self._unwritten = {path for path in (self.request.csv, self.request.html) if path}
@@ -211,7 +213,7 @@ def watch(
     photos = NewPhotos(request.photos)
     try:
         while True:
-            found = photos.look()
+            found = [photo for photo in photos.look() if photo.exists()]
             fresh = [photo for photo in found if kept.waits(photo)]
             if len(fresh) < len(found):
                 log(f"{len(found) - len(fresh)} photos are answered in {request.csv} already")

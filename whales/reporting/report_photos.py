@@ -161,7 +161,7 @@ def identical(sources: Sources, thumbnails: gallery.Thumbnails) -> str:
     for twins in [*unlike, *(twins for twins in groups if twins not in unlike)][:SHOWN_TWINS]:
         names = ", ".join(f"{path.parent.name}/{path.name}" for path in twins.files)
         of_each = dict.fromkeys(_identities(twins, identity_of))
-        identities = ", ".join(sources.names.get(who, who) for who in of_each)
+        identities = ", ".join(_called(who, sources.names) for who in of_each)
         kind = "equal files" if twins.bytes else "equal pixels"
         caption = f"{escape(names)}<br>{kind}; {escape(identities)}"
         shown = thumbnails.element(twins.files[0].stem, twins.files[0].name)

@@ -65,6 +65,7 @@ def measures(
         ("new_whale first: right (precision)", new, answered_new),
         ("new whales: new_whale first (recall)", answered_new, new),
     ]
+    asked = [(name, np.asarray(values, float), counted) for name, values, counted in asked]
     counts = np.zeros((len(asked), samples), int)
     sums = np.zeros((len(asked), samples))
     step = max(_DRAWN_AT_ONCE // len(names), 1)
@@ -73,9 +74,9 @@ def measures(
         drawn = rng.integers(len(names), size=(some.stop - start, len(names)))
         for row, (_, values, counted) in enumerate(asked):
             counts[row, some] = counted[drawn].sum(axis=1)
-            sums[row, some] = (np.asarray(values, float) * counted)[drawn].sum(axis=1)
+            sums[row, some] = (values * counted)[drawn].sum(axis=1)
     return [
-        _measure(name, np.asarray(values, float), counted, sums[row], counts[row])
+        _measure(name, values, counted, sums[row], counts[row])
         for row, (name, values, counted) in enumerate(asked)
     ]
 
